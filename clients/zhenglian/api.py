@@ -1,0 +1,482 @@
+"""The HTTP API's requests and responses, as typed structs.
+
+Rule: these structs are the one description of the API. The node validates requests with them and generates
+`/openapi.json` from them; the SDK encodes and decodes with them. Ids, hashes and keys are lower-case hex, binary
+contents base64, times RFC 3339 in UTC. Requests refuse unknown members; responses may grow.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct
+
+ATTACHMENT_SIZE_BYTES_MAX: Final = 8 * 1024 * 1024
+DEPOSIT_SIZE_BYTES_MAX: Final = 16 * 1024 * 1024
+LEAK_SIZE_BYTES_MAX: Final = 16 * 1024 * 1024
+PAGE_SIZE_MAX: Final = 200
+WAIT_S_MAX: Final = 60
+
+Hex16 = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", description="16 bytes as lower-case hex")]
+Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="32 bytes as lower-case hex")]
+HexRelease = Annotated[str, Meta(pattern="^[0-9a-f]{16}$", description="release id, 8 bytes as lower-case hex")]
+Hex = Annotated[str, Meta(pattern="^([0-9a-f]{2})*$", max_length=8192, description="bytes as lower-case hex")]
+Base64 = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$", description="RFC 4648 base64 with padding")]
+TransactionBase64 = Annotated[
+    str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$", max_length=90_000, description="canonical bytes of a signed transaction")
+]
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of request bodies."""
+
+
+class Response(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Base of response bodies."""
+
+
+# --- problems (RFC 9457) ----------------------------------------------------------------------------------------
+
+
+class Problem(Response):
+    """An error. `code` is stable; `detail` is in the language that Accept-Language asks for, `detail_zh` and `detail_en` are both."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    detail_zh: str
+    detail_en: str
+    instance: str = ""
+    fields: dict[str, str | int] = {}
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------
+
+
+class ChallengeRequest(Request):
+    account: Hex16
+    key_id: Hex16
+
+
+class Challenge(Response):
+    """Sign `hash(SESSION, challenge)` by signing the bytes of `challenge` under the SESSION domain."""
+
+    challenge: Hex
+    expires: datetime
+
+
+class SessionRequest(Request):
+    account: Hex16
+    key_id: Hex16
+    challenge: Hex
+    signature: Hex
+
+
+class Session(Response):
+    """Send `Authorization: Bearer <token>`."""
+
+    token: str
+    expires: datetime
+    account: Hex16
+    kind: str
+    role: str
+
+
+# --- network and chain ------------------------------------------------------------------------------------------
+
+
+class PeerView(Response):
+    account: Hex16
+    name: str
+    connected: bool
+    height: int | None
+    round_trip_ms: float | None
+
+
+class NodeStatus(Response):
+    """How this node and its network are."""
+
+    network: str
+    chain_id: Hex32
+    account: Hex16
+    name: str
+    release: str
+    height: int
+    block_time: datetime
+    head: Hex32
+    view: int
+    leader: str
+    validators: int
+    quorum: int
+    peers: list[PeerView]
+    pending_transactions: int
+    syncing: bool
+    voting: bool
+    started: datetime
+    clock: datetime
+
+
+class ValidatorView(Response):
+    account: Hex16
+    name: str
+    vote_key: Hex
+
+
+class NetworkView(Response):
+    network: str
+    suite: str
+    chain_id: Hex32
+    epoch: int
+    validators: list[ValidatorView]
+
+
+class BlockView(Response):
+    height: int
+    digest: Hex32
+    parent: Hex32
+    view: int
+    time: datetime
+    proposer: Hex16
+    proposer_name: str
+    transactions: list[Hex32]
+    transactions_root: Hex32
+    results_root: Hex32
+    state_root: Hex32
+    signers: list[str]
+
+
+class EventView(Response):
+    """`cursor` orders events over the whole chain; it is the `id:` of server-sent events too."""
+
+    cursor: str
+    kind: str
+    object_id: Hex
+    subjects: list[Hex]
+    data: dict[str, str | int]
+    height: int
+    time: datetime
+    transaction_id: Hex32
+    account: Hex16
+    account_name: str
+    key_id: Hex16
+    key_label: str
+    code: str
+
+
+class Page(Response):
+    """A page of events; `next` is the cursor of the following page, empty at the end."""
+
+    items: list[EventView]
+    next: str
+
+
+# --- transactions -----------------------------------------------------------------------------------------------
+
+
+class TransactionRequest(Request):
+    transaction: TransactionBase64
+
+
+class ResultView(Response):
+    """`code` is "ok" or the denial's stable code."""
+
+    code: str
+    message_zh: str
+    message_en: str
+    fields: dict[str, str | int]
+    output: Hex
+    events: list[EventView]
+
+
+class TransactionView(Response):
+    """pending: accepted and durable here; finalized: see `result`; expired: can never be included any more."""
+
+    transaction_id: Hex32
+    status: Literal["pending", "finalized", "expired"]
+    height: int | None
+    time: datetime | None
+    result: ResultView | None
+
+
+# --- accounts and people ----------------------------------------------------------------------------------------
+
+
+class KeyView(Response):
+    key_id: Hex16
+    scheme: str
+    public_key: Hex
+    role: str
+    label: str
+    valid_from: datetime
+    valid_until: datetime | None
+    revoked: datetime | None
+
+
+class AccountView(Response):
+    account: Hex16
+    kind: str
+    status: str
+    name: str
+    credit_code: str
+    issues: list[str]
+    created: datetime
+    keys: list[KeyView]
+
+
+class LookupRequest(Request):
+    """Find or prepare a person's account. The number is checked (GB 11643) and never stored."""
+
+    identity_number: Annotated[str, Meta(min_length=1, max_length=32)]
+
+
+class LookupView(Response):
+    """`account` is null when nobody is enrolled under that number. `tag` is for departments, who enrol; null for others."""
+
+    account: Hex16 | None
+    tag_version: int
+    tag: Hex32 | None
+
+
+# --- certificate types and purposes ------------------------------------------------------------------------------
+
+
+class CertificateTypeView(Response):
+    """`schema` is the full description (`zhenglian.catalogue.CertificateTypeSpec`)."""
+
+    code: str
+    version: int
+    number: int
+    name_zh: str
+    name_en: str
+    issuers_zh: list[str]
+    level_zh: str
+    holder: str
+    fields: list[str]
+    attachments: list[str]
+    schema: dict[str, Any]
+
+
+class TemplateItemView(Response):
+    certificate_type: str
+    fields: list[str]
+    attachments: list[str]
+
+
+class PurposeView(Response):
+    code: str
+    name_zh: str
+    name_en: str
+    items: list[TemplateItemView]
+    uses_max: int
+    period_ms_max: int
+    data_life_ms_max: int
+
+
+# --- deposits and certificates ----------------------------------------------------------------------------------
+
+FieldValue = str | int | list[dict[str, str | int]]
+
+
+class AttachmentUpload(Request):
+    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
+    media_type: Literal["application/pdf", "image/png", "image/jpeg"]
+    data: Base64
+
+
+class DepositRequest(Request):
+    """Data to be put on the ledger. The node seals it and answers with what the issuer then signs.
+
+    `salt_seed` is chosen by the client, so that it can recompute `commitment_root`: the salt of a field or attachment is
+    the first 16 bytes of HMAC-SHA-256(salt_seed, "field:" + name) or "attachment:" + name; see `zhenglian.deposits`.
+    """
+
+    certificate_id: Hex16
+    certificate_type: Annotated[str, Meta(min_length=1, max_length=64)]
+    holder: Hex16
+    fields: dict[str, FieldValue]
+    salt_seed: Hex32
+    attachments: Annotated[list[AttachmentUpload], Meta(max_length=16)] = []
+
+
+class DepositDraft(Response):
+    """Sealed and replicated, not yet on the ledger: sign `certificates.issue` with these and submit it."""
+
+    certificate_id: Hex16
+    certificate_type: str
+    type_version: int
+    commitment_root: Hex32
+    payload_hash: Hex32
+    fields: list[str]
+    attachments: list[str]
+    replicas: int
+    expires: datetime
+
+
+class StateEntryView(Response):
+    state: str
+    since: datetime
+    until: datetime | None
+    reason: str
+
+
+class CertificateView(Response):
+    certificate_id: Hex16
+    certificate_type: str
+    certificate_type_name_zh: str
+    type_version: int
+    holder: Hex16
+    issuer: Hex16
+    issuer_name: str
+    commitment_root: Hex32
+    payload_hash: Hex32
+    fields: list[str]
+    attachments: list[str]
+    issued: datetime
+    valid_from: datetime
+    valid_until: datetime | None
+    supersedes: Hex16 | None
+    superseded_by: Hex16 | None
+    states: list[StateEntryView]
+    valid: bool
+
+
+# --- grants -----------------------------------------------------------------------------------------------------
+
+
+class GrantItemView(Response):
+    certificate_type: str
+    certificate: Hex16 | None
+    fields: list[str]
+    attachments: list[str]
+    declined: list[str]
+
+
+class GrantView(Response):
+    grant_id: Hex16
+    pii_principal_id: Hex16
+    grantee: Hex16
+    grantee_name: str
+    requested_by: Hex16
+    purpose: str
+    lawful_basis: str
+    legal_ref: str
+    language: str
+    items: list[GrantItemView]
+    requested_items: list[GrantItemView]
+    consent_mode: str
+    fetch_type: str
+    uses_max: int
+    uses_left: int
+    requested: datetime
+    consent_start: datetime | None
+    consent_expiry: datetime
+    data_life_ms: int
+    jurisdiction: str
+    revocable: bool
+    state: str
+    state_since: datetime
+    renews: Hex16 | None
+
+
+# --- releases ---------------------------------------------------------------------------------------------------
+
+
+class OutputView(Response):
+    certificate: Hex16
+    format: str
+    fields: list[str]
+    attachment: str
+
+
+class FileView(Response):
+    media_type: str
+    size_bytes: int
+    file_hash: Hex32
+    mark_commitment: Hex32
+    url: str
+
+
+class ReleaseView(Response):
+    """`status_url` is where to ask again; `files` appear once PREPARED is final."""
+
+    release_id: HexRelease
+    grant_id: Hex16
+    pii_principal_id: Hex16
+    grantee: Hex16
+    grantee_name: str
+    officer: Hex16
+    officer_label: str
+    released_by: Hex16
+    released_by_name: str
+    purpose: str
+    outputs: list[OutputView]
+    state: str
+    requested: datetime
+    deadline: datetime
+    prepared: datetime | None
+    delivered: datetime | None
+    failure: str
+    files: list[FileView]
+    request_transaction: Hex32
+    prepare_transaction: Hex32 | None
+    status_url: str
+
+
+# --- traces -----------------------------------------------------------------------------------------------------
+
+
+class TraceRequest(Request):
+    """`transaction` is the auditor's signed `traces.request`, which names the file's hash and the certificates to compare with."""
+
+    transaction: TransactionBase64
+    file: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$", max_length=LEAK_SIZE_BYTES_MAX * 4 // 3 + 4)]
+
+
+class TraceMatch(Response):
+    """One release that the leak carries the mark of. log10_np: common logarithm of candidates × p-value."""
+
+    release_id: HexRelease
+    certificate: Hex16
+    output: int
+    log10_np: float
+    channels: list[str]
+    release: ReleaseView
+    receipt: dict[str, Any]
+
+
+class TraceView(Response):
+    """`verdict` is "open" while the work goes on; `progress` is from 0 to 1."""
+
+    trace_id: Hex16
+    file_hash: Hex32
+    auditor: Hex16
+    officer: Hex16
+    performed_by: Hex16
+    reason: str
+    certificates: list[Hex16]
+    verdict: str
+    progress: float
+    matches: list[TraceMatch]
+    candidates: int
+    phantom_best_log10_np: float | None
+    notes: list[str]
+    requested: datetime
+    concluded: datetime | None
+    status_url: str
+
+
+class ProposalView(Response):
+    proposal_id: Hex16
+    proposer: Hex16
+    proposer_name: str
+    action: str
+    summary: dict[str, Any]
+    approvals: list[str]
+    state: str
+    proposed: datetime
+    expires: datetime
+
+

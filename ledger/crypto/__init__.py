@@ -1,0 +1,1 @@
+"""Primitives behind one seam, `suite.CryptoSuite`; which suite is in force is written in genesis."""
