@@ -1,7 +1,8 @@
 """What a transaction can ask for: the argument struct of every method of every contract.
 
-Rule: this file is the contracts' whole public face. `CALLS` maps ("contract", "method") to its struct; a client encodes
-the struct, the runtime decodes it strictly. Who may call is written beside each struct and enforced by the contract.
+Rule: this file is the contracts' whole public face. `CALLS` maps ("contract", "method") to its struct; a
+client encodes the struct, the runtime decodes it strictly. Who may call is written beside each struct and
+enforced by the contract.
 """
 
 from __future__ import annotations
@@ -34,7 +35,20 @@ from contracts.records import (
     TypeCode,
 )
 from ledger import codec
-from ledger.types import AccountId, Call, Count, Hash, Id16, KeyId, Name, PublicKey, ReleaseId, Text, TimeMs, Wire
+from ledger.types import (
+    AccountId,
+    Call,
+    Count,
+    Hash,
+    Id16,
+    KeyId,
+    Name,
+    PublicKey,
+    ReleaseId,
+    Text,
+    TimeMs,
+    Wire,
+)
 
 
 class Args(Wire):
@@ -42,7 +56,10 @@ class Args(Wire):
 
 
 class NewKey(Wire):
-    """A key to be added. Its id is derived (`ledger.crypto.suite.key_id`). `valid_until_ms` 0 means without end."""
+    """A key to be added.
+
+    Its id is derived (`ledger.crypto.suite.key_id`). `valid_until_ms` 0 means without end.
+    """
 
     scheme: Name
     public_key: PublicKey
@@ -51,7 +68,7 @@ class NewKey(Wire):
     valid_until_ms: TimeMs
 
 
-# --- governance: operators' admin keys --------------------------------------------------------------------------
+# --- governance: operators' admin keys ----------------------------------------------------------------------
 
 
 class RegisterOrganization(Wire, tag="register_organization"):
@@ -106,7 +123,10 @@ Action = (
 
 
 class GovernancePropose(Args):
-    """Operator. The proposer approves by proposing. Output: proposal id (16 bytes), derived from the transaction."""
+    """Operator.
+
+    The proposer approves by proposing. Output: proposal id (16 bytes), derived from the transaction.
+    """
 
     action: Action
 
@@ -117,7 +137,7 @@ class GovernanceApprove(Args):
     proposal_id: Id16
 
 
-# --- organizations: the organisation's admin keys ---------------------------------------------------------------
+# --- organizations: the organisation's admin keys -----------------------------------------------------------
 
 
 class OrganizationsAddKey(Args):
@@ -132,7 +152,7 @@ class OrganizationsRevokeKey(Args):
     key_id: KeyId
 
 
-# --- people -----------------------------------------------------------------------------------------------------
+# --- people -------------------------------------------------------------------------------------------------
 
 
 class PeopleEnroll(Args):
@@ -162,11 +182,14 @@ class PeopleRevokeKey(Args):
     key_id: KeyId
 
 
-# --- certificates: officers of a department that may issue the type ----------------------------------------------
+# --- certificates: officers of a department that may issue the type -----------------------------------------
 
 
 class CertificatesIssue(Args):
-    """Issuer's officer. See `records.Certificate`. `supersedes` marks the old one SUPERSEDED; both must have one holder."""
+    """Issuer's officer.
+
+    See `records.Certificate`. `supersedes` marks the old one SUPERSEDED; both must have one holder.
+    """
 
     certificate_id: Id16
     certificate_type: TypeCode
@@ -182,7 +205,10 @@ class CertificatesIssue(Args):
 
 
 class CertificatesSetState(Args):
-    """Issuer's officer. Adds (`holds`) or ends a state; REVOKED, CANCELLED, ABOLISHED and SUPERSEDED never end."""
+    """Issuer's officer.
+
+    Adds (`holds`) or ends a state; REVOKED, CANCELLED, ABOLISHED and SUPERSEDED never end.
+    """
 
     certificate_id: Id16
     state: CertificateState
@@ -190,11 +216,17 @@ class CertificatesSetState(Args):
     reason: Code
 
 
-# --- grants -----------------------------------------------------------------------------------------------------
+# --- grants: “the person” below is the holder, `pii_principal_id`; an enterprise acts by an admin key -------
 
 
 class GrantsRequest(Args):
-    """Grantee's officer (department or enterprise). Bounded by the purpose's template. Output: grant id (16 bytes)."""
+    """Grantee's officer (department or enterprise). Bounded by the purpose's template. Output: grant id (16
+    bytes).
+
+    `declined` of an item is the contract's to fill in; what a call says there is ignored. `fetch_type` ONCE
+    goes with `uses_max` 1. A grant whose `lawful_basis` is "consent" is revocable. `renews` names an older
+    grant between the same two, or is empty.
+    """
 
     pii_principal_id: AccountId
     purpose: Code
@@ -214,7 +246,11 @@ class GrantsRequest(Args):
 
 
 class GrantsApprove(Args):
-    """The person. Gives all or less: each item a part of the requested one, same order, fewer fields; fewer uses; earlier end."""
+    """The person.
+
+    Gives all or less: each item a part of the requested one, same order, fewer fields; fewer uses; earlier
+    end.
+    """
 
     grant_id: Id16
     items: Annotated[tuple[GrantItem, ...], Meta(min_length=1, max_length=ITEMS_PER_GRANT_MAX)]
@@ -241,7 +277,10 @@ class GrantsResume(Args):
 
 
 class GrantsNarrow(Args):
-    """The person. ACTIVE or PAUSED stays as it is with less: same rule as approve, against what is granted now."""
+    """The person.
+
+    ACTIVE or PAUSED stays as it is with less: same rule as approve, against what is granted now.
+    """
 
     grant_id: Id16
     items: Annotated[tuple[GrantItem, ...], Meta(min_length=1, max_length=ITEMS_PER_GRANT_MAX)]
@@ -255,11 +294,14 @@ class GrantsRevoke(Args):
     grant_id: Id16
 
 
-# --- releases ---------------------------------------------------------------------------------------------------
+# --- releases -----------------------------------------------------------------------------------------------
 
 
 class ReleasesRequest(Args):
-    """Grantee's officer. Checks the grant, reserves one use. Output: release id (8 bytes), derived from the transaction."""
+    """Grantee's officer.
+
+    Checks the grant, reserves one use. Output: release id (8 bytes), derived from the transaction.
+    """
 
     grant_id: Id16
     outputs: Annotated[tuple[Output, ...], Meta(min_length=1, max_length=OUTPUTS_PER_RELEASE_MAX)]
@@ -287,7 +329,7 @@ class ReleasesFail(Args):
     reason: Code
 
 
-# --- traces -----------------------------------------------------------------------------------------------------
+# --- traces -------------------------------------------------------------------------------------------------
 
 
 class TracesRequest(Args):
@@ -308,11 +350,14 @@ class TracesConclude(Args):
     report_hash: Hash
 
 
-# --- deadlines --------------------------------------------------------------------------------------------------
+# --- deadlines ----------------------------------------------------------------------------------------------
 
 
 class DeadlinesTick(Args):
-    """Any operator, node key. Carries out what is due by block time: expired grants, proposals, releases past deadline."""
+    """Any operator, node key.
+
+    Carries out what is due by block time: expired grants, proposals, releases past deadline.
+    """
 
 
 CALLS: Final[dict[tuple[str, str], type[Args]]] = {

@@ -1,8 +1,8 @@
 """What the state holds: one struct per kind of record, without behaviour.
 
-Rule: no attribute value, no person's name and no identity number is ever in here (docs/privacy: random account ids,
-salted commitments, hashes). Organisations' names and codes are public facts and may be. Times are milliseconds, and
-0 where a time is an option that was not taken.
+Rule: no attribute value, no person's name and no identity number is ever in here (docs/privacy: random
+account ids, salted commitments, hashes). Organisations' names and codes are public facts and may be. Times
+are milliseconds, and 0 where a time is an option that was not taken.
 """
 
 from __future__ import annotations
@@ -12,7 +12,21 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from ledger.types import AccountId, Count, Hash, Id16, KeyId, Name, PublicKey, ReleaseId, Text, TimeMs, Wire
+from ledger.types import (
+    VALIDATORS_MAX,
+    AccountId,
+    Count,
+    Hash,
+    Id16,
+    KeyId,
+    Limits,
+    Name,
+    PublicKey,
+    ReleaseId,
+    Text,
+    TimeMs,
+    Wire,
+)
 
 KEYS_PER_ACCOUNT_MAX: Final = 64
 FIELDS_PER_TYPE_MAX: Final = 64
@@ -47,7 +61,7 @@ class AccountStatus(StrEnum):
 
 
 class KeyRole(StrEnum):
-    """What a key may do for its account: govern it, act as officer, act as the operator's node, act as the person."""
+    """What a key may do for its account: govern it, be its officer, its node, or the person."""
 
     ADMIN = "admin"
     OFFICER = "officer"
@@ -69,7 +83,10 @@ class Key(Wire):
 
 
 class Account(Wire):
-    """Who can act. `name` and `credit_code` (GB 32100) are empty for people; `issues` lists certificate-type codes."""
+    """Who can act.
+
+    `name` and `credit_code` (GB 32100) are empty for people; `issues` lists certificate-type codes.
+    """
 
     account_id: AccountId
     kind: AccountKind
@@ -207,20 +224,34 @@ class FetchType(StrEnum):
 
 
 class GrantItem(Wire):
-    """Data that a grant opens: of one certificate, or of any certificate of a type when `certificate` is empty.
+    """Data that a grant opens: of one certificate, or of any certificate of a type when `certificate` is
+    empty.
 
-    `declined` names what was asked for and not given: the person's choice, apart from “the holder has none”.
+    `declined` names the fields and attachments (no type gives both the same name) that were asked for and not
+    given: the person's choice, apart from “the holder has none”. An item declined as a whole stays, with
+        nothing but `declined`.
     """
 
     certificate_type: TypeCode
     certificate: OptionalId16
     fields: FieldNames
     attachments: AttachmentNames
-    declined: FieldNames = ()
+    declined: Annotated[
+        tuple[FieldName, ...], Meta(max_length=FIELDS_PER_TYPE_MAX + ATTACHMENTS_PER_TYPE_MAX)
+    ] = ()
 
 
 class Grant(Wire):
-    """A grant (授权): ISO/IEC TS 27560 consent record, terms of the design's `authorization` page."""
+    """A grant (授权): ISO/IEC TS 27560 consent record.
+
+    Attributes:
+        items: what is open now; as many as `requested_items` and in their order. Empty until it is approved.
+        uses_max: uses asked for, then uses given; never less than uses left, reserved and made.
+        uses_left: uses that can still be requested.
+        uses_reserved: uses taken by releases that are neither prepared nor failed; a failed one goes back to
+            `uses_left`.
+        consent_expiry_ms: from this block time on it opens nothing.
+    """
 
     grant_id: Id16
     schema_version: Count
@@ -247,6 +278,7 @@ class Grant(Wire):
     state: GrantState
     state_since_ms: TimeMs
     renews: OptionalId16
+    uses_reserved: Count = 0
 
 
 class OutputFormat(StrEnum):
@@ -258,7 +290,7 @@ class OutputFormat(StrEnum):
 
 
 class Output(Wire):
-    """One file of a release: fields of one certificate as JSON or CSV, or one attachment as PDF, PNG or JPEG."""
+    """One file of a release: fields of a certificate as JSON or CSV, or an attachment as PDF, PNG, JPEG."""
 
     certificate: Id16
     format: OutputFormat
@@ -345,3 +377,21 @@ class Proposal(Wire):
     state: ProposalState
     proposed_ms: TimeMs
     expires_ms: TimeMs
+
+
+class Network(Wire):
+    """What the network is, as far as contracts need to know it; written at genesis.
+
+    Attributes:
+        network: its human name.
+        suite: name of its crypto suite.
+        limits: bounds of blocks and transactions.
+        operators: accounts that vote in governance, in the order of genesis.
+        person_tag_version: version of the person-directory key under which people are enrolled now.
+    """
+
+    network: Name
+    suite: Name
+    limits: Limits
+    operators: Annotated[tuple[AccountId, ...], Meta(min_length=1, max_length=VALIDATORS_MAX)]
+    person_tag_version: Count

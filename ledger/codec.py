@@ -1,13 +1,14 @@
 """The one canonical encoding: MessagePack as msgspec writes it, arrays for structs, maps sorted by key.
 
-Rule: `decode(encode(x)) == x`, and any bytes that decode re-encode to themselves. No decoder of the format notices
-duplicate keys or integers longer than needed, so `decode` compares the re-encoding (docs/adr/0002).
+Rule: `decode(encode(x)) == x`, and any bytes that decode re-encode to themselves. No decoder of the format
+notices duplicate keys or integers longer than needed, so `decode` compares the re-encoding (docs/adr/0002).
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -42,13 +43,14 @@ def decode(data: bytes, kind: type[T], *, size_bytes_max: int, what: str = "") -
 
     Raises:
         LimitExceeded: more than `size_bytes_max` bytes.
-        DecodeError: wrong type, unknown or missing field, trailing bytes, too deep, out of range, not canonical.
+        DecodeError: wrong type, unknown or missing field, trailing bytes, too deep, out of range, not
+            canonical.
     """
     name = what or getattr(kind, "__name__", "value")
     if len(data) > size_bytes_max:
         raise LimitExceeded(limit=f"{name} bytes", maximum=size_bytes_max, actual=len(data))
     try:
-        value = _decoder(kind).decode(data)
+        value = _decoder(cast("Hashable", kind)).decode(data)
         canonical = _encoder.encode(value) == data
     except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError, OverflowError) as error:
         raise DecodeError(what=name, reason=str(error) or type(error).__name__) from None

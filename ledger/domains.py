@@ -1,4 +1,4 @@
-"""Every hashing and signing context, one constant each, so that bytes made for one purpose never serve another."""
+"""Every hashing and signing context, one constant each, so that no bytes serve two purposes."""
 
 from typing import Final, NewType
 
@@ -24,6 +24,9 @@ KEY_ID: Final = Domain(b"zhenglian/key-id/1")
 BLOB: Final = Domain(b"zhenglian/blob/1")
 PERSON_TAG: Final = Domain(b"zhenglian/person-tag/1")
 RECORD_PART: Final = Domain(b"zhenglian/record-part/1")
+MARK_LAYOUT: Final = Domain(b"zhenglian/mark-layout/1")
+MARK_SEED: Final = Domain(b"zhenglian/mark-seed/1")
 MARK_COMMITMENT: Final = Domain(b"zhenglian/mark-commitment/1")
+SPOOL: Final = Domain(b"zhenglian/spool/1")
 SESSION: Final = Domain(b"zhenglian/session/1")
 HANDSHAKE: Final = Domain(b"zhenglian/handshake/1")

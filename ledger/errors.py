@@ -1,10 +1,11 @@
 """The exception tree of the whole project, and `invariant()`.
 
-Rule: a peer's, a user's or a disk's fault is a `LedgerError` with a stable `code`, typed fields and a message in
-zh and en that says what was wrong; our own broken promise is an `InvariantViolation`, which stops the node loudly and
-is never caught to go on.
+Rule: a peer's, a user's or a disk's fault is a `LedgerError` with a stable `code`, typed fields and a message
+in zh and en that says what was wrong; our own broken promise is an `InvariantViolation`, which stops the node
+loudly and is never caught to go on.
 
-Each class states its `category`; `node/http/problems.py` is the one place that turns a category into an HTTP status.
+Each class states its `category`; `node/http/problems.py` is the one place that turns a category into an HTTP
+status.
 """
 
 from __future__ import annotations
@@ -130,7 +131,10 @@ class StorageDamaged(LedgerError):
 
 
 class InvariantViolation(BaseException):
-    """A promise of our own code is broken. Not an `Exception`, so that no broad handler keeps the node running."""
+    """A promise of our own code is broken.
+
+    Not an `Exception`, so that no broad handler keeps the node running.
+    """
 
 
 def invariant(condition: object, message: str) -> None:

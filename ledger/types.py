@@ -1,16 +1,16 @@
 """What everyone agrees on, as typed structs without behaviour.
 
-Rule: every struct here is frozen, encoded as a MessagePack array by `ledger.codec`, and holds only integers, bytes,
-text, booleans, tuples and other such structs. Times are integer milliseconds since the Unix epoch. Ids are raw bytes.
-A changed field is a changed protocol: golden vectors under `tests/vectors/` pin each encoding.
+Rule: every struct here is frozen, encoded as a MessagePack array by `ledger.codec`, and holds only integers,
+bytes, text, booleans, tuples and other such structs. Times are integer milliseconds since the Unix epoch. Ids
+are raw bytes. A changed field is a changed protocol: golden vectors under `tests/vectors/` pin each encoding.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, dataclass_transform
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 HASH_SIZE_BYTES: Final = 32
 ACCOUNT_ID_SIZE_BYTES: Final = 16
@@ -41,11 +41,12 @@ Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(max_length=256)]
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Wire(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """Base of every struct that is hashed, signed, stored or sent."""
 
 
-# --- transactions -----------------------------------------------------------------------------------------------
+# --- transactions -------------------------------------------------------------------------------------------
 
 
 class Call(Wire):
@@ -83,7 +84,10 @@ class TransactionBody(Wire):
 
 
 class Transaction(Wire):
-    """A body and the signature over `hash(TRANSACTION_SIGN, encode(body))`. Its id is `hash(TRANSACTION_ID, encode(body))`."""
+    """A body and the signature over `hash(TRANSACTION_SIGN, encode(body))`.
+
+    Its id is `hash(TRANSACTION_ID, encode(body))`.
+    """
 
     body: TransactionBody
     signature: Signature
@@ -95,13 +99,16 @@ class Event(Wire):
     Attributes:
         kind: "<contract>.<past participle>", e.g. "grants.approved".
         object_id: the id of what it happened to.
-        subjects: every id it concerns (accounts, certificates, grants, releases); each of them finds the event.
+        subjects: every id it concerns (accounts, certificates, grants, releases); each of them finds the
+            event.
         data: small public facts: codes, counts and ids; never personal data. Sorted by key.
     """
 
     kind: Name
     object_id: Annotated[bytes, Meta(max_length=32)]
-    subjects: Annotated[tuple[Annotated[bytes, Meta(max_length=32)], ...], Meta(max_length=EVENT_SUBJECTS_MAX)]
+    subjects: Annotated[
+        tuple[Annotated[bytes, Meta(max_length=32)], ...], Meta(max_length=EVENT_SUBJECTS_MAX)
+    ]
     data: Annotated[tuple[tuple[Name, str | int | bytes], ...], Meta(max_length=EVENT_DATA_MAX)] = ()
 
 
@@ -126,7 +133,7 @@ class Result(Wire):
 RESULT_OK: Final = "ok"
 
 
-# --- blocks -----------------------------------------------------------------------------------------------------
+# --- blocks -------------------------------------------------------------------------------------------------
 
 
 class Header(Wire):
@@ -141,8 +148,8 @@ class Header(Wire):
         parent: digest of the parent block.
         time_ms: block time, strictly greater than the parent's.
         proposer: account id of the validator that proposed it.
-        transactions_root: RFC 6962 root over the encoded transactions.
-        results_root: RFC 6962 root over the encoded results.
+        transactions_root: counted Merkle root (`ledger/merkle.py`) over the encoded transactions.
+        results_root: counted Merkle root over the encoded results.
         state_root: root of the state tree after this block.
         validators_hash: hash of the validator set that votes on this block.
         next_validators_hash: hash of the set that votes on its successor.
@@ -217,8 +224,8 @@ class QuorumCertificate(Wire):
 
     Attributes:
         kind, epoch, view, digest: what was voted.
-        signers: bitmap, bit i of byte i // 8 (least significant first) is validator i; exactly ceil(n / 8) bytes,
-            unused bits zero.
+        signers: bitmap, bit i of byte i // 8 (least significant first) is validator i; exactly ceil(n / 8)
+            bytes, unused bits zero.
         signature: aggregate signature (BLS), or the encoded list of signatures (SM2).
     """
 
@@ -233,8 +240,8 @@ class QuorumCertificate(Wire):
 class FinalizedBlock(Wire):
     """A block with the proof that it is final.
 
-    `certificate` is a Finalization of the block itself or of a descendant; in the second case `path` holds the
-    headers from the child of this block up to the certified one, each the child of the one before.
+    `certificate` is a Finalization of the block itself or of a descendant; in the second case `path` holds
+    the headers from the child of this block up to the certified one, each the child of the one before.
     """
 
     block: Block
@@ -242,7 +249,7 @@ class FinalizedBlock(Wire):
     certificate: QuorumCertificate
 
 
-# --- genesis ----------------------------------------------------------------------------------------------------
+# --- genesis ------------------------------------------------------------------------------------------------
 
 
 class GenesisKey(Wire):
@@ -287,7 +294,9 @@ class Limits(Wire):
 
 
 class Genesis(Wire):
-    """Where a network begins. `chain_id = hash(GENESIS, encode(genesis))`; the genesis block is at height 0, epoch 1.
+    """Where a network begins: the genesis block is at height 0, epoch 1.
+
+    Its hash is the network's identity: `chain_id = hash(GENESIS, encode(genesis))`.
 
     Attributes:
         network: human name of the network.
@@ -311,11 +320,11 @@ def quorum_size(validator_count: int) -> int:
     return validator_count - (validator_count - 1) // 3
 
 
-# --- proofs -----------------------------------------------------------------------------------------------------
+# --- proofs -------------------------------------------------------------------------------------------------
 
 
 class MerkleProof(Wire):
-    """Inclusion of one leaf in an RFC 6962 tree: its index, the number of leaves, sibling hashes from leaf to root."""
+    """Inclusion of one leaf in a Merkle tree: index, number of leaves, sibling hashes from leaf to root."""
 
     index: Count
     size: Count

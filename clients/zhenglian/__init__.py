@@ -1,1 +1,60 @@
-"""证链 Zhenglian, the Python SDK: the one package of the project that is meant for other people's programs."""
+"""证链 Zhenglian, the Python SDK: the one package of the project meant for other people's programs.
+
+`Client` (threads) and `AsyncClient` (asyncio) have the same operations; `KeyFile` holds who signs;
+`verify` checks a receipt with no network.
+"""
+
+from zhenglian.client import AsyncClient, Client
+from zhenglian.errors import (
+    ApiError,
+    Denied,
+    KeyFileUnusable,
+    KeyNeeded,
+    Mismatch,
+    NotFinal,
+    NotPrepared,
+    NotReachable,
+    ReleaseFailed,
+    ReleaseInterrupted,
+    TransactionExpired,
+    UnexpectedAnswer,
+    WrongNetwork,
+)
+from zhenglian.exchange import RetryPolicy
+from zhenglian.keyfile import KeyFile
+from zhenglian.plans.certificates import Attachment, Issued
+from zhenglian.plans.grants import given_items
+from zhenglian.plans.people import AlreadyEnrolled, NoTag
+from zhenglian.plans.proofs import verify
+from zhenglian.plans.releases import Retrieved
+from zhenglian.plans.transactions import output
+from zhenglian.progress import Progress
+
+__all__ = [
+    "AlreadyEnrolled",
+    "ApiError",
+    "AsyncClient",
+    "Attachment",
+    "Client",
+    "Denied",
+    "Issued",
+    "KeyFile",
+    "KeyFileUnusable",
+    "KeyNeeded",
+    "Mismatch",
+    "NoTag",
+    "NotFinal",
+    "NotPrepared",
+    "NotReachable",
+    "Progress",
+    "ReleaseFailed",
+    "ReleaseInterrupted",
+    "Retrieved",
+    "RetryPolicy",
+    "TransactionExpired",
+    "UnexpectedAnswer",
+    "WrongNetwork",
+    "given_items",
+    "output",
+    "verify",
+]

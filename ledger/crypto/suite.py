@@ -1,7 +1,7 @@
 """The seam: what the rest of the project may ask of cryptography.
 
-Rule: a suite is named in genesis and passed as an argument, never a global. Nothing outside `ledger/crypto` imports a
-cryptographic library, except TLS and X.509 in `network` and `node`.
+Rule: a suite is named in genesis and passed as an argument, never a global. Nothing outside `ledger/crypto`
+imports a cryptographic library, except TLS and X.509 in `network` and `node`.
 """
 
 from __future__ import annotations
@@ -56,14 +56,21 @@ class QuorumScheme(Protocol):
     def verify_vote(self, chain_id: bytes, validators: ValidatorSet, vote: Vote) -> bool: ...
 
     def aggregate(self, validators: ValidatorSet, votes: tuple[Vote, ...]) -> QuorumCertificate:
-        """One certificate from votes of one kind, epoch, view and digest; verifies nothing."""
+        """One certificate from votes of one kind, epoch, view and digest; verifies nothing, raises nothing.
+
+        A signature that is no point of the group gives a certificate that does not verify.
+        """
         ...
 
-    def verify_certificate(self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate) -> bool:
-        """True if it names a quorum of `validators` and its signature holds. Never raises on hostile input."""
+    def verify_certificate(
+        self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate
+    ) -> bool:
+        """True if it names a quorum of `validators` and its signature holds; never raises."""
         ...
 
-    def verify_possession(self, network: str, account: bytes, public_key: bytes, possession: bytes) -> bool: ...
+    def verify_possession(
+        self, network: str, account: bytes, public_key: bytes, possession: bytes
+    ) -> bool: ...
 
 
 class CryptoSuite(Protocol):
@@ -92,7 +99,9 @@ class CryptoSuite(Protocol):
         """32-byte keyed hash (HMAC)."""
         ...
 
-    def verify(self, scheme: str, public_key: bytes, domain: Domain, message: bytes, signature: bytes) -> bool:
+    def verify(
+        self, scheme: str, public_key: bytes, domain: Domain, message: bytes, signature: bytes
+    ) -> bool:
         """Whether the signature holds. False, never an exception, for hostile keys and signatures."""
         ...
 
@@ -107,7 +116,7 @@ class CryptoSuite(Protocol):
     def load_vote_signer(self, secret: bytes) -> VoteSigner: ...
 
     def seal(self, key: bytes, plaintext: bytes, associated: bytes) -> bytes:
-        """Authenticated encryption under a 32-byte key with a fresh random nonce, which leads the ciphertext."""
+        """Authenticated encryption under a 32-byte key; a fresh random nonce leads the ciphertext."""
         ...
 
     def open(self, key: bytes, ciphertext: bytes, associated: bytes) -> bytes:

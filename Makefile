@@ -1,0 +1,68 @@
+# 证链 Zhenglian. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
+PY := PYTHONPATH=$(CURDIR):$(CURDIR)/clients $(BIN)/python
+
+# Runs a part of `make test` and prints how long it took.
+define part
+	@start=$$(date +%s); echo "== $(1)"; $(2); echo "-- $(1): $$(( $$(date +%s) - start )) s"
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types unit sim e2e vectors lock bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
+
+setup: $(STAMP) ## an environment of its own in .venv, with locked dependencies
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "需要 Python 3.11 或更高版本。Python 3.11 or later is needed; set PYTHON=python3.11."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) \
+		|| { echo "无法创建虚拟环境，请先安装 python3-venv。Cannot create a virtual environment; install python3-venv."; exit 1; }
+	@echo "Installing locked dependencies into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-*; touch $@
+
+demo: setup ## the whole story on four nodes; leaves its files in build/demo
+	@$(BIN)/python -m zhenglian_demo
+
+test: setup ## what CI runs: lint, types, unit tests, simulation, end to end
+	@$(MAKE) --no-print-directory lint types unit sim e2e
+	@echo "make test: all parts passed"
+
+lint: setup ## ruff and import-linter
+	$(call part,static: ruff and import-linter,$(BIN)/ruff check . && $(BIN)/ruff format --check . && PYTHONPATH=.:clients $(BIN)/lint-imports)
+
+types: setup ## mypy --strict
+	$(call part,static: mypy --strict,$(BIN)/mypy)
+
+unit: setup ## unit tests
+	$(call part,unit tests,$(PY) -m pytest tests/unit)
+
+SEEDS ?= 0
+SEED ?=
+sim: setup ## seeded simulation of whole clusters; SEEDS=n for a campaign, SEED=x to replay one
+	$(call part,simulation,if [ -n "$(SEED)" ]; then $(PY) -m tests.simulation --seed $(SEED) --trace; elif [ "$(SEEDS)" != 0 ]; then $(PY) -m tests.simulation --seeds $(SEEDS); else $(PY) -m pytest tests/simulation; fi)
+
+e2e: setup ## end to end with real node processes
+	$(call part,end to end,$(PY) -m pytest tests/e2e)
+
+vectors: setup ## write the golden vectors anew; an explicit act
+	@$(PY) -m tests.vectors.generate
+
+bench: setup ## measurements into bench/results
+	@$(PY) -m bench
+
+lock: ## resolve dependencies anew (needs uv)
+	@uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--extra demo --extra dev pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and everything built
+	@rm -rf $(VENV) build

@@ -1,0 +1,43 @@
+"""Whether a block that a peer calls final is final.
+
+Rule: pure; the certificate's signatures are checked by the caller's function, and last, because that is what costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from consensus.core.messages import PATH_HEADERS_MAX
+from consensus.core.settings import Hashing
+from ledger.types import FinalizedBlock, QuorumCertificate, VoteKind
+
+
+def why_not_final(
+    finalized: FinalizedBlock, digest: bytes, hashing: Hashing, certified: Callable[[QuorumCertificate], bool]
+) -> str | None:
+    """None if the block is final.
+
+    Args:
+        finalized: block, path and certificate as a peer sent them.
+        digest: the block's digest.
+        hashing: the network's hashes.
+        certified: checks epoch and signatures of a quorum certificate.
+
+    Returns:
+        What is wrong, in a few words.
+    """
+    certificate, path, block = finalized.certificate, finalized.path, finalized.block
+    if certificate.kind is not VoteKind.FINALIZE:
+        return "the certificate is no Finalization"
+    if len(path) > PATH_HEADERS_MAX:
+        return "the path is too long"
+    if hashing.transactions_root(block.transactions) != block.header.transactions_root:
+        return "the body is not the header's"
+    tip, height = digest, block.header.height
+    for header in path:
+        if header.parent != tip or header.height != height + 1:
+            return "the path is broken"
+        tip, height = hashing.block_digest(header), header.height
+    if tip != certificate.digest:
+        return "the certificate names another block"
+    return None if certified(certificate) else "the certificate does not hold"

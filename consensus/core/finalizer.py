@@ -1,0 +1,118 @@
+"""From a Finalization to finalized blocks: commit in height order, each block once, with a proof of its own.
+
+Rule: a block is handed on only after it was executed here and its body and proof were given to the journal. Blocks become provable
+in two ways: by a Finalization whose ancestry is here, or by a range of finalized blocks that a peer sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from consensus.core.bodies import Bodies
+from consensus.core.chain import Entry, Gap
+from consensus.core.effects import Effect, Finalize, Persist
+from consensus.core.finality import why_not_final
+from consensus.core.records import BlockRecord, FinalizationRecord
+from consensus.core.settings import Hashing
+from consensus.core.view import Rounds
+from ledger.errors import invariant
+from ledger.types import FinalizedBlock, QuorumCertificate
+
+
+class Finalizer:
+    """Keeps the proofs of blocks above the root, and commits those whose turn it is."""
+
+    def __init__(self, bodies: Bodies, rounds: Rounds, hashing: Hashing, out: list[Effect]) -> None:
+        self._bodies = bodies
+        self._tree = bodies.tree
+        self._rounds = rounds
+        self._hashing = hashing
+        self._out = out
+        self._proven: dict[int, FinalizedBlock] = {}
+        self._tip = (self._tree.root_digest, self._tree.root_header.height)
+
+    @property
+    def behind(self) -> bool:
+        """Whether a block is known to be final that is not committed yet."""
+        return self._rounds.finalized.digest != self._tree.root_digest
+
+    def commit(self) -> None:
+        """Commit as many blocks as are proven, here and executed; set out to get the next."""
+        while self.behind or self._proven:
+            entry = self._next()
+            if entry is None:
+                return
+            if not entry.executed:
+                self._bodies.execute(entry, certified=True)
+                return
+            self._finalize(entry)
+
+    def _next(self) -> Entry | None:
+        height = self._tree.root_header.height + 1
+        if height not in self._proven and not self._prove_lineage():
+            return None
+        finalized = self._proven[height]
+        return self._tree.add(finalized.block, self._hashing.block_digest(finalized.block.header))
+
+    def _prove_lineage(self) -> bool:
+        """Prove the ancestors of the newest Finalization, if they are all here."""
+        final = self._rounds.finalized
+        if final.certificate is None:
+            return False
+        lineage = self._tree.lineage(final.digest)
+        invariant(lineage is not None, "a finalized block does not descend from the one committed before")
+        if lineage is None or isinstance(lineage, Gap):
+            self._bodies.want_finalized(self._tip[1] + 1)
+            return False
+        headers = tuple(entry.header for entry in lineage)
+        for index, entry in enumerate(lineage):
+            self._proven[entry.header.height] = FinalizedBlock(
+                block=entry.block, path=headers[index + 1 :], certificate=final.certificate
+            )
+        self._tip = (final.digest, headers[-1].height)
+        return True
+
+    def _finalize(self, entry: Entry) -> None:
+        finalized = self._proven.pop(entry.header.height)
+        if not entry.persisted:
+            self._out.append(Persist(record=BlockRecord(block=entry.block)))
+        self._tree.advance(entry)
+        if self._tree.root_header.height > self._tip[1]:
+            self._tip = (entry.digest, entry.header.height)
+        self._out.append(Finalize(finalized=finalized, digest=entry.digest))
+
+    def restore(self, finalized: FinalizedBlock, digest: bytes) -> None:
+        """Take a proof from the journal for the block above the highest proven one."""
+        self._extend(finalized, digest)
+
+    def receive(
+        self, blocks: tuple[FinalizedBlock, ...], certified: Callable[[QuorumCertificate], bool]
+    ) -> str | None:
+        """Take finalized blocks from a peer.
+
+        Args:
+            blocks: consecutive, from anywhere.
+            certified: checks epoch and signatures of a quorum certificate.
+
+        Returns:
+            What is wrong with the first bad one; those before it are kept. None when all are good.
+        """
+        for finalized in blocks:
+            header = finalized.block.header
+            if header.height <= self._tip[1]:
+                continue
+            digest = self._hashing.block_digest(header)
+            if (header.parent, header.height - 1) != self._tip:
+                return "the block does not extend the chain"
+            reason = why_not_final(finalized, digest, self._hashing, certified)
+            if reason is not None:
+                return reason
+            self._out.append(
+                Persist(record=FinalizationRecord(certificate=finalized.certificate, path=finalized.path))
+            )
+            self._extend(finalized, digest)
+        return None
+
+    def _extend(self, finalized: FinalizedBlock, digest: bytes) -> None:
+        self._proven[finalized.block.header.height] = finalized
+        self._tip = (digest, finalized.block.header.height)

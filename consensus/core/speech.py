@@ -1,0 +1,79 @@
+"""What a node says: composing messages from what it knows.
+
+Rule: pure functions; every message keeps the bounds of `messages`, newest things first where not all fit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from consensus.core.messages import (
+    CERTIFICATES_MAX,
+    GAP_CERTIFICATES_MAX,
+    VOTES_MAX,
+    Certificates,
+    FetchCertificates,
+    Message,
+    Propose,
+    Status,
+    Votes,
+)
+from consensus.core.view import Rounds
+from ledger.errors import invariant
+from ledger.types import Block, QuorumCertificate, Vote
+
+STANDSTILL_CERTIFICATES_MAX: Final = 4 * CERTIFICATES_MAX
+
+
+def proposal(rounds: Rounds, block: Block, vote: Vote) -> Propose:
+    """Propose, with the proofs that a voter needs."""
+    parent = rounds.certified(block.header.parent)
+    invariant(parent is not None, "proposing on a block that is not certified")
+    after = parent.view if parent is not None else 0
+    return Propose(
+        block=block,
+        vote=vote,
+        parent=parent.certificate if parent is not None else None,
+        nullifications=tuple(rounds.gap(after, block.header.view)[:GAP_CERTIFICATES_MAX]),
+    )
+
+
+def repetition(rounds: Rounds) -> Votes:
+    """Own votes of the current view, with the certificate that admitted to it."""
+    return Votes(votes=tuple(rounds.now.own_votes.values()), admitted_by=rounds.admitted_by)
+
+
+def status(rounds: Rounds, height: int, epoch: int) -> Status:
+    return Status(epoch=epoch, view=rounds.current, height=height, finalization=rounds.finalized.certificate)
+
+
+def standstill(rounds: Rounds) -> list[Message]:
+    """The highest Finalization, then certificates and own votes above it; nothing when nothing is above it."""
+    votes = [vote for found in rounds.all() for vote in found.own_votes.values()]
+    above = [certificate for found in rounds.all() for certificate in found.certificates.values()]
+    if not votes and not above:
+        return []
+    certificates = above[-STANDSTILL_CERTIFICATES_MAX:]
+    if rounds.finalized.certificate is not None:
+        certificates.insert(0, rounds.finalized.certificate)
+    messages: list[Message] = [
+        Certificates(certificates=tuple(certificates[start : start + CERTIFICATES_MAX]))
+        for start in range(0, len(certificates), CERTIFICATES_MAX)
+    ]
+    if votes:
+        messages.append(Votes(votes=tuple(votes[-VOTES_MAX:]), admitted_by=rounds.admitted_by))
+    return messages
+
+
+def certificates_asked_for(rounds: Rounds, request: FetchCertificates, epoch: int) -> Certificates | None:
+    """What this node has of the asked views, as much as fits; the Finalization stands for everything below it."""
+    if request.epoch != epoch:
+        return None
+    final = rounds.finalized.certificate
+    found: list[QuorumCertificate] = []
+    if final is not None and request.first_view <= final.view:
+        found.append(final)
+    for one in rounds.all():
+        if request.first_view <= one.view <= request.last_view:
+            found.extend(one.certificates.values())
+    return Certificates(certificates=tuple(found[:CERTIFICATES_MAX])) if found else None

@@ -1,0 +1,396 @@
+"""The engine: runs the core by carrying out its effects in order.
+
+Rule: what leaves (Send, Broadcast) and what is acknowledged (Finalize) waits until everything appended to the journal before it is
+durable; everything else happens at once. Several effects share one sync: while one runs, records gather for the next. The engine
+is synchronous and driven by calls (`start`, `deliver`, `on_timer`, `notify_work`), so that a real loop and the simulation
+run the same code. It decides nothing about consensus.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from consensus.application import Application, Clock, Syncer, Timers, Transport
+from consensus.core.effects import (
+    Blame,
+    Broadcast,
+    BuildBlock,
+    CancelTimer,
+    Effect,
+    Evidence,
+    ExecuteBlock,
+    Finalize,
+    Lane,
+    Persist,
+    Send,
+    SetTimer,
+    SignVote,
+    WantBlock,
+    WantCertificates,
+    WantFinalized,
+)
+from consensus.core.events import (
+    BlockBuilt,
+    BlockExecuted,
+    Event,
+    Received,
+    Started,
+    Timer,
+    TimerFired,
+    VoteSigned,
+    WorkNoticed,
+)
+from consensus.core.machine import Machine
+from consensus.core.messages import (
+    Certificates,
+    FetchBlock,
+    FetchCertificates,
+    FetchedBlock,
+    FetchFinalized,
+    FinalizedRange,
+    Message,
+    Status,
+    decode_message,
+    encode_message,
+)
+from consensus.core.settings import Hashing
+from consensus.journal import Journal
+from consensus.sync import Fetcher, Server
+from ledger.crypto.suite import VoteSigner
+from ledger.errors import LedgerError, StorageDamaged
+from ledger.types import Vote
+
+SYNC_TIMER: Final = "sync"
+SYNC_TICK_MS: Final = 500
+EVIDENCE_MAX: Final = 1024
+_UNSIGNED: Final = b"\0"
+
+Visible = Send | Broadcast | Finalize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """What the node shows about consensus.
+
+    Attributes:
+        epoch, view: where it is.
+        leader: index of the current view's leader.
+        finalized_view: of the newest block known to be final.
+        height: of the newest block given to the application as final.
+        peer_heights: height that each peer claims, by index.
+        syncing: a final block is known that is not here yet.
+        voting: takes part; False for a follower.
+        follow_only: lost its journal once, so must not vote until its key has been rotated.
+        blamed: faults seen, by validator index.
+        evidence_count: conflicting votes proven.
+        undecodable_count: messages that were no messages.
+    """
+
+    epoch: int
+    view: int
+    leader: int
+    finalized_view: int
+    height: int
+    peer_heights: dict[int, int]
+    syncing: bool
+    voting: bool
+    follow_only: bool
+    blamed: dict[int, int] = field(default_factory=dict)
+    evidence_count: int = 0
+    undecodable_count: int = 0
+
+
+class Engine:
+    """One validator's consensus, put together.
+
+    Args:
+        machine: the core, restored from the journal.
+        journal: where records go.
+        syncer: runs the journal's blocking writes.
+        application: builds, executes and finalizes blocks.
+        transport: carries messages.
+        timers: call `on_timer` when they fire.
+        clock: the wall clock.
+        signer: this validator's vote key; None for a follower.
+        hashing: the network's hashes.
+        observe: sees every effect just before it is carried out; for logs, metrics and tests.
+        decode: reads messages; replaced only where one process runs many nodes and may share the work.
+    """
+
+    def __init__(
+        self,
+        *,
+        machine: Machine,
+        journal: Journal,
+        syncer: Syncer,
+        application: Application,
+        transport: Transport,
+        timers: Timers,
+        clock: Clock,
+        signer: VoteSigner | None,
+        hashing: Hashing,
+        observe: Callable[[Effect], None] | None = None,
+        decode: Callable[[bytes], Message] = decode_message,
+        encode: Callable[[Message], bytes] = encode_message,
+    ) -> None:
+        self._machine = machine
+        self._journal = journal
+        self._syncer = syncer
+        self._application = application
+        self._transport = transport
+        self._timers = timers
+        self._clock = clock
+        self._signer = signer
+        self._hashing = hashing
+        self._observe = observe
+        self._decode = decode
+        self._encode = encode
+        committee = machine.committee
+        self._fetcher = Fetcher(epoch=committee.epoch, size=committee.size, me=committee.me)
+        self._server = Server(application)
+        self._events: deque[Event] = deque()
+        self._visible: deque[tuple[int, Visible]] = deque()
+        self._running = False
+        self._syncing = False
+        self._durable = 0
+        self._stopped = False
+        self._ticking = False
+        self._work = False
+        self._pruned_height = application.durable_height()
+        self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_MAX)
+        self._evidence_count = 0
+        self._undecodable = 0
+        self._blamed: Counter[int] = Counter()
+
+    # --- what happens -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, once, after the machine was restored."""
+        self._events.append(Started())
+        self.notify_work()
+
+    def stop(self) -> None:
+        """Do nothing any more; a write that runs may still end."""
+        self._stopped = True
+
+    def deliver(self, peer: int, data: bytes) -> None:
+        """Take in a message from the authenticated validator `peer`. Bytes that are no message are counted and dropped."""
+        if self._stopped or not 0 <= peer < self._machine.committee.size or peer == self._machine.committee.me:
+            return
+        try:
+            message = self._decode(data)
+        except LedgerError:
+            self._undecodable += 1
+            self._blamed[peer] += 1
+            return
+        if self._admit(peer, message):
+            self._events.append(Received(peer=peer, message=message))
+        self._drain()
+
+    def on_timer(self, timer: Timer | str) -> None:
+        """A timer that was set has run out."""
+        if self._stopped:
+            return
+        if isinstance(timer, str):
+            self._ticking = False
+            self._ask(self._fetcher.tick())
+        else:
+            if timer is Timer.STATUS:
+                self._server.new_period()
+                self._prune()
+            self._events.append(TimerFired(timer=timer))
+        self._notice_work()
+        self._drain()
+
+    def notify_work(self) -> None:
+        """The application may have work now."""
+        if self._stopped:
+            return
+        self._work = self._application.has_work()
+        self._events.append(WorkNoticed(pending=self._work))
+        self._drain()
+
+    def status(self) -> EngineStatus:
+        machine = self._machine
+        rounds = machine.rounds
+        return EngineStatus(
+            epoch=machine.committee.epoch,
+            view=rounds.current,
+            leader=machine.committee.leader(rounds.current),
+            finalized_view=rounds.finalized.view,
+            height=self._application.finalized_height(),
+            peer_heights=dict(self._fetcher.heights),
+            syncing=machine.finalizer.behind,
+            voting=machine.voting,
+            follow_only=self._journal.follow_only,
+            blamed=dict(self._blamed),
+            evidence_count=self._evidence_count,
+            undecodable_count=self._undecodable,
+        )
+
+    # --- messages that concern fetching -----------------------------------------------------------------------------
+
+    def _admit(self, peer: int, message: Message) -> bool:
+        """Whether the core is to see the message; answers to questions that were not asked are dropped."""
+        match message:
+            case Status(height=height):
+                self._fetcher.heights[peer] = height
+            case FetchFinalized(epoch=epoch):
+                if epoch == self._machine.committee.epoch and self._server.allow(peer):
+                    self._show(Send(peer=peer, message=self._server.finalized_range(message), lane=Lane.SYNC))
+                return False
+            case FetchBlock() | FetchCertificates():
+                return self._server.allow(peer)
+            case FetchedBlock(block=block):
+                return self._fetcher.answered(peer, "block", self._hashing.block_digest(block.header))
+            case FinalizedRange(first_height=first_height, blocks=blocks):
+                if not self._fetcher.answered(peer, "finalized", b""):
+                    return False
+                if not blocks:
+                    self._ask(self._fetcher.failed(peer, WantFinalized(first_height=first_height)))
+                return bool(blocks)
+            case Certificates():
+                self._fetcher.answered(peer, "certificates", b"")
+            case _:
+                pass
+        return True
+
+    def _ask(self, requests: list[tuple[int, Message]]) -> None:
+        for peer, message in requests:
+            self._show(Send(peer=peer, message=message, lane=Lane.SYNC))
+        if self._fetcher.busy and not self._ticking:
+            self._ticking = True
+            self._timers.set(SYNC_TIMER, SYNC_TICK_MS)
+
+    # --- carrying out effects ---------------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Handle events until none is left, then show what may be shown and sync for the rest."""
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._events or self._may_show():
+                while self._events and not self._stopped:
+                    for effect in self._machine.handle(self._events.popleft(), self._clock.now_ms()):
+                        self._carry_out(effect)
+                self._release()
+                self._sync()
+        finally:
+            self._running = False
+
+    def _carry_out(self, effect: Effect) -> None:
+        if isinstance(effect, Send | Broadcast | Finalize):
+            self._show(effect)
+            return
+        if self._observe is not None:
+            self._observe(effect)
+        match effect:
+            case Persist(record=record):
+                self._journal.append(record)
+            case SetTimer(timer=timer, delay_ms=delay_ms):
+                self._timers.set(timer, delay_ms)
+            case CancelTimer(timer=timer):
+                self._timers.cancel(timer)
+            case SignVote():
+                self._events.append(VoteSigned(vote=self._sign(effect)))
+            case BuildBlock(parent=parent, context=context):
+                block = self._application.propose(parent, context)
+                self._events.append(BlockBuilt(view=context.view, block=block))
+            case ExecuteBlock(block=block, digest=digest):
+                self._events.append(BlockExecuted(digest=digest, valid=self._application.verify(block, digest)))
+            case WantBlock() | WantCertificates() | WantFinalized():
+                self._ask(self._fetcher.want(effect))
+            case Blame(peer=peer):
+                self._blamed[peer] += 1
+                self._ask(self._fetcher.blame(peer))
+            case Evidence():
+                self._evidence_count += 1
+                self.evidence.append(effect)
+            case _:
+                assert_never(effect)
+
+    def _sign(self, effect: SignVote) -> Vote:
+        committee = self._machine.committee
+        if self._signer is None or committee.me is None:
+            raise StorageDamaged(what="vote key", reason="a validator votes without one")
+        vote = Vote(
+            kind=effect.kind,
+            epoch=committee.epoch,
+            view=effect.view,
+            digest=effect.digest,
+            validator=committee.me,
+            signature=_UNSIGNED,
+        )
+        return Vote(
+            kind=vote.kind,
+            epoch=vote.epoch,
+            view=vote.view,
+            digest=vote.digest,
+            validator=vote.validator,
+            signature=self._signer.sign_vote(committee.chain_id, vote),
+        )
+
+    def _show(self, effect: Visible) -> None:
+        """Queue something for the world to see, behind everything that was appended before it."""
+        self._visible.append((self._journal.appended, effect))
+
+    def _release(self) -> None:
+        """Let out what is covered by a sync."""
+        finalized = False
+        while self._may_show():
+            effect = self._visible.popleft()[1]
+            if self._observe is not None:
+                self._observe(effect)
+            match effect:
+                case Send(peer=peer, message=message, lane=lane):
+                    self._transport.send(peer, self._encode(message), lane=lane)
+                case Broadcast(message=message, lane=lane):
+                    self._transport.broadcast(self._encode(message), lane=lane)
+                case Finalize(finalized=block, digest=digest):
+                    self._application.finalize(block, digest)
+                    finalized = True
+                case _:
+                    assert_never(effect)
+        if finalized:
+            self._notice_work()
+
+    def _notice_work(self) -> None:
+        work = self._application.has_work()
+        if work != self._work:
+            self._work = work
+            self._events.append(WorkNoticed(pending=work))
+
+    def _may_show(self) -> bool:
+        return bool(self._visible) and self._visible[0][0] <= self._durable and not self._stopped
+
+    def _sync(self) -> None:
+        """Begin the next sync if something waits for it and none runs."""
+        if not self._visible or self._may_show() or self._events or self._syncing or self._stopped:
+            return
+        batch = self._journal.take_batch()
+        if batch is None:
+            return
+        self._syncing = True
+        self._syncer.run(batch.write, lambda error: self._synced(batch.sequence, error))
+
+    def _synced(self, sequence: int, error: BaseException | None) -> None:
+        self._syncing = False
+        if error is not None:
+            self._stopped = True
+            raise StorageDamaged(what="journal", reason=f"a write failed: {error}") from error
+        self._durable = sequence
+        self._drain()
+
+    def _prune(self) -> None:
+        """Drop journal segments that the store has made superfluous."""
+        height = self._application.durable_height()
+        if height <= self._pruned_height or self._syncing:
+            return
+        finalized = self._application.block(height)
+        if finalized is not None:
+            self._journal.prune(height=height, view=finalized.certificate.view)
+            self._pruned_height = height

@@ -1,0 +1,206 @@
+"""Catch-up: whom to ask for what is missing, and how much to answer.
+
+Rule: nothing that comes back is trusted here. An answer counts only from the peer that was asked and for what it was asked; whether
+it is true is the core's judgement, and a peer that the core blames is not asked again for a while. A peer that is silent past its
+deadline costs one try: the next peer is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from consensus.application import Application
+from consensus.core.effects import WantBlock, WantCertificates, WantFinalized
+from consensus.core.messages import (
+    RANGE_BLOCKS_MAX,
+    RANGE_SIZE_BYTES,
+    FetchBlock,
+    FetchCertificates,
+    FetchFinalized,
+    FinalizedRange,
+    Message,
+)
+from ledger import codec
+from ledger.types import FinalizedBlock
+
+# Distinct things asked for at one time; more are refused and wished for again later.
+WANTS_MAX: Final = 64
+# After so many tries a want is dropped; the core wishes again while it still needs it.
+TRIES_MAX: Final = 16
+# Ticks without an answer until the next peer is asked.
+PATIENCE_TICKS: Final = 2
+# Ticks for which a blamed peer is not asked.
+DISTRUST_TICKS: Final = 240
+# Requests of one peer that are answered in one Status period.
+ANSWERS_PER_PERIOD_MAX: Final = 256
+
+Kind = Literal["block", "certificates", "finalized"]
+Want = WantBlock | WantCertificates | WantFinalized
+
+
+@dataclass(slots=True, kw_only=True)
+class _Request:
+    """One open question."""
+
+    kind: Kind
+    message: Message
+    peer: int
+    deadline: int
+    tries: int = 1
+    asked: set[int] = field(default_factory=set)
+
+
+class Fetcher:
+    """Asks one peer at a time for each missing thing. Pure: time is counted in ticks.
+
+    Args:
+        epoch: of the current validator set.
+        size: number of validators.
+        me: own index; None for a node that is no validator.
+    """
+
+    def __init__(self, *, epoch: int, size: int, me: int | None) -> None:
+        self._epoch = epoch
+        self._size = size
+        self._me = me
+        self._now = 0
+        self._turn = 0 if me is None else me
+        self._open: dict[tuple[Kind, bytes], _Request] = {}
+        self._distrusted: dict[int, int] = {}
+        self.heights: dict[int, int] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a question is open, so that ticks are needed."""
+        return bool(self._open)
+
+    @property
+    def fetching_finalized(self) -> bool:
+        return ("finalized", b"") in self._open
+
+    def want(self, want: Want) -> list[tuple[int, Message]]:
+        """Ask for something, unless it is being asked for already; returns what to send, to whom."""
+        kind, name, message, hint = self._describe(want)
+        if (kind, name) in self._open or len(self._open) >= WANTS_MAX:
+            return []
+        peer = hint if hint is not None and self._usable(hint) else self._next_peer(kind, message, set())
+        if peer is None:
+            return []
+        request = _Request(kind=kind, message=message, peer=peer, deadline=self._now + PATIENCE_TICKS)
+        request.asked.add(peer)
+        self._open[kind, name] = request
+        return [(peer, message)]
+
+    def answered(self, peer: int, kind: Kind, name: bytes) -> bool:
+        """Whether this answer was asked of that peer; if so the question is closed."""
+        request = self._open.get((kind, name))
+        if request is None or request.peer != peer:
+            return False
+        del self._open[kind, name]
+        return True
+
+    def failed(self, peer: int, want: Want) -> list[tuple[int, Message]]:
+        """The peer had no answer: ask another one."""
+        kind, name, message, _ = self._describe(want)
+        other = self._next_peer(kind, message, {peer})
+        return [] if other is None else self._ask(kind, name, message, other)
+
+    def blame(self, peer: int) -> list[tuple[int, Message]]:
+        """Stop asking a peer; what is open with it is asked of others."""
+        self._distrusted[peer] = self._now + DISTRUST_TICKS
+        return [
+            sent
+            for key, request in list(self._open.items())
+            if request.peer == peer
+            for sent in self._again(key, request)
+        ]
+
+    def tick(self) -> list[tuple[int, Message]]:
+        """A tick has passed: ask others where patience is at its end."""
+        self._now += 1
+        for peer in [peer for peer, until in self._distrusted.items() if until <= self._now]:
+            del self._distrusted[peer]
+        return [
+            sent
+            for key, request in list(self._open.items())
+            if request.deadline <= self._now
+            for sent in self._again(key, request)
+        ]
+
+    def _again(self, key: tuple[Kind, bytes], request: _Request) -> list[tuple[int, Message]]:
+        peer = self._next_peer(request.kind, request.message, request.asked)
+        if peer is None or request.tries >= TRIES_MAX:
+            del self._open[key]
+            return []
+        request.tries += 1
+        request.peer, request.deadline = peer, self._now + PATIENCE_TICKS
+        request.asked = (request.asked | {peer}) if peer not in request.asked else {peer}
+        return [(peer, request.message)]
+
+    def _ask(self, kind: Kind, name: bytes, message: Message, peer: int) -> list[tuple[int, Message]]:
+        if (kind, name) in self._open:
+            return []
+        request = _Request(kind=kind, message=message, peer=peer, deadline=self._now + PATIENCE_TICKS)
+        self._open[kind, name] = request
+        return [(peer, message)]
+
+    def _describe(self, want: Want) -> tuple[Kind, bytes, Message, int | None]:
+        if isinstance(want, WantBlock):
+            message: Message = FetchBlock(epoch=self._epoch, height=want.height, digest=want.digest)
+            return "block", want.digest, message, want.hint
+        if isinstance(want, WantCertificates):
+            message = FetchCertificates(epoch=self._epoch, first_view=want.first_view, last_view=want.last_view)
+            return "certificates", b"", message, want.hint
+        return "finalized", b"", FetchFinalized(epoch=self._epoch, first_height=want.first_height), None
+
+    def _usable(self, peer: int) -> bool:
+        return peer != self._me and 0 <= peer < self._size and peer not in self._distrusted
+
+    def _next_peer(self, kind: Kind, message: Message, asked: set[int]) -> int | None:
+        """Round robin over the others; those not asked yet first, for finalized blocks those that claim to have them."""
+        peers = [(self._turn + step) % self._size for step in range(1, self._size + 1)]
+        usable = [peer for peer in peers if self._usable(peer)]
+        if not usable:
+            return None
+        needed = message.first_height if isinstance(message, FetchFinalized) else 0
+
+        def rank(peer: int) -> tuple[bool, bool]:
+            return (peer in asked, kind == "finalized" and self.heights.get(peer, 0) < needed)
+
+        chosen = min(usable, key=rank)
+        self._turn = chosen
+        return chosen
+
+
+class Server:
+    """Answers requests for finalized blocks, within bounds of size, count and rate."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._answered: dict[int, int] = {}
+
+    def allow(self, peer: int) -> bool:
+        """Whether one more request of this peer is answered in this period."""
+        count = self._answered.get(peer, 0)
+        self._answered[peer] = count + 1
+        return count < ANSWERS_PER_PERIOD_MAX
+
+    def new_period(self) -> None:
+        self._answered.clear()
+
+    def finalized_range(self, request: FetchFinalized) -> FinalizedRange:
+        """Consecutive finalized blocks from the asked height up, as many as fit."""
+        blocks: list[FinalizedBlock] = []
+        size_bytes = 0
+        height = request.first_height
+        while 0 < height <= self._application.finalized_height() and len(blocks) < RANGE_BLOCKS_MAX:
+            finalized = self._application.block(height)
+            if finalized is None:
+                break
+            blocks.append(finalized)
+            size_bytes += len(codec.encode(finalized))
+            if size_bytes >= RANGE_SIZE_BYTES:
+                break
+            height += 1
+        return FinalizedRange(first_height=request.first_height, blocks=tuple(blocks))

@@ -1,0 +1,86 @@
+"""Certificate types and purpose templates: what can be issued, and what may be asked for.
+
+Rule: a type's versions only grow by one and never change, so that a certificate always finds the version it
+names. A template can be replaced; a grant was bounded by it when it was requested and stands on its own
+afterwards.
+"""
+
+from __future__ import annotations
+
+from contracts.calls import RegisterCertificateTypes, RegisterPurposes
+from contracts.denials import Denied
+from contracts.methods import HOLDERS, CallContext
+from contracts.records import CertificateType, PurposeTemplate
+from contracts.state import (
+    CERTIFICATE_TYPE_VERSIONS,
+    CERTIFICATE_TYPES,
+    PURPOSES,
+    StateReader,
+    certificate_type,
+)
+
+
+def register_types(context: CallContext, action: RegisterCertificateTypes) -> None:
+    """Add types or new versions of them, in order.
+
+    Raises:
+        Denied: type_version, holder_kind_not_allowed, duplicate_name, empty_item.
+    """
+    for new in action.types:
+        expected = (CERTIFICATE_TYPES.get(context.state, new.code) or 0) + 1
+        if new.version != expected:
+            raise Denied("type_version", type=new.code, version=new.version, expected=expected)
+        _check_type(new)
+        CERTIFICATE_TYPES.put(context.state, new.code, new.version)
+        CERTIFICATE_TYPE_VERSIONS.put(context.state, (new.code, new.version), new)
+        context.emit("certificate_types.registered", b"", (), type=new.code, version=new.version)
+
+
+def register_purposes(context: CallContext, action: RegisterPurposes) -> None:
+    """Add or replace purpose templates.
+
+    Raises:
+        Denied: unknown_certificate_type, unknown_name, duplicate_name, empty_item, empty_period.
+    """
+    for purpose in action.purposes:
+        _check_purpose(context.state, purpose)
+        PURPOSES.put(context.state, purpose.code, purpose)
+        context.emit("purposes.registered", b"", (), purpose=purpose.code)
+
+
+def check_distinct(names: tuple[str, ...]) -> None:
+    """Raise Denied (duplicate_name) if a name comes twice."""
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise Denied("duplicate_name", name=name)
+
+
+def check_known(names: tuple[str, ...], known: tuple[str, ...], code: str) -> None:
+    """Raise Denied if a name comes twice or is none of the `known` names of certificate type `code`."""
+    check_distinct(names)
+    for name in names:
+        if name not in known:
+            raise Denied("unknown_name", name=name, type=code)
+
+
+def _check_type(new: CertificateType) -> None:
+    if new.holder not in HOLDERS:
+        raise Denied("holder_kind_not_allowed", kind=new.holder.value)
+    # Fields and attachments share one name space, because what a person declines is one list of names.
+    check_distinct(new.fields + new.attachments)
+    if not new.fields + new.attachments:
+        raise Denied("empty_item", type=new.code)
+
+
+def _check_purpose(state: StateReader, purpose: PurposeTemplate) -> None:
+    check_distinct(tuple(item.certificate_type for item in purpose.items))
+    if purpose.period_ms_max == 0:
+        raise Denied("empty_period", purpose=purpose.code)
+    for item in purpose.items:
+        kind = certificate_type(state, item.certificate_type)
+        if kind is None:
+            raise Denied("unknown_certificate_type", type=item.certificate_type)
+        check_known(item.fields, kind.fields, kind.code)
+        check_known(item.attachments, kind.attachments, kind.code)
+        if not item.fields + item.attachments:
+            raise Denied("empty_item", type=kind.code)

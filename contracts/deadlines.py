@@ -1,0 +1,47 @@
+"""`deadlines.tick`: carries out on the chain what time alone has decided.
+
+Rule: a tick looks at due deadlines in the order of their minutes and of their scheduling, a bounded number at
+a time, and leaves each decision to the record's own contract. Any operator may send one; a tick that comes
+too late or twice finds nothing to do and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from contracts import governance, grants, releases
+from contracts.calls import DeadlinesTick
+from contracts.methods import OPERATOR_NODE, CallContext, method
+from contracts.schedule import due, pop_due
+from contracts.state import Deadline, DeadlineKind
+
+# Each gives one event at most, and a result holds 64.
+DEADLINES_PER_TICK_MAX: Final = 64
+
+
+@method(DeadlinesTick, callers=OPERATOR_NODE, cost=600)
+def tick(context: CallContext, _args: DeadlinesTick) -> int:
+    """Carry out due deadlines. Output: how many were looked at."""
+    for count in range(DEADLINES_PER_TICK_MAX):
+        deadline = pop_due(context.state, context.time_ms)
+        if deadline is None:
+            return count
+        _carry_out(context, deadline)
+    return DEADLINES_PER_TICK_MAX
+
+
+def _carry_out(context: CallContext, deadline: Deadline) -> None:
+    match deadline.kind:
+        case DeadlineKind.GRANT:
+            grants.expire(context, deadline.object_id)
+        case DeadlineKind.RELEASE:
+            releases.fail_overdue(context, deadline.object_id)
+        case DeadlineKind.PROPOSAL:
+            governance.expire(context, deadline.object_id)
+        case _:
+            assert_never(deadline.kind)
+
+
+METHODS: Final = (tick,)
+
+__all__ = ["DEADLINES_PER_TICK_MAX", "METHODS", "due", "tick"]

@@ -1,0 +1,367 @@
+"""Why a call is denied: every reason, with its words.
+
+Rule: a denial is on the ledger as a code and its fields, so a code never changes its meaning and is never
+used again for another one. The words are not on the ledger; they say what was wrong and, where something can
+be done, what. Fields never hold personal data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ledger.errors import Category, InvariantViolation, LedgerError
+
+_INVALID = Category.INVALID
+_FORBIDDEN = Category.FORBIDDEN
+_MISSING = Category.MISSING
+_CONFLICT = Category.CONFLICT
+_TOO_LARGE = Category.TOO_LARGE
+
+DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
+    # the call itself
+    "unknown_method": (
+        _MISSING,
+        "没有 {contract}.{method} 这一调用，请核对接口文档",
+        "There is no call {contract}.{method}; see the API description",
+    ),
+    "malformed_call": (
+        _INVALID,
+        "{contract}.{method} 的参数格式不正确或超出范围，请按接口定义重新提交",
+        "The arguments of {contract}.{method} are malformed or out of range; send them as the API says",
+    ),
+    "wrong_account_kind": (
+        _FORBIDDEN,
+        "{kind} 类账户不能调用 {method}",
+        "An account of kind {kind} may not call {method}",
+    ),
+    "wrong_role": (
+        _FORBIDDEN,
+        "{role} 角色的密钥不能调用 {method}，请换用有权限的密钥",
+        "A key with role {role} may not call {method}; use a key whose role may",
+    ),
+    "organization_suspended": (
+        _FORBIDDEN,
+        "机构 {account} 已被暂停，恢复须由运营方表决",
+        "Organisation {account} is suspended; only a vote of the operators reinstates it",
+    ),
+    "id_taken": (
+        _CONFLICT,
+        "编号 {id} 已被占用，请换一个随机数重新提交",
+        "Id {id} is taken; send it again with another nonce",
+    ),
+    "state_transition": (
+        _CONFLICT,
+        "{what} 处于 {state} 状态，不能执行 {step}",
+        "The {what} is {state}: {step} is not possible",
+    ),
+    "duplicate_name": (_INVALID, "{name} 重复出现，请只列一次", "{name} is listed twice; list it once"),
+    "ends_in_the_past": (
+        _INVALID,
+        "结束时间 {end_ms} 不晚于当前区块时间 {time_ms}",
+        "The end {end_ms} is not after the block time {time_ms}",
+    ),
+    # accounts and keys
+    "account_exists": (_CONFLICT, "账户 {account} 已存在", "Account {account} exists already"),
+    "not_an_organization": (
+        _INVALID,
+        "{account} 不是部门、企业或审计机构",
+        "{account} is not a department, enterprise or auditor",
+    ),
+    "status_unchanged": (
+        _CONFLICT,
+        "机构 {account} 已处于 {status} 状态",
+        "Organisation {account} is {status} already",
+    ),
+    "issuance_not_allowed": (
+        _INVALID,
+        "只有部门可以制发证照，{kind} 不可以",
+        "Only a department issues certificates, not an organisation of kind {kind}",
+    ),
+    "key_role_not_allowed": (
+        _INVALID,
+        "此处不能添加 {role} 角色的密钥，可用角色：{allowed}",
+        "A key with role {role} cannot be added here; allowed: {allowed}",
+    ),
+    "unknown_scheme": (
+        _INVALID,
+        "本网络不支持签名算法 {scheme}，可用：{allowed}",
+        "This network does not know the signature scheme {scheme}; allowed: {allowed}",
+    ),
+    "key_exists": (_CONFLICT, "账户已有密钥 {key_id}", "The account has key {key_id} already"),
+    "too_many_keys": (
+        _TOO_LARGE,
+        "账户最多 {maximum} 个有效密钥，请先吊销不用的密钥",
+        "An account holds at most {maximum} usable keys; revoke one first",
+    ),
+    "unknown_key_here": (_MISSING, "账户没有密钥 {key_id}", "The account has no key {key_id}"),
+    "key_already_revoked": (_CONFLICT, "密钥 {key_id} 此前已吊销", "Key {key_id} was revoked before"),
+    "last_key": (
+        _CONFLICT,
+        "这是最后一个有效的 {role} 密钥，请先添加新密钥再吊销",
+        "This is the last usable {role} key; add another before you revoke it",
+    ),
+    "tag_version": (
+        _CONFLICT,
+        "人员索引密钥版本 {version} 不是当前版本 {current}，请用当前版本重新计算",
+        "Directory key version {version} is not the current one, {current}; compute the tag again under it",
+    ),
+    "already_enrolled": (
+        _CONFLICT,
+        "此人已经开户（索引版本 {version}），请查找已有账户",
+        "This person is enrolled already (directory version {version}); look the account up",
+    ),
+    # governance
+    "unknown_proposal": (_MISSING, "没有提案 {proposal}", "There is no proposal {proposal}"),
+    "already_approved": (
+        _CONFLICT,
+        "本运营方已同意提案 {proposal}",
+        "This operator has approved proposal {proposal} already",
+    ),
+    "type_version": (
+        _CONFLICT,
+        "证照类型 {type} 的版本应为 {expected}，实际为 {version}",
+        "The version of certificate type {type} must be {expected}, not {version}",
+    ),
+    "holder_kind_not_allowed": (
+        _INVALID,
+        "持有者只能是个人或企业，不能是 {kind}",
+        "A holder is a person or an enterprise, not of kind {kind}",
+    ),
+    "empty_period": (
+        _INVALID,
+        "用途 {purpose} 的最长期限为零",
+        "The longest period of purpose {purpose} is nothing",
+    ),
+    # certificates
+    "unknown_certificate_type": (
+        _MISSING,
+        "没有证照类型 {type}，或没有该版本",
+        "There is no certificate type {type} in that version",
+    ),
+    "unknown_certificate": (_MISSING, "没有证照 {certificate}", "There is no certificate {certificate}"),
+    "unknown_name": (
+        _INVALID,
+        "证照类型 {type} 没有名为 {name} 的字段或附件",
+        "Certificate type {type} has no field or attachment {name} here",
+    ),
+    "empty_item": (
+        _INVALID,
+        "{type} 一项没有任何字段或附件",
+        "The entry of {type} names no field and no attachment",
+    ),
+    "certificate_exists": (
+        _CONFLICT,
+        "证照编号 {certificate} 已存在",
+        "Certificate {certificate} exists already",
+    ),
+    "not_issuer": (
+        _FORBIDDEN,
+        "本部门不是 {type} 类证照（或该证照）的制发部门",
+        "This department does not issue {type}, or did not issue this certificate",
+    ),
+    "holder_mismatch": (
+        _INVALID,
+        "{type} 的持有者必须是已开户的 {kind} 账户",
+        "The holder of {type} must be an existing account of kind {kind}",
+    ),
+    "dates_reversed": (
+        _INVALID,
+        "有效期止 {end_ms} 不晚于有效期起 {start_ms}",
+        "The end of validity {end_ms} is not after its start {start_ms}",
+    ),
+    "supersedes_another": (
+        _INVALID,
+        "被替换的证照 {certificate} 与新证照的持有者或类型不同",
+        "Certificate {certificate}, to be superseded, has another holder or type",
+    ),
+    "already_superseded": (
+        _CONFLICT,
+        "证照 {certificate} 已被 {by} 替换",
+        "Certificate {certificate} was superseded by {by} already",
+    ),
+    "state_not_settable": (
+        _INVALID,
+        "状态 {state} 不能这样设置或解除：终止状态不可解除，替换须在制发新证照时进行",
+        "State {state} cannot be set or ended so: final states never end, and superseding is part of issuing",
+    ),
+    "state_unchanged": (
+        _CONFLICT,
+        "证照的 {state} 状态已如所求",
+        "State {state} of the certificate is as asked already",
+    ),
+    "too_many_states": (
+        _TOO_LARGE,
+        "证照状态记录最多 {maximum} 条",
+        "A certificate's history holds at most {maximum} states",
+    ),
+    # grants
+    "unknown_purpose": (_MISSING, "没有用途 {purpose}", "There is no purpose {purpose}"),
+    "unknown_grant": (_MISSING, "没有授权 {grant}", "There is no grant {grant}"),
+    "not_a_holder": (
+        _INVALID,
+        "{account} 不是个人或企业账户",
+        "{account} is not the account of a person or enterprise",
+    ),
+    "grant_to_oneself": (
+        _INVALID,
+        "不能向自己 {account} 申请授权",
+        "{account} cannot ask itself for a grant",
+    ),
+    "renews_another": (
+        _INVALID,
+        "被续期的授权 {grant} 不存在，或双方不同",
+        "Grant {grant}, to be renewed, does not exist or is between others",
+    ),
+    "over_ask": (
+        _FORBIDDEN,
+        "申请超出用途模板上限 {cap}：允许 {maximum}，申请 {asked}；请减少后重新申请",
+        "More is asked than the purpose allows, cap {cap}: allowed {maximum}, asked {asked}; ask for less",
+    ),
+    "over_give": (
+        _INVALID,
+        "所给内容超出 {cap}：至多 {maximum}，给出 {asked}；只能等于或少于申请（或现有授权）",
+        "More is given than was asked or is open, {cap}: at most {maximum}, given {asked}; give that or less",
+    ),
+    "duplicate_item": (
+        _INVALID,
+        "{type} 的同一项重复出现，请合并",
+        "The same item of {type} comes twice; make it one",
+    ),
+    "consent_is_revocable": (
+        _INVALID,
+        "以同意为依据的授权必须可以撤销",
+        "A grant whose basis is consent must be revocable",
+    ),
+    "not_holder": (_FORBIDDEN, "授权 {grant} 不属于本账户", "Grant {grant} is not this account's to decide"),
+    "not_revocable": (
+        _FORBIDDEN,
+        "授权 {grant} 申请时已声明不可撤销，可向被授权机构或监督部门提出异议",
+        "Grant {grant} was asked for as not revocable; object to the grantee or the supervisor",
+    ),
+    "nothing_left": (
+        _INVALID,
+        "缩小后没有剩余次数，请改用撤销授权 {grant}",
+        "Nothing would be left; revoke grant {grant} instead",
+    ),
+    # releases
+    "grant_not_active": (
+        _FORBIDDEN,
+        "授权 {grant} 处于 {state} 状态，不能使用；如需数据请向本人重新申请",
+        "Grant {grant} is {state} and opens nothing; ask its holder again",
+    ),
+    "not_grantee": (
+        _FORBIDDEN,
+        "授权 {grant} 的被授权方不是本机构",
+        "Grant {grant} was not given to this organisation",
+    ),
+    "uses_exhausted": (
+        _FORBIDDEN,
+        "授权 {grant} 的 {maximum} 次使用已用完或被占用，请申请续期",
+        "All {maximum} uses of grant {grant} are made or reserved; ask for a renewal",
+    ),
+    "certificate_not_held": (
+        _FORBIDDEN,
+        "证照 {certificate} 不是该授权人持有的 {type} 证照",
+        "Certificate {certificate} is not a {type} held by the person of the grant",
+    ),
+    "certificate_not_granted": (
+        _FORBIDDEN,
+        "授权不包含证照 {certificate}（{type}）",
+        "The grant does not open certificate {certificate} ({type})",
+    ),
+    "field_not_granted": (
+        _FORBIDDEN,
+        "字段 {field} 未获授权，已授权：{granted}",
+        "Field {field} is not granted; granted: {granted}",
+    ),
+    "attachment_not_granted": (
+        _FORBIDDEN,
+        "附件 {attachment} 未获授权，已授权：{granted}",
+        "Attachment {attachment} is not granted; granted: {granted}",
+    ),
+    "certificate_not_valid": (
+        _CONFLICT,
+        "证照 {certificate} 当前无效（{state}），请联系制发部门",
+        "Certificate {certificate} is not valid now ({state}); turn to its issuer",
+    ),
+    "not_in_certificate": (
+        _MISSING,
+        "证照 {certificate} 没有 {name}",
+        "Certificate {certificate} has no {name}",
+    ),
+    "format_mismatch": (
+        _INVALID,
+        "{format} 格式与所选内容不符：JSON、CSV 用于字段，PDF、PNG、JPEG 用于单个附件",
+        "Format {format} does not suit: JSON and CSV take fields, PDF, PNG and JPEG one attachment",
+    ),
+    "unknown_operator": (
+        _MISSING,
+        "{account} 不是可用的运营方",
+        "{account} is not an active operator of the network",
+    ),
+    "unknown_release": (_MISSING, "没有下链记录 {release}", "There is no release {release}"),
+    "not_entrusted": (
+        _FORBIDDEN,
+        "此事由运营方 {operator} 办理",
+        "This is for operator {operator} to do",
+    ),
+    "release_overdue": (
+        _CONFLICT,
+        "下链 {release} 已过期限 {deadline_ms}，次数将退回，请重新申请",
+        "Release {release} is past its deadline {deadline_ms}; its use will be returned, request it again",
+    ),
+    "file_count": (
+        _INVALID,
+        "应有 {expected} 个文件，实际 {actual} 个",
+        "{expected} files are expected, not {actual}",
+    ),
+    "file_hashes_differ": (
+        _CONFLICT,
+        "收到的文件与下链 {release} 的记录不符，请重新下载后再确认",
+        "The files received differ from those of release {release}; fetch them again before you acknowledge",
+    ),
+    # traces
+    "unknown_trace": (_MISSING, "没有追溯记录 {trace}", "There is no trace {trace}"),
+    "verdict_mismatch": (
+        _INVALID,
+        "结论 {verdict} 与所列下链数 {releases} 不符：指认或待查须列出下链，其余不得列出",
+        "Verdict {verdict} does not go with {releases} releases: only accused and investigate name any",
+    ),
+    "release_unrelated": (
+        _INVALID,
+        "下链 {release} 未涉及所追溯的证照，或从未生成文件",
+        "Release {release} has none of the traced certificates, or its files never existed",
+    ),
+}
+
+
+class Denied(LedgerError):
+    """A call that is refused. It is included in its block, and this is its result.
+
+    Args:
+        reason: a code of `DENIALS`, which becomes the error's own `code`.
+        fields: what the words of that denial name.
+    """
+
+    def __init__(self, reason: str, /, **fields: str | int) -> None:
+        if reason not in DENIALS:
+            raise InvariantViolation(f"denial {reason} has no words")
+        super().__init__(**fields)
+        category, zh, en = DENIALS[reason]
+        # Each denial has its own code; the base class keeps it on the class, an instance's own value goes
+        # before it.
+        self.__dict__.update(code=reason, category=category, zh=zh, en=en)
+
+
+def denial_message(code: str, fields: Mapping[str, str | int], language: str = "en") -> str:
+    """The words for a result's code.
+
+    Args:
+        code: a code of `DENIALS`; any other is given back as it is.
+        fields: the result's fields.
+        language: "zh" or "en".
+    """
+    if code not in DENIALS:
+        return code
+    return Denied(code, **fields).message(language)

@@ -1,0 +1,160 @@
+"""Governance: what operators decide by vote.
+
+Rule: an action is carried out in the transaction that brings it the approval of a quorum, n − f of the n
+operators, and not before; each operator counts once. It is tried out when it is proposed, so that nobody is
+asked to vote on what cannot be done, and checked again when it is carried out.
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from msgspec.structs import replace
+
+from contracts import certificate_types, organizations
+from contracts.calls import (
+    Action,
+    GovernanceApprove,
+    GovernancePropose,
+    RegisterCertificateTypes,
+    RegisterOrganization,
+    RegisterPurposes,
+    ReinstateOrganization,
+    SetIssuance,
+    SuspendOrganization,
+)
+from contracts.denials import Denied
+from contracts.methods import OPERATOR_ADMIN, CallContext, method
+from contracts.records import Proposal, ProposalState
+from contracts.schedule import schedule
+from contracts.state import PROPOSALS, DeadlineKind, Draft, StateReader, network, present
+from ledger import codec, domains
+from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, quorum_size
+
+PROPOSAL_PERIOD_MS: Final = 7 * 24 * 60 * 60 * 1000
+
+
+def _proposed_concerns(_state: StateReader, args: GovernancePropose) -> tuple[bytes, ...]:
+    return _target(args.action)
+
+
+@method(GovernancePropose, callers=OPERATOR_ADMIN, cost=60, concerns=_proposed_concerns)
+def propose(context: CallContext, args: GovernancePropose) -> bytes:
+    """Propose an action, approving it oneself."""
+    proposal_id = context.derive_id(domains.PROPOSAL_ID, 16)
+    if PROPOSALS.get(context.state, proposal_id) is not None:
+        raise Denied("id_taken", id=proposal_id.hex())
+    _try(context, args.action)
+    proposal = Proposal(
+        proposal_id=proposal_id,
+        proposer=context.account.account_id,
+        action=codec.encode(args.action),
+        approvals=(context.account.account_id,),
+        state=ProposalState.OPEN,
+        proposed_ms=context.time_ms,
+        expires_ms=context.time_ms + PROPOSAL_PERIOD_MS,
+    )
+    schedule(context.state, proposal.expires_ms, DeadlineKind.PROPOSAL, proposal_id)
+    _emit(context, "governance.proposed", proposal, args.action)
+    _settle(context, proposal, args.action)
+    return proposal_id
+
+
+@method(GovernanceApprove, callers=OPERATOR_ADMIN, cost=60, concerns=lambda _state, args: (args.proposal_id,))
+def approve(context: CallContext, args: GovernanceApprove) -> None:
+    """Approve an open proposal; the last approval needed carries it out."""
+    proposal = PROPOSALS.get(context.state, args.proposal_id)
+    if proposal is None:
+        raise Denied("unknown_proposal", proposal=args.proposal_id.hex())
+    overdue = proposal.state is ProposalState.OPEN and context.time_ms >= proposal.expires_ms
+    state = ProposalState.EXPIRED if overdue else proposal.state
+    if state is not ProposalState.OPEN:
+        raise Denied("state_transition", what="proposal", state=state.value, step="approve")
+    if context.account.account_id in proposal.approvals:
+        raise Denied("already_approved", proposal=args.proposal_id.hex())
+    approved = replace(proposal, approvals=(*proposal.approvals, context.account.account_id))
+    action = _decode(proposal.action)
+    _emit(context, "governance.approved", approved, action)
+    _settle(context, approved, action)
+
+
+def expire(context: CallContext, proposal_id: bytes) -> None:
+    """Write down that an open proposal's time is over."""
+    proposal = present(PROPOSALS.get(context.state, proposal_id), "a proposal with a deadline")
+    if proposal.state is ProposalState.OPEN and context.time_ms >= proposal.expires_ms:
+        expired = replace(proposal, state=ProposalState.EXPIRED)
+        PROPOSALS.put(context.state, proposal_id, expired)
+        _emit(context, "governance.expired", expired, _decode(proposal.action))
+
+
+def carry_out(context: CallContext, action: Action) -> None:
+    """Do what operators have decided."""
+    match action:
+        case RegisterOrganization():
+            organizations.register(context, action)
+        case SuspendOrganization():
+            organizations.suspend(context, action)
+        case ReinstateOrganization():
+            organizations.reinstate(context, action)
+        case SetIssuance():
+            organizations.set_issuance(context, action)
+        case RegisterCertificateTypes():
+            certificate_types.register_types(context, action)
+        case RegisterPurposes():
+            certificate_types.register_purposes(context, action)
+        case _:
+            assert_never(action)
+
+
+def _settle(context: CallContext, proposal: Proposal, action: Action) -> None:
+    """Keep the proposal, carried out if it has its quorum."""
+    if len(proposal.approvals) >= quorum_size(len(network(context.state).operators)):
+        carry_out(context, action)
+        proposal = replace(proposal, state=ProposalState.EXECUTED)
+        _emit(context, "governance.executed", proposal, action)
+    PROPOSALS.put(context.state, proposal.proposal_id, proposal)
+
+
+def _try(context: CallContext, action: Action) -> None:
+    """Carry the action out on a draft that is dropped; its denial is the proposal's."""
+    trial = CallContext(
+        state=Draft(context.state),
+        block=context.block,
+        transaction_id=b"",
+        account=context.account,
+        key=context.key,
+    )
+    carry_out(trial, action)
+
+
+def _decode(data: bytes) -> Action:
+    action: Action = codec.decode(data, Action, size_bytes_max=CALL_ARGS_SIZE_BYTES_MAX)  # type: ignore[arg-type]
+    return action
+
+
+def _name(action: Action) -> str:
+    return str(action.__struct_config__.tag)
+
+
+def _target(action: Action) -> tuple[bytes, ...]:
+    match action:
+        case RegisterCertificateTypes() | RegisterPurposes():
+            return ()
+        case RegisterOrganization() | SuspendOrganization() | ReinstateOrganization() | SetIssuance():
+            return (action.account_id,)
+        case _:
+            assert_never(action)
+
+
+def _emit(context: CallContext, kind: str, proposal: Proposal, action: Action) -> None:
+    context.emit(
+        kind,
+        proposal.proposal_id,
+        _target(action),
+        action=_name(action),
+        approvals=len(proposal.approvals),
+        state=proposal.state.value,
+    )
+
+
+METHODS: Final = (propose, approve)

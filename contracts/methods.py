@@ -1,0 +1,205 @@
+"""What a method of a contract is: who may call it, what it costs, whom it concerns, and what it does.
+
+Rule: default deny. A method names every pair of account kind and key role that may call it; any other caller
+is refused before the method's body runs. A body reads and writes only through its `CallContext` and ends by
+raising `Denied` or by returning its output; what it wrote before `Denied` is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from contracts.calls import CALLS, Args
+from contracts.denials import Denied
+from contracts.records import Account, AccountKind, Key, KeyRole
+from contracts.state import Draft, StateReader
+from ledger import codec
+from ledger.crypto.suite import CryptoSuite
+from ledger.domains import Domain
+from ledger.errors import DecodeError, InvariantViolation, LimitExceeded
+from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, EVENT_SUBJECTS_MAX, Event, Limits
+
+Output = bytes | int | None
+A = TypeVar("A", bound=Args)
+
+ORGANIZATIONS: Final = (AccountKind.DEPARTMENT, AccountKind.ENTERPRISE, AccountKind.AUDITOR)
+HOLDERS: Final = (AccountKind.PERSON, AccountKind.ENTERPRISE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockContext:
+    """What a call may know about the block it is in.
+
+    Attributes:
+        chain_id: the network's identity.
+        suite: its cryptography.
+        height: of this block.
+        time_ms: block time, the only time there is.
+        proposer: account of the validator that proposed it.
+        limits: from genesis.
+    """
+
+    chain_id: bytes
+    suite: CryptoSuite
+    height: int
+    time_ms: int
+    proposer: bytes
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A kind of account acting by a key of this role."""
+
+    kind: AccountKind
+    role: KeyRole
+
+
+OPERATOR_ADMIN: Final = (Caller(AccountKind.OPERATOR, KeyRole.ADMIN),)
+OPERATOR_NODE: Final = (Caller(AccountKind.OPERATOR, KeyRole.NODE),)
+ORGANIZATION_ADMIN: Final = tuple(Caller(kind, KeyRole.ADMIN) for kind in ORGANIZATIONS)
+DEPARTMENT_OFFICER: Final = (Caller(AccountKind.DEPARTMENT, KeyRole.OFFICER),)
+GRANTEE_OFFICER: Final = (*DEPARTMENT_OFFICER, Caller(AccountKind.ENTERPRISE, KeyRole.OFFICER))
+AUDITOR_OFFICER: Final = (Caller(AccountKind.AUDITOR, KeyRole.OFFICER),)
+PERSON: Final = (Caller(AccountKind.PERSON, KeyRole.HOLDER),)
+# An enterprise that holds certificates consents by an admin key: its officers ask for other people's data,
+# and must not be able to give away the enterprise's own.
+HOLDER: Final = (*PERSON, Caller(AccountKind.ENTERPRISE, KeyRole.ADMIN))
+
+
+class CallContext:
+    """One call while it runs.
+
+    Attributes:
+        state: the transaction's own draft.
+        block: the block around it.
+        account, key: who acts, already authenticated.
+        events: what happened so far.
+    """
+
+    __slots__ = ("_transaction_id", "account", "block", "events", "key", "state")
+
+    def __init__(
+        self, *, state: Draft, block: BlockContext, transaction_id: bytes, account: Account, key: Key
+    ) -> None:
+        self.state = state
+        self.block = block
+        self.account = account
+        self.key = key
+        self.events: list[Event] = []
+        self._transaction_id = transaction_id
+
+    @property
+    def time_ms(self) -> int:
+        """Block time."""
+        return self.block.time_ms
+
+    def derive_id(self, domain: Domain, size_bytes: int) -> bytes:
+        """An id that only this transaction can give."""
+        return self.block.suite.hash(domain, self._transaction_id)[:size_bytes]
+
+    def emit(self, kind: str, object_id: bytes, subjects: Iterable[bytes], **data: str | int | bytes) -> None:
+        """Record that something happened; the acting account becomes a subject, its key a fact.
+
+        Args:
+            kind: "<contract>.<past participle>".
+            object_id: id of what it happened to.
+            subjects: ids it concerns; empty and repeated ones are left out.
+            data: small public facts.
+        """
+        self.events.append(
+            make_event(
+                kind,
+                object_id,
+                (object_id, self.account.account_id, *subjects),
+                {**data, "key_id": self.key.key_id},
+            )
+        )
+
+
+def make_event(
+    kind: str, object_id: bytes, subjects: Iterable[bytes], data: dict[str, str | int | bytes]
+) -> Event:
+    """An event with its subjects once each, in order of appearance, and its data sorted by key."""
+    once = tuple(subject for subject in dict.fromkeys(subjects) if subject)
+    return Event(
+        kind=kind, object_id=object_id, subjects=once[:EVENT_SUBJECTS_MAX], data=tuple(sorted(data.items()))
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A registered method.
+
+    Attributes:
+        contract, name: how a call names it.
+        callers: who may call it.
+        cost: deterministic cost units, about 10 µs each on the reference machine, signature check included.
+        args: its argument struct.
+        concerns: ids that a call with these arguments concerns, for the record of a refused attempt.
+        run: the body.
+    """
+
+    contract: str
+    name: str
+    callers: tuple[Caller, ...]
+    cost: int
+    args: type[Args]
+    concerns: Callable[[StateReader, Args], tuple[bytes, ...]]
+    run: Callable[[CallContext, Args], Output]
+
+    def parse(self, data: bytes) -> Args:
+        """The arguments.
+
+        Raises:
+            Denied: malformed_call.
+        """
+        try:
+            return codec.decode(data, self.args, size_bytes_max=CALL_ARGS_SIZE_BYTES_MAX)
+        except (DecodeError, LimitExceeded):
+            # The decoder's own words are left out: a result is hashed, and they may change with the library.
+            raise Denied("malformed_call", contract=self.contract, method=self.name) from None
+
+    def authorize(self, account: Account, key: Key) -> None:
+        """Raise Denied unless an account of this kind may call this method by a key of this role."""
+        if Caller(account.kind, key.role) in self.callers:
+            return
+        if any(caller.kind is account.kind for caller in self.callers):
+            raise Denied("wrong_role", method=f"{self.contract}.{self.name}", role=key.role.value)
+        raise Denied("wrong_account_kind", method=f"{self.contract}.{self.name}", kind=account.kind.value)
+
+
+def nobody(_state: StateReader, _args: Args) -> tuple[bytes, ...]:
+    """The call concerns nobody but its sender."""
+    return ()
+
+
+def method(
+    args: type[A],
+    *,
+    callers: tuple[Caller, ...],
+    cost: int,
+    concerns: Callable[[StateReader, A], tuple[bytes, ...]] = nobody,
+) -> Callable[[Callable[[CallContext, A], Output]], Method]:
+    """Make a `Method` of a function; its names are those that `calls.CALLS` gives to `args`."""
+    contract, name = next(names for names, kind in CALLS.items() if kind is args)
+
+    def narrow(value: Args) -> A:
+        if not isinstance(value, args):
+            raise InvariantViolation(f"{contract}.{name} was run with the arguments of another method")
+        return value
+
+    def register(body: Callable[[CallContext, A], Output]) -> Method:
+        return Method(
+            contract=contract,
+            name=name,
+            callers=callers,
+            cost=cost,
+            args=args,
+            concerns=lambda state, value: concerns(state, narrow(value)),
+            run=lambda context, value: body(context, narrow(value)),
+        )
+
+    return register

@@ -1,0 +1,261 @@
+"""Releases (下链): data handed out under a grant, recorded before any byte leaves.
+
+    REQUESTED ── prepare ──▶ PREPARED ── acknowledge ──▶ DELIVERED
+        └─────── fail, or the deadline passed ──▶ FAILED
+
+Rule: what a release hands out was open when it was requested *and* when it was prepared. `prepare` is the
+last moment before bytes can leave, so it checks everything again on the state of its own block: a pause,
+revocation, narrowing, suspension or a certificate's new state in between stops the release. Only then is the
+reserved use made; a release that fails before gives it back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from contracts.calls import ReleasesAcknowledge, ReleasesFail, ReleasesPrepare, ReleasesRequest
+from contracts.certificate_types import check_distinct
+from contracts.certificates import why_not_valid
+from contracts.denials import Denied
+from contracts.grant_items import open_names, shown
+from contracts.grants import check_active, make_use, reserve_use, return_use
+from contracts.grants import concerned as grant_concerned
+from contracts.methods import GRANTEE_OFFICER, OPERATOR_NODE, CallContext, method
+from contracts.records import AccountStatus, Certificate, Grant, Output, OutputFormat, Release, ReleaseState
+from contracts.schedule import schedule
+from contracts.state import (
+    ACCOUNTS,
+    CERTIFICATES,
+    GRANTS,
+    RELEASES,
+    DeadlineKind,
+    StateReader,
+    network,
+    present,
+)
+from ledger import domains
+from ledger.types import RELEASE_ID_SIZE_BYTES
+
+RELEASE_DEADLINE_MS: Final = 60 * 60 * 1000
+FIELD_FORMATS: Final = (OutputFormat.JSON, OutputFormat.CSV)
+DEADLINE_PASSED: Final = "deadline"
+
+
+def _request_concerns(state: StateReader, args: ReleasesRequest) -> tuple[bytes, ...]:
+    return (*grant_concerned(state, args.grant_id), *(output.certificate for output in args.outputs))
+
+
+def _concerned(state: StateReader, release_id: bytes) -> tuple[bytes, ...]:
+    release = RELEASES.get(state, release_id)
+    if release is None:
+        return (release_id,)
+    return (release_id, release.grant_id, release.pii_principal_id, release.grantee)
+
+
+@method(ReleasesRequest, callers=GRANTEE_OFFICER, cost=45, concerns=_request_concerns)
+def request(context: CallContext, args: ReleasesRequest) -> bytes:
+    """Ask for data that a grant opens; reserves one use."""
+    grant = GRANTS.get(context.state, args.grant_id)
+    if grant is None:
+        raise Denied("unknown_grant", grant=args.grant_id.hex())
+    if grant.grantee != context.account.account_id:
+        raise Denied("not_grantee", grant=args.grant_id.hex())
+    _check_open(context, grant, args.outputs)
+    check_operator(context.state, args.released_by)
+    release_id = context.derive_id(domains.RELEASE_ID, RELEASE_ID_SIZE_BYTES)
+    if RELEASES.get(context.state, release_id) is not None:
+        raise Denied("id_taken", id=release_id.hex())
+    reserve_use(context, grant)
+    release = Release(
+        release_id=release_id,
+        grant_id=grant.grant_id,
+        pii_principal_id=grant.pii_principal_id,
+        grantee=grant.grantee,
+        officer=context.key.key_id,
+        released_by=args.released_by,
+        purpose=grant.purpose,
+        outputs=args.outputs,
+        state=ReleaseState.REQUESTED,
+        requested_ms=context.time_ms,
+        deadline_ms=context.time_ms + RELEASE_DEADLINE_MS,
+        files=(),
+        prepared_ms=0,
+        delivered_ms=0,
+        failure="",
+    )
+    schedule(context.state, release.deadline_ms, DeadlineKind.RELEASE, release_id)
+    _save(context, "releases.requested", release)
+    return release_id
+
+
+@method(
+    ReleasesPrepare,
+    callers=OPERATOR_NODE,
+    cost=45,
+    concerns=lambda state, args: _concerned(state, args.release_id),
+)
+def prepare(context: CallContext, args: ReleasesPrepare) -> None:
+    """Fix the files of a release; from then on they may leave."""
+    release = _entrusted(context, args.release_id)
+    _check_state(release, ReleaseState.REQUESTED, "prepare")
+    if context.time_ms >= release.deadline_ms:
+        raise Denied("release_overdue", release=release.release_id.hex(), deadline_ms=release.deadline_ms)
+    if len(args.files) != len(release.outputs):
+        raise Denied("file_count", expected=len(release.outputs), actual=len(args.files))
+    grant = present(GRANTS.get(context.state, release.grant_id), "the grant of a release")
+    _check_open(context, grant, release.outputs)
+    prepared = replace(release, state=ReleaseState.PREPARED, files=args.files, prepared_ms=context.time_ms)
+    _save(context, "releases.prepared", prepared)
+    make_use(context, grant)
+
+
+@method(
+    ReleasesAcknowledge,
+    callers=GRANTEE_OFFICER,
+    cost=25,
+    concerns=lambda state, args: _concerned(state, args.release_id),
+)
+def acknowledge(context: CallContext, args: ReleasesAcknowledge) -> None:
+    """Confirm that the files have come."""
+    release = _known(context.state, args.release_id)
+    if release.grantee != context.account.account_id:
+        raise Denied("not_grantee", grant=release.grant_id.hex())
+    _check_state(release, ReleaseState.PREPARED, "acknowledge")
+    if args.file_hashes != tuple(file.file_hash for file in release.files):
+        raise Denied("file_hashes_differ", release=release.release_id.hex())
+    delivered = replace(release, state=ReleaseState.DELIVERED, delivered_ms=context.time_ms)
+    _save(context, "releases.delivered", delivered)
+
+
+@method(
+    ReleasesFail,
+    callers=OPERATOR_NODE,
+    cost=25,
+    concerns=lambda state, args: _concerned(state, args.release_id),
+)
+def fail(context: CallContext, args: ReleasesFail) -> None:
+    """Give a release up before anything left; returns the use."""
+    release = _entrusted(context, args.release_id)
+    _check_state(release, ReleaseState.REQUESTED, "fail")
+    _fail(context, release, args.reason)
+
+
+def fail_overdue(context: CallContext, release_id: bytes) -> None:
+    """Give a release up if its deadline has passed before it was prepared."""
+    release = _known(context.state, release_id)
+    if release.state is ReleaseState.REQUESTED and context.time_ms >= release.deadline_ms:
+        _fail(context, release, DEADLINE_PASSED)
+
+
+def check_operator(state: StateReader, account_id: bytes) -> None:
+    """Raise Denied (unknown_operator) unless the account is an operator of the network and active."""
+    account = ACCOUNTS.get(state, account_id)
+    if (
+        account_id not in network(state).operators
+        or account is None
+        or account.status is not AccountStatus.ACTIVE
+    ):
+        raise Denied("unknown_operator", account=account_id.hex())
+
+
+def _check_open(context: CallContext, grant: Grant, outputs: tuple[Output, ...]) -> None:
+    """Whether the grant, now, opens all the outputs to a grantee in good standing."""
+    check_active(grant, context.time_ms)
+    grantee = present(ACCOUNTS.get(context.state, grant.grantee), "the grantee of a grant")
+    if grantee.status is AccountStatus.SUSPENDED:
+        raise Denied("organization_suspended", account=grant.grantee.hex())
+    for output in outputs:
+        _check_output(context, grant, output)
+
+
+def _check_output(context: CallContext, grant: Grant, output: Output) -> None:
+    certificate = CERTIFICATES.get(context.state, output.certificate)
+    if certificate is None:
+        raise Denied("unknown_certificate", certificate=output.certificate.hex())
+    if certificate.holder != grant.pii_principal_id:
+        raise Denied(
+            "certificate_not_held", certificate=output.certificate.hex(), type=certificate.certificate_type
+        )
+    _check_shape(output)
+    fields, attachments = open_names(grant.items, certificate)
+    if not fields + attachments:
+        raise Denied(
+            "certificate_not_granted", certificate=output.certificate.hex(), type=certificate.certificate_type
+        )
+    for name in output.fields:
+        if name not in fields:
+            raise Denied("field_not_granted", field=name, granted=shown(fields))
+    if output.attachment and output.attachment not in attachments:
+        raise Denied("attachment_not_granted", attachment=output.attachment, granted=shown(attachments))
+    _check_certificate(context, certificate, output)
+
+
+def _check_shape(output: Output) -> None:
+    fields_wanted = output.format in FIELD_FORMATS
+    if fields_wanted is not bool(output.fields) or fields_wanted is bool(output.attachment):
+        raise Denied("format_mismatch", format=output.format.value)
+    check_distinct(output.fields)
+
+
+def _check_certificate(context: CallContext, certificate: Certificate, output: Output) -> None:
+    reason = why_not_valid(certificate, context.time_ms)
+    if reason:
+        raise Denied("certificate_not_valid", certificate=certificate.certificate_id.hex(), state=reason)
+    wanted = output.fields or (output.attachment,)
+    present_names = certificate.fields if output.fields else certificate.attachments
+    for name in wanted:
+        if name not in present_names:
+            raise Denied("not_in_certificate", name=name, certificate=certificate.certificate_id.hex())
+
+
+def _known(state: StateReader, release_id: bytes) -> Release:
+    release = RELEASES.get(state, release_id)
+    if release is None:
+        raise Denied("unknown_release", release=release_id.hex())
+    return release
+
+
+def _entrusted(context: CallContext, release_id: bytes) -> Release:
+    release = _known(context.state, release_id)
+    if release.released_by != context.account.account_id:
+        raise Denied("not_entrusted", operator=release.released_by.hex())
+    return release
+
+
+def _check_state(release: Release, wanted: ReleaseState, step: str) -> None:
+    if release.state is not wanted:
+        raise Denied("state_transition", what="release", state=release.state.value, step=step)
+
+
+def _fail(context: CallContext, release: Release, reason: str) -> None:
+    grant = present(GRANTS.get(context.state, release.grant_id), "the grant of a release")
+    return_use(context, grant)
+    _save(context, "releases.failed", replace(release, state=ReleaseState.FAILED, failure=reason))
+
+
+def _save(context: CallContext, kind: str, release: Release) -> None:
+    RELEASES.put(context.state, release.release_id, release)
+    fields = tuple(dict.fromkeys(name for output in release.outputs for name in output.fields))
+    attachments = tuple(dict.fromkeys(output.attachment for output in release.outputs if output.attachment))
+    context.emit(
+        kind,
+        release.release_id,
+        (
+            release.grant_id,
+            release.pii_principal_id,
+            release.grantee,
+            release.released_by,
+            *(output.certificate for output in release.outputs),
+        ),
+        purpose=release.purpose,
+        officer=release.officer,
+        fields=shown(fields),
+        attachments=shown(attachments),
+        state=release.state.value,
+        failure=release.failure,
+    )
+
+
+METHODS: Final = (request, prepare, acknowledge, fail)

@@ -1,0 +1,244 @@
+"""Typed tables over the flat key-value state, and the overlay that collects a block's writes.
+
+Rule: every key is a readable ASCII prefix and a typed key of fixed encoding, so that no key of one table is a
+key of another, and nothing outside this file builds a state key. A table answers point reads only: nothing
+here iterates over the state, so that the cost of a call never depends on how much others have stored.
+
+| prefix | key | value |
+|---|---|---|
+| `network` | | `records.Network` |
+| `accounts/` | account id | `records.Account` |
+| `person_tags/` | version (8 bytes), tag | account id |
+| `certificate_types/` | code | version in use |
+| `certificate_type_versions/` | code, `/`, version (8 bytes) | `records.CertificateType` |
+| `purposes/` | code | `records.PurposeTemplate` |
+| `certificates/` `grants/` `releases/` `traces/` `proposals/` | id | the record |
+| `included/` | transaction id | height of the block that holds it |
+| `included_blocks/` | height (8 bytes) | `IncludedBlock`, for pruning |
+| `included_cursor` | | lowest height not yet pruned |
+| `deadlines/` `deadline_buckets/` `deadline_index/` | see `schedule.py` | |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, Generic, Protocol, TypeVar
+
+from contracts.records import (
+    Account,
+    Certificate,
+    CertificateType,
+    Grant,
+    Network,
+    Proposal,
+    PurposeTemplate,
+    Release,
+    Trace,
+)
+from ledger import codec
+from ledger.errors import InvariantViolation, LedgerError, invariant
+from ledger.types import Count, Hash, TimeMs, Wire
+
+STATE_VALUE_SIZE_BYTES_MAX: Final = 256 * 1024
+DECODED_RECORDS_CACHED_MAX: Final = 2048
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class StateReader(Protocol):
+    """Whatever holds state: the store, an unfinalized block's overlay, or a `Draft`."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key`, or None."""
+        ...
+
+
+class Draft:
+    """An overlay that reads through to `base` and keeps what is written.
+
+    A draft over a draft is a transaction inside a block: `merge` hands its writes down, and forgetting it
+    drops them.
+
+    Attributes:
+        writes: what changed, None for what was deleted.
+    """
+
+    __slots__ = ("_base", "writes")
+
+    def __init__(self, base: StateReader) -> None:
+        self._base = base
+        self.writes: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value under `key` as this draft has it."""
+        if key in self.writes:
+            return self.writes[key]
+        return self._base.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set `value` under `key`."""
+        self.writes[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """Remove what is under `key`, if anything."""
+        self.writes[key] = None
+
+    def merge(self, child: Draft) -> None:
+        """Take over what `child`, a draft over this one, has written."""
+        self.writes.update(child.writes)
+
+    def net_writes(self) -> dict[bytes, bytes | None]:
+        """The writes sorted by key, without those that leave the base as it is."""
+        return {
+            key: value
+            for key, value in sorted(self.writes.items())
+            if value is not None or self._base.get(key) is not None
+        }
+
+
+class Table(Generic[K, V]):
+    """Records of one kind.
+
+    Args:
+        prefix: what its keys begin with.
+        kind: type of the value.
+        key: fixed encoding of the typed key.
+        hot: whether decoded values are worth keeping (small, read by most transactions).
+    """
+
+    __slots__ = ("_decode", "_key", "_kind", "_prefix")
+
+    def __init__(self, prefix: str, kind: type[V], key: Callable[[K], bytes], *, hot: bool = False) -> None:
+        self._prefix = prefix.encode("ascii")
+        self._kind = kind
+        self._key = key
+        # Keyed by the bytes themselves and giving an immutable struct, so that a hit can never be stale.
+        self._decode = lru_cache(maxsize=DECODED_RECORDS_CACHED_MAX)(self._read) if hot else self._read
+
+    def key(self, key: K) -> bytes:
+        """The state key of `key`, for proofs."""
+        return self._prefix + self._key(key)
+
+    def get(self, state: StateReader, key: K) -> V | None:
+        """The record, or None."""
+        data = state.get(self.key(key))
+        if data is None:
+            return None
+        try:
+            return self._decode(data)
+        except LedgerError as error:
+            raise InvariantViolation(f"unreadable state under {self._prefix!r}: {error}") from None
+
+    def _read(self, data: bytes) -> V:
+        return codec.decode(data, self._kind, size_bytes_max=STATE_VALUE_SIZE_BYTES_MAX)
+
+    def put(self, draft: Draft, key: K, value: V) -> None:
+        """Write the record."""
+        data = codec.encode(value)
+        invariant(len(data) <= STATE_VALUE_SIZE_BYTES_MAX, f"record too large under {self._prefix!r}")
+        draft.put(self.key(key), data)
+
+    def delete(self, draft: Draft, key: K) -> None:
+        """Remove the record."""
+        draft.delete(self.key(key))
+
+
+class IncludedBlock(Wire):
+    """Ids that one block included, and the block time after which none of them could come again."""
+
+    until_ms: TimeMs
+    transaction_ids: tuple[Hash, ...]
+
+
+class DeadlineKind(StrEnum):
+    """What a deadline is about; its id is that record's id."""
+
+    GRANT = "grant"
+    RELEASE = "release"
+    PROPOSAL = "proposal"
+
+
+class Deadline(Wire):
+    """Look at this record again.
+
+    Whether it is overdue is for the record to say: it may have changed since.
+    """
+
+    kind: DeadlineKind
+    object_id: bytes
+
+
+class DeadlineBucket(Wire):
+    """A queue of one minute's deadlines: the entries from `head` up to, not including, `tail`."""
+
+    head: Count
+    tail: Count
+
+
+def _raw(key: bytes) -> bytes:
+    return key
+
+
+def _code(key: str) -> bytes:
+    return key.encode()
+
+
+def _number(key: int) -> bytes:
+    return key.to_bytes(8, "big")
+
+
+def _single(_key: None) -> bytes:
+    return b""
+
+
+NETWORK: Final = Table[None, Network]("network", Network, _single, hot=True)
+ACCOUNTS: Final = Table[bytes, Account]("accounts/", Account, _raw, hot=True)
+PERSON_TAGS: Final = Table[tuple[int, bytes], bytes](
+    "person_tags/", bytes, lambda key: _number(key[0]) + key[1]
+)
+CERTIFICATE_TYPES: Final = Table[str, int]("certificate_types/", int, _code)
+CERTIFICATE_TYPE_VERSIONS: Final = Table[tuple[str, int], CertificateType](
+    "certificate_type_versions/",
+    CertificateType,
+    lambda key: _code(key[0]) + b"/" + _number(key[1]),
+    hot=True,
+)
+PURPOSES: Final = Table[str, PurposeTemplate]("purposes/", PurposeTemplate, _code, hot=True)
+CERTIFICATES: Final = Table[bytes, Certificate]("certificates/", Certificate, _raw)
+GRANTS: Final = Table[bytes, Grant]("grants/", Grant, _raw)
+RELEASES: Final = Table[bytes, Release]("releases/", Release, _raw)
+TRACES: Final = Table[bytes, Trace]("traces/", Trace, _raw)
+PROPOSALS: Final = Table[bytes, Proposal]("proposals/", Proposal, _raw)
+INCLUDED: Final = Table[bytes, int]("included/", int, _raw)
+INCLUDED_BLOCKS: Final = Table[int, IncludedBlock]("included_blocks/", IncludedBlock, _number)
+INCLUDED_CURSOR: Final = Table[None, int]("included_cursor", int, _single)
+DEADLINES: Final = Table[tuple[int, int], Deadline](
+    "deadlines/", Deadline, lambda key: _number(key[0]) + b"/" + _number(key[1])
+)
+DEADLINE_BUCKETS: Final = Table[int, DeadlineBucket]("deadline_buckets/", DeadlineBucket, _number)
+DEADLINE_INDEX: Final = Table[bytes, bytes]("deadline_index/", bytes, _raw)
+
+
+def present(record: V | None, what: str) -> V:
+    """The record, which our own rules say is there.
+
+    Raises:
+        InvariantViolation: it is not.
+    """
+    if record is None:
+        raise InvariantViolation(f"the state lacks {what}")
+    return record
+
+
+def network(state: StateReader) -> Network:
+    """The network's own record, which genesis always writes."""
+    return present(NETWORK.get(state, None), "the network record")
+
+
+def certificate_type(state: StateReader, code: str) -> CertificateType | None:
+    """The version of a certificate type that is in use now."""
+    version = CERTIFICATE_TYPES.get(state, code)
+    return None if version is None else CERTIFICATE_TYPE_VERSIONS.get(state, (code, version))

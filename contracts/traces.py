@@ -1,0 +1,121 @@
+"""Traces (反向追溯): a recorded look for the source of a leaked file.
+
+Rule: a trace opens certificates to an auditor's question, so it is on record before it is performed, with the
+officer and the reason, and everyone concerned finds it. It can name only releases of the certificates that it
+was asked about, and only such whose bytes existed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from contracts.calls import TracesConclude, TracesRequest
+from contracts.denials import Denied
+from contracts.methods import AUDITOR_OFFICER, OPERATOR_NODE, CallContext, method
+from contracts.records import ReleaseState, Trace, TraceVerdict
+from contracts.releases import check_operator
+from contracts.state import CERTIFICATES, RELEASES, TRACES, StateReader
+from ledger import domains
+
+NAMES_RELEASES: Final = (TraceVerdict.ACCUSED, TraceVerdict.INVESTIGATE)
+BYTES_EXISTED: Final = (ReleaseState.PREPARED, ReleaseState.DELIVERED)
+
+
+def _concluded_concerns(state: StateReader, args: TracesConclude) -> tuple[bytes, ...]:
+    trace = TRACES.get(state, args.trace_id)
+    return (args.trace_id,) if trace is None else (args.trace_id, trace.auditor, *trace.certificates)
+
+
+@method(TracesRequest, callers=AUDITOR_OFFICER, cost=35, concerns=lambda _state, args: args.certificates)
+def request(context: CallContext, args: TracesRequest) -> bytes:
+    """Open a trace."""
+    for position, certificate_id in enumerate(args.certificates):
+        if certificate_id in args.certificates[:position]:
+            raise Denied("duplicate_name", name=certificate_id.hex())
+        if CERTIFICATES.get(context.state, certificate_id) is None:
+            raise Denied("unknown_certificate", certificate=certificate_id.hex())
+    check_operator(context.state, args.performed_by)
+    trace_id = context.derive_id(domains.TRACE_ID, 16)
+    if TRACES.get(context.state, trace_id) is not None:
+        raise Denied("id_taken", id=trace_id.hex())
+    trace = Trace(
+        trace_id=trace_id,
+        auditor=context.account.account_id,
+        officer=context.key.key_id,
+        performed_by=args.performed_by,
+        file_hash=args.file_hash,
+        reason=args.reason,
+        certificates=args.certificates,
+        requested_ms=context.time_ms,
+        verdict=TraceVerdict.OPEN,
+        releases=(),
+        report_hash=b"",
+        concluded_ms=0,
+    )
+    TRACES.put(context.state, trace_id, trace)
+    context.emit(
+        "traces.requested",
+        trace_id,
+        (args.performed_by, *_certificates_and_holders(context.state, trace)),
+        reason=args.reason,
+        file_hash=args.file_hash,
+    )
+    return trace_id
+
+
+@method(TracesConclude, callers=OPERATOR_NODE, cost=45, concerns=_concluded_concerns)
+def conclude(context: CallContext, args: TracesConclude) -> None:
+    """Write down what a trace found."""
+    trace = TRACES.get(context.state, args.trace_id)
+    if trace is None:
+        raise Denied("unknown_trace", trace=args.trace_id.hex())
+    if trace.performed_by != context.account.account_id:
+        raise Denied("not_entrusted", operator=trace.performed_by.hex())
+    if trace.verdict is not TraceVerdict.OPEN or args.verdict is TraceVerdict.OPEN:
+        raise Denied("state_transition", what="trace", state=trace.verdict.value, step=args.verdict.value)
+    if bool(args.releases) is not (args.verdict in NAMES_RELEASES):
+        raise Denied("verdict_mismatch", verdict=args.verdict.value, releases=len(args.releases))
+    parties = _parties_of_releases(context.state, trace, args.releases)
+    concluded = replace(
+        trace,
+        verdict=args.verdict,
+        releases=args.releases,
+        report_hash=args.report_hash,
+        concluded_ms=context.time_ms,
+    )
+    TRACES.put(context.state, trace.trace_id, concluded)
+    context.emit(
+        "traces.concluded",
+        trace.trace_id,
+        (trace.auditor, *parties, *_certificates_and_holders(context.state, trace)),
+        verdict=args.verdict.value,
+        releases=len(args.releases),
+        report_hash=args.report_hash,
+    )
+
+
+def _certificates_and_holders(state: StateReader, trace: Trace) -> tuple[bytes, ...]:
+    found = (CERTIFICATES.get(state, certificate_id) for certificate_id in trace.certificates)
+    return (*trace.certificates, *(certificate.holder for certificate in found if certificate is not None))
+
+
+def _parties_of_releases(
+    state: StateReader, trace: Trace, release_ids: tuple[bytes, ...]
+) -> tuple[bytes, ...]:
+    parties: list[bytes] = []
+    for position, release_id in enumerate(release_ids):
+        if release_id in release_ids[:position]:
+            raise Denied("duplicate_name", name=release_id.hex())
+        release = RELEASES.get(state, release_id)
+        if release is None:
+            raise Denied("unknown_release", release=release_id.hex())
+        named = any(output.certificate in trace.certificates for output in release.outputs)
+        if not named or release.state not in BYTES_EXISTED:
+            raise Denied("release_unrelated", release=release_id.hex())
+        parties += (release_id, release.grant_id, release.grantee)
+    return tuple(parties)
+
+
+METHODS: Final = (request, conclude)

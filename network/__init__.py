@@ -1,0 +1,1 @@
+"""Peers: how validators find, authenticate and talk to each other."""

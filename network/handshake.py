@@ -1,0 +1,90 @@
+"""The handshake: the one message each side sends when the TLS session stands.
+
+    both sides   TLS 1.3, mutual; the peer's key is pinned, so its account is known      (network/tls.py)
+    both sides → HELLO{versions, chain, account, release, instance}
+    both sides   judge the other's HELLO with `agree`, alike; on a mismatch close, naming the error
+    then         frames in the highest common version
+
+Rule: pure. A HELLO proves nothing by itself, TLS has done that; it finds honest mistakes (another network,
+another release, swapped keys) before they cost anything. The shape of HELLO never changes, so that releases
+that have no other version in common can still say so to each other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger import codec
+from ledger.types import AccountId, Count, Hash, Id16, Text, Wire
+from network.errors import ChainMismatch, NodeMismatch, VersionMismatch
+from network.frames import HELLO_BYTES_MAX
+
+PROTOCOL_VERSION_MIN: Final = 1
+PROTOCOL_VERSION_MAX: Final = 1
+
+
+class Hello(Wire, frozen=True):
+    """What a node says of itself first.
+
+    Attributes:
+        version_min: lowest protocol version that it speaks.
+        version_max: highest protocol version that it speaks.
+        chain_id: the network it belongs to.
+        node: its account id.
+        release: its software release, for people.
+        instance: 16 random bytes drawn at start; a new value means that the node was restarted.
+    """
+
+    version_min: Count
+    version_max: Count
+    chain_id: Hash
+    node: AccountId
+    release: Text
+    instance: Id16
+
+
+def encode_hello(hello: Hello) -> bytes:
+    """The payload of a HELLO frame."""
+    return codec.encode(hello)
+
+
+def decode_hello(payload: bytes) -> Hello:
+    """Read the payload of a HELLO frame.
+
+    Raises:
+        DecodeError: malformed.
+        LimitExceeded: larger than `HELLO_BYTES_MAX`.
+    """
+    return codec.decode(payload, Hello, size_bytes_max=HELLO_BYTES_MAX, what="hello")
+
+
+def agree(own: Hello, theirs: Hello, expected_node: bytes) -> int:
+    """Judge a peer's HELLO; both sides come to the same verdict.
+
+    Args:
+        own: what this node said.
+        theirs: what the peer said.
+        expected_node: account id of the operator whose key the TLS session proved.
+
+    Returns:
+        The protocol version to speak: the highest in common.
+
+    Raises:
+        ChainMismatch: another network.
+        NodeMismatch: the claimed account is not the one that owns the key.
+        VersionMismatch: no version in common.
+    """
+    if theirs.chain_id != own.chain_id:
+        raise ChainMismatch(own=own.chain_id.hex(), theirs=theirs.chain_id.hex())
+    if theirs.node != expected_node:
+        raise NodeMismatch(expected=expected_node.hex(), claimed=theirs.node.hex())
+    version = min(own.version_max, theirs.version_max)
+    if version < max(own.version_min, theirs.version_min) or theirs.version_min > theirs.version_max:
+        raise VersionMismatch(
+            own_min=own.version_min,
+            own_max=own.version_max,
+            their_min=theirs.version_min,
+            their_max=theirs.version_max,
+            release=theirs.release,
+        )
+    return version

@@ -1,0 +1,182 @@
+"""The finalized chain as the rest of the node reads it, and waits on it.
+
+Rule: only finalized things are ever shown. `Chain` implements the port of that name in `node/services/ports.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from contracts.records import (
+    Account,
+    Certificate,
+    CertificateType,
+    Grant,
+    Proposal,
+    PurposeTemplate,
+    Release,
+    Trace,
+)
+from contracts.state import (
+    ACCOUNTS,
+    CERTIFICATE_TYPES,
+    CERTIFICATES,
+    GRANTS,
+    PROPOSALS,
+    PURPOSES,
+    RELEASES,
+    TRACES,
+    certificate_type,
+)
+from ledger.crypto.suite import CryptoSuite
+from ledger.errors import NotFound
+from ledger.receipts import build_receipt
+from ledger.store import Store
+from ledger.types import FinalizedBlock, Genesis, Header, Receipt, Result, Trust, ValidatorSet
+from node.execution import Execution
+from node.services.ports import Location, NodeFacts
+
+CODES_MAX: Final = 10_000
+
+
+class StateRecords:
+    """Records of the finalized state, decoded; implements the port `Records`."""
+
+    def __init__(self, execution: Execution, store: Store) -> None:
+        self._execution = execution
+        self._store = store
+
+    def get(self, key: bytes) -> bytes | None:
+        """Implements `contracts.state.StateReader` at the finalized head, whatever that is at the time of the call."""
+        return self._execution.state().get(key)
+
+    def account(self, account_id: bytes) -> Account | None:
+        return ACCOUNTS.get(self, account_id)
+
+    def certificate(self, certificate_id: bytes) -> Certificate | None:
+        return CERTIFICATES.get(self, certificate_id)
+
+    def grant(self, grant_id: bytes) -> Grant | None:
+        return GRANTS.get(self, grant_id)
+
+    def release(self, release_id: bytes) -> Release | None:
+        return RELEASES.get(self, release_id)
+
+    def trace(self, trace_id: bytes) -> Trace | None:
+        return TRACES.get(self, trace_id)
+
+    def proposal(self, proposal_id: bytes) -> Proposal | None:
+        return PROPOSALS.get(self, proposal_id)
+
+    def certificate_type(self, code: str) -> CertificateType | None:
+        return certificate_type(self, code)
+
+    def certificate_types(self) -> tuple[CertificateType, ...]:
+        kinds = (certificate_type(self, code) for code in self._codes(CERTIFICATE_TYPES.key("")))
+        return tuple(sorted((kind for kind in kinds if kind is not None), key=lambda kind: (kind.number, kind.code)))
+
+    def purpose(self, code: str) -> PurposeTemplate | None:
+        return PURPOSES.get(self, code)
+
+    def purposes(self) -> tuple[PurposeTemplate, ...]:
+        found = (PURPOSES.get(self, code) for code in sorted(self._codes(PURPOSES.key(""))))
+        return tuple(purpose for purpose in found if purpose is not None)
+
+    def _codes(self, prefix: bytes) -> list[str]:
+        """Codes under a table's prefix at the finalized head: what is durable, and what the overlays add."""
+        keys = {key for key, _ in self._store.scan(prefix, limit=CODES_MAX)}
+        for layer in self._execution.state().layers:
+            keys.update(key for key in layer.writes if key.startswith(prefix))
+        return [key.removeprefix(prefix).decode() for key in keys]
+
+
+class Chain:
+    """Reads and waits on the finalized chain of this node."""
+
+    def __init__(
+        self, *, suite: CryptoSuite, store: Store, execution: Execution, facts: Callable[[], NodeFacts]
+    ) -> None:
+        self._suite = suite
+        self._store = store
+        self._execution = execution
+        self._facts = facts
+        self._grown = asyncio.Event()
+        self.records = StateRecords(execution, store)
+
+    @property
+    def suite(self) -> CryptoSuite:
+        return self._suite
+
+    @property
+    def genesis(self) -> Genesis:
+        return self._store.genesis
+
+    @property
+    def chain_id(self) -> bytes:
+        return self._store.chain_id
+
+    @property
+    def height(self) -> int:
+        return self._execution.finalized_height()
+
+    @property
+    def head_time_ms(self) -> int:
+        """Block time of the finalized head."""
+        return self._execution.head()[1].time_ms
+
+    @property
+    def validators(self) -> ValidatorSet:
+        return self._store.genesis.validators
+
+    def status(self) -> NodeFacts:
+        return self._facts()
+
+    def header(self, height: int) -> Header | None:
+        if height == 0:
+            return self._store.header(0)
+        finalized = self.finalized(height)
+        return finalized.block.header if finalized is not None else None
+
+    def finalized(self, height: int) -> FinalizedBlock | None:
+        return self._execution.block(height) if 0 < height <= self.height else None
+
+    def results(self, height: int) -> tuple[Result, ...]:
+        return self._execution.results(height) or ()
+
+    def locate(self, transaction_id: bytes) -> Location | None:
+        found = self._execution.locate(transaction_id)
+        return Location(height=found[0], index=found[1]) if found is not None else None
+
+    def receipt(self, transaction_id: bytes) -> Receipt:
+        location = self.locate(transaction_id)
+        finalized = self.finalized(location.height) if location is not None else None
+        if location is None or finalized is None:
+            raise NotFound(what="finalized transaction", id=transaction_id.hex())
+        return build_receipt(
+            self._suite, self.genesis.network, finalized, self.results(location.height), location.index
+        )
+
+    def trust(self) -> Trust:
+        genesis = self.genesis
+        return Trust(
+            version=1,
+            network=genesis.network,
+            suite=genesis.suite,
+            chain_id=self.chain_id,
+            validators=genesis.validators,
+        )
+
+    async def wait_height_above(self, height: int, timeout_s: float) -> int:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self.height <= height:
+                    await self._grown.wait()
+        return self.height
+
+    def wake(self) -> None:
+        """Wake everybody who waits for the chain to grow; the block is visible already."""
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()

@@ -1,0 +1,126 @@
+"""`zhenglian`, the command line: global options, the groups of commands, errors as exit codes.
+
+Rule: no stack trace for a user's fault. Global options may stand anywhere on the line.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from ledger.errors import LedgerError
+from node.commands import (
+    cert,
+    devnet,
+    gov,
+    grant,
+    keys,
+    nodes,
+    org,
+    person,
+    release,
+    status,
+    trace,
+    tx,
+    verify,
+)
+from node.commands.context import EXIT_UNAVAILABLE, Settings, default_language, default_settings
+
+_FLAGS: Final = ("--json",)
+_WITH_VALUE: Final = ("--lang", "--node", "--key")
+
+
+class Zhenglian(TyperGroup):
+    """The root: takes global options from anywhere on the line, and turns `LedgerError`s into exit codes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, hoisted(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LedgerError as error:
+            found = ctx.obj if isinstance(ctx.obj, Settings) else default_settings()
+            found.fail(error)
+
+
+def hoisted(args: list[str]) -> list[str]:
+    """The arguments with every global option moved to the front; nothing behind `--` is touched."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = list(args)
+    while waiting:
+        argument = waiting.pop(0)
+        if argument == "--":
+            rest += [argument, *waiting]
+            break
+        if argument in _FLAGS or argument.startswith(tuple(f"{name}=" for name in _WITH_VALUE)):
+            front.append(argument)
+        elif argument in _WITH_VALUE:
+            front += [argument, *waiting[:1]]
+            del waiting[:1]
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+app = typer.Typer(
+    cls=Zhenglian,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="证链 Zhenglian: a permissioned ledger with a data-authorization service. 许可链与数据授权服务。",
+)
+
+
+@app.callback()
+def options(
+    ctx: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="JSON output. 输出 JSON。")] = False,
+    lang: Annotated[
+        str, typer.Option("--lang", help="zh or en; default from ZHENGLIAN_LANG or LANG. 语言。")
+    ] = "",
+    node: Annotated[
+        list[str] | None,
+        typer.Option("--node", envvar="ZHENGLIAN_NODE", help="URL of a node; may be repeated. 节点地址，可重复。"),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", envvar="ZHENGLIAN_KEY", help="Key file. 密钥文件。")
+    ] = None,
+) -> None:
+    if lang not in {"", "zh", "en"}:
+        raise typer.BadParameter("zh | en", param_hint="--lang")
+    ctx.obj = Settings(json=json, language=lang or default_language(), nodes=tuple(node or ()), key_path=key)
+
+
+app.add_typer(nodes.app, name="node")
+app.command("status")(status.status)
+app.add_typer(devnet.app, name="devnet")
+app.add_typer(keys.app, name="keys")
+app.add_typer(tx.app, name="tx")
+app.add_typer(cert.app, name="cert")
+app.add_typer(grant.app, name="grant")
+app.add_typer(release.app, name="release")
+app.command("trace")(trace.trace)
+app.command("verify")(verify.verify)
+app.add_typer(person.app, name="person")
+app.add_typer(org.app, name="org")
+app.add_typer(gov.app, name="gov")
+
+
+def main() -> None:
+    """Entry point of `zhenglian`."""
+    try:
+        app(prog_name="zhenglian")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(EXIT_UNAVAILABLE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+"""What the operator may choose: `config.toml`, checked whole before anything starts.
+
+Rule: an unknown key, a wrong type or a number out of range stops the node with an error that names the key
+and says what belongs there. Nothing that consensus depends on is here; that is in genesis. A section becomes
+its component's own frozen dataclass by one function, so that no component reads this file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+import tomli_w
+from msgspec import Meta, Struct, inspect
+
+from consensus.core.settings import Timing
+from ledger.errors import LedgerError
+from node.home import read_file, write_file
+from node.http.config import HttpConfig, Rate, RateClass, default_rates
+from node.mempool import PoolLimits
+
+CONFIG_BYTES_MAX: Final = 256 * 1024
+PEERS_MAX: Final = 256
+HTTP_PORT_DEFAULT: Final = 8440
+PEER_PORT_DEFAULT: Final = 8441
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Host = Annotated[str, Meta(min_length=1, max_length=253)]
+NodeName = Annotated[str, Meta(min_length=1, max_length=64)]
+FilePath = Annotated[str, Meta(max_length=4096)]
+DurationMs = Annotated[int, Meta(ge=10, le=600_000)]
+
+
+class ConfigFileInvalid(LedgerError):
+    """`config.toml` cannot be used. Fields: file, key, reason, expected_zh, expected_en."""
+
+    code = "config_file_invalid"
+    zh = "配置文件 {file} 的 {key} 有误（{reason}）：{expected_zh}。请更正后重新启动"
+    en = "Setting {key} in {file} is wrong ({reason}): {expected_en}. Correct it and start again"
+
+
+class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class NodeSection(_Section, frozen=True):
+    """`[node]`. The operator's public name, as on its card."""
+
+    name: NodeName
+
+
+class RateSection(_Section, frozen=True):
+    """`[http.rates.<class>]`. A token bucket: `per_s` a second, at most `burst` kept."""
+
+    per_s: Annotated[float, Meta(gt=0, le=1_000_000)]
+    burst: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class HttpSection(_Section, frozen=True):
+    """`[http]`. Where the API listens; `tls_certificate` and `tls_key` are PEM files, both or neither."""
+
+    host: Host = "127.0.0.1"
+    port: Port = HTTP_PORT_DEFAULT
+    tls_certificate: FilePath = ""
+    tls_key: FilePath = ""
+    requests_max: Annotated[int, Meta(ge=1, le=100_000)] = 2048
+    streams_max: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    rates: dict[Literal["read", "write", "login", "lookup", "upload"], RateSection] = {}
+
+
+class PeerSection(_Section, frozen=True):
+    """`[[network.peer]]`. Where this node reaches a peer, if not where `peers.json` says."""
+
+    name: NodeName
+    host: Host
+    port: Port
+
+
+class NetworkSection(_Section, frozen=True):
+    """`[network]`. Where this node listens for peers."""
+
+    host: Host = "127.0.0.1"
+    port: Port = PEER_PORT_DEFAULT
+    peer: Annotated[tuple[PeerSection, ...], Meta(max_length=PEERS_MAX)] = ()
+
+
+class LimitsSection(_Section, frozen=True):
+    """`[limits]`. How many transactions may wait here: in all, in bytes, and for one account."""
+
+    pool_transactions_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
+    pool_bytes_max: Annotated[int, Meta(ge=1024 * 1024, le=4 * 1024**3)] = 64 * 1024 * 1024
+    pool_per_account_max: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_000
+
+
+class ConsensusSection(_Section, frozen=True):
+    """`[consensus]`. How long this node waits (`consensus.core.settings.Timing`); decides speed, never agreement."""
+
+    delta_ms: DurationMs = 500
+    delta_ms_max: DurationMs = 10_000
+    growth_percent: Annotated[int, Meta(ge=100, le=1_000)] = 150
+    repeat_ms: DurationMs = 2_000
+    standstill_ms: DurationMs = 10_000
+    status_ms: DurationMs = 2_000
+
+
+class LogSection(_Section, frozen=True):
+    """`[log]`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "text"
+
+
+class NodeConfig(_Section, frozen=True):
+    """The whole of `config.toml`. Every section but `[node]` may be left out."""
+
+    node: NodeSection
+    http: HttpSection = HttpSection()
+    network: NetworkSection = NetworkSection()
+    limits: LimitsSection = LimitsSection()
+    consensus: ConsensusSection = ConsensusSection()
+    log: LogSection = LogSection()
+
+
+def load_config(path: Path) -> NodeConfig:
+    """Read and check the file.
+
+    Raises:
+        FileUnusable: missing, unreadable or too large.
+        ConfigFileInvalid: not TOML, or a setting is unknown, missing or out of range.
+    """
+    try:
+        table = tomllib.loads(read_file(path, size_bytes_max=CONFIG_BYTES_MAX).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid(path, "TOML", str(error), "应为 UTF-8 编码的 TOML", "must be TOML in UTF-8") from None
+    try:
+        config = msgspec.convert(table, NodeConfig)
+    except msgspec.ValidationError as error:
+        raise _explain(path, str(error)) from None
+    _check_together(path, config)
+    return config
+
+
+def write_config(path: Path, config: NodeConfig) -> None:
+    """Write the file whole; every setting is spelled out, so that the operator sees what there is.
+
+    Raises:
+        FileUnusable: it cannot be written.
+    """
+    text = "# 证链 Zhenglian: settings of this node / 本节点配置\n" + tomli_w.dumps(
+        msgspec.to_builtins(config)
+    )
+    write_file(path, text.encode())
+
+
+def consensus_timing(config: NodeConfig) -> Timing:
+    """What the consensus core waits."""
+    return Timing(**msgspec.structs.asdict(config.consensus))
+
+
+def pool_limits(config: NodeConfig) -> PoolLimits:
+    """What the pool of transactions may hold."""
+    return PoolLimits(
+        transactions_max=config.limits.pool_transactions_max,
+        bytes_max=config.limits.pool_bytes_max,
+        per_account_max=config.limits.pool_per_account_max,
+    )
+
+
+def http_config(config: NodeConfig) -> HttpConfig:
+    """What bounds the HTTP API."""
+    rates = default_rates()
+    for name, rate in config.http.rates.items():
+        rates[RateClass(name)] = Rate(rate.per_s, rate.burst)
+    return HttpConfig(requests_max=config.http.requests_max, streams_max=config.http.streams_max, rates=rates)
+
+
+def _check_together(path: Path, config: NodeConfig) -> None:
+    """What no single key can be blamed for."""
+    if bool(config.http.tls_certificate) != bool(config.http.tls_key):
+        missing = "http.tls_key" if config.http.tls_certificate else "http.tls_certificate"
+        zh, en = "证书与密钥文件须同时填写，或都不填", "give both a certificate and a key, or neither"
+        raise _invalid(path, missing, "empty", zh, en)
+    if config.consensus.delta_ms > config.consensus.delta_ms_max:
+        reason = f"{config.consensus.delta_ms} > {config.consensus.delta_ms_max}"
+        zh, en = "不得大于 consensus.delta_ms_max", "must not be greater than consensus.delta_ms_max"
+        raise _invalid(path, "consensus.delta_ms", reason, zh, en)
+    names = [peer.name for peer in config.network.peer]
+    for name in names:
+        if names.count(name) > 1:
+            raise _invalid(
+                path, "network.peer.name", name, "每个对端只能出现一次", "each peer may be given once"
+            )
+
+
+_AT: Final = re.compile(r"^(?P<reason>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_FIELD: Final = re.compile(r"(?P<kind>unknown|missing required) field `(?P<name>.*)`")
+
+
+def _invalid(path: Path, key: str, reason: str, zh: str, en: str) -> ConfigFileInvalid:
+    return ConfigFileInvalid(file=path.name, key=key, reason=reason, expected_zh=zh, expected_en=en)
+
+
+def _explain(path: Path, message: str) -> ConfigFileInvalid:
+    """Turn msgspec's message into the key it is about and what belongs there."""
+    match = _AT.match(message)
+    reason, place = (match["reason"], match["path"] or "") if match else (message, "")
+    keys = [key for key in re.sub(r"\[.*?\]", "", place).split(".") if key]
+    field = _FIELD.search(reason)
+    if field is None:
+        zh, en = _describe(_type_at(keys))
+        return _invalid(path, ".".join(keys) or "TOML", reason, zh, en)
+    key = ".".join([*keys, field["name"]])
+    if field["kind"] == "unknown":
+        known = list(_fields(_type_at(keys)))
+        near = difflib.get_close_matches(field["name"], known, n=1)
+        zh = f"没有这一项，是否应为 {near[0]}" if near else f"没有这一项，可用的有 {', '.join(known)}"
+        en = f"there is no such key, did you mean {near[0]}" if near else f"known are {', '.join(known)}"
+        return _invalid(path, key, "unknown", zh, en)
+    zh, en = _describe(_type_at([*keys, field["name"]]))
+    return _invalid(path, key, "missing", zh, en)
+
+
+def _inner(kind: inspect.Type) -> inspect.Type:
+    """The table that an array of tables, or a table of tables, holds."""
+    match kind:
+        case inspect.VarTupleType():
+            return kind.item_type
+        case inspect.DictType():
+            return kind.value_type
+        case _:
+            return kind
+
+
+def _fields(kind: inspect.Type) -> dict[str, inspect.Type]:
+    """The keys of a table and what belongs there; empty for anything else."""
+    table = _inner(kind)
+    return {field.name: field.type for field in table.fields} if isinstance(table, inspect.StructType) else {}
+
+
+def _type_at(keys: list[str]) -> inspect.Type:
+    """What belongs at a key; the innermost table around it when there is no such key."""
+    kind: inspect.Type = inspect.type_info(NodeConfig)
+    for key in keys:
+        kind = _fields(kind).get(key, kind)
+    return kind
+
+
+def _describe(kind: inspect.Type) -> tuple[str, str]:
+    """What belongs somewhere, in zh and en."""
+    match kind:
+        case inspect.IntType():
+            return f"应为 {kind.ge} 到 {kind.le} 的整数", f"must be an integer from {kind.ge} to {kind.le}"
+        case inspect.FloatType():
+            return (
+                f"应为大于 {kind.gt}、不超过 {kind.le} 的数",
+                f"must be a number over {kind.gt}, at most {kind.le}",
+            )
+        case inspect.StrType():
+            low, high = kind.min_length or 0, kind.max_length
+            return f"应为 {low} 到 {high} 个字符的文字", f"must be text of {low} to {high} characters"
+        case inspect.LiteralType():
+            values = ", ".join(str(value) for value in kind.values)
+            return f"应为其中之一：{values}", f"must be one of {values}"
+        case inspect.VarTupleType():
+            return (
+                f"应为至多 {kind.max_length} 个表的数组",
+                f"must be an array of at most {kind.max_length} tables",
+            )
+        case _:
+            names = ", ".join(_fields(kind))
+            return f"应为表，可用的项有 {names}", f"must be a table with the keys {names}"

@@ -1,0 +1,142 @@
+"""Who may use a route, and who may see an object.
+
+Rule: default deny. A route states its `Access` or the program does not start; a kind of account or a role that is not
+listed is refused before the handler runs; the functions below answer for single objects, from the finalized state only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.records import Account, AccountKind, Certificate, Grant, GrantState, KeyRole, Release, Trace
+from ledger.errors import LedgerError, invariant
+from node.http.errors import NotYours, SessionRequired, WrongRole
+from node.http.routing import Route
+from node.services.ports import Caller
+
+OVERSEERS: Final = frozenset({AccountKind.OPERATOR, AccountKind.AUDITOR})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Kinds of account and roles of key that may use a route; `public` needs no session at all."""
+
+    kinds: frozenset[AccountKind]
+    roles: frozenset[KeyRole]
+    public: bool = False
+
+    def allows(self, caller: Caller) -> bool:
+        return self.public or (caller.kind in self.kinds and caller.role in self.roles)
+
+
+PUBLIC: Final = Access(frozenset(AccountKind), frozenset(KeyRole), public=True)
+SESSION: Final = Access(frozenset(AccountKind), frozenset(KeyRole))
+DEPARTMENT_OFFICER: Final = Access(frozenset({AccountKind.DEPARTMENT}), frozenset({KeyRole.OFFICER}))
+GRANTEE_OFFICER: Final = Access(
+    frozenset({AccountKind.DEPARTMENT, AccountKind.ENTERPRISE}), frozenset({KeyRole.OFFICER})
+)
+AUDITOR_OFFICER: Final = Access(frozenset({AccountKind.AUDITOR}), frozenset({KeyRole.OFFICER}))
+OVERSEER: Final = Access(OVERSEERS, frozenset(KeyRole))
+
+
+class RouteTableInvalid(LedgerError):
+    """The route table breaks one of its own rules. Fields: route, reason."""
+
+    code = "route_table_invalid"
+    zh = "路由表有误（{route}）：{reason}"
+    en = "Invalid route table at {route}: {reason}"
+
+
+def check_table(routes: Sequence[Route]) -> None:
+    """Refuse a table in which a route has no access rule, or comes twice.
+
+    Raises:
+        RouteTableInvalid: naming the route.
+    """
+    seen: set[tuple[str, str]] = set()
+    for route in routes:
+        name = f"{route.method} {route.path}"
+        if not isinstance(route.access, Access):
+            raise RouteTableInvalid(route=name, reason="it has no access rule")
+        if not route.access.public and not (route.access.kinds and route.access.roles):
+            raise RouteTableInvalid(route=name, reason="nobody may use it")
+        if (route.method, route.path) in seen:
+            raise RouteTableInvalid(route=name, reason="it is there twice")
+        seen.add((route.method, route.path))
+
+
+def require(access: Access, caller: Caller | None) -> None:
+    """Let pass or refuse.
+
+    Raises:
+        SessionRequired: the route is not public and there is no session.
+        WrongRole: the session's account or key may not.
+    """
+    invariant(isinstance(access, Access), "a route without an access rule is served")
+    if access.public:
+        return
+    if caller is None:
+        raise SessionRequired
+    if not access.allows(caller):
+        raise WrongRole(kind=caller.kind.value, role=caller.role.value)
+
+
+def oversees(caller: Caller | None) -> bool:
+    """Whether the caller is an operator or an auditor, who see everything that is on the ledger."""
+    return caller is not None and caller.kind in OVERSEERS
+
+
+def may_see_account(caller: Caller | None, account: Account) -> bool:
+    """Organisations and operators are public; a person's account is for itself, overseers and departments."""
+    if account.kind is not AccountKind.PERSON:
+        return True
+    return caller is not None and (
+        oversees(caller) or caller.account == account.account_id or caller.kind is AccountKind.DEPARTMENT
+    )
+
+
+def opens(grant: Grant, certificate: Certificate, grantee: bytes) -> bool:
+    """Whether `grant` is active and gives `grantee` something of `certificate`."""
+    return (
+        grant.state is GrantState.ACTIVE
+        and grant.grantee == grantee
+        and grant.pii_principal_id == certificate.holder
+        and any(
+            item.certificate_type == certificate.certificate_type
+            and item.certificate in {b"", certificate.certificate_id}
+            and bool(item.fields or item.attachments)
+            for item in grant.items
+        )
+    )
+
+
+def may_see_certificate(caller: Caller, certificate: Certificate, grants: Iterable[Grant]) -> bool:
+    """Holder, issuer, overseers, and who has an active grant on it among `grants`."""
+    return (
+        oversees(caller)
+        or caller.account in {certificate.holder, certificate.issuer}
+        or any(opens(grant, certificate, caller.account) for grant in grants)
+    )
+
+
+def may_see_grant(caller: Caller, grant: Grant) -> bool:
+    """Its two parties and overseers."""
+    return oversees(caller) or caller.account in {grant.pii_principal_id, grant.grantee}
+
+
+def may_see_release(caller: Caller, release: Release) -> bool:
+    """The parties of its grant and overseers."""
+    return oversees(caller) or caller.account in {release.pii_principal_id, release.grantee}
+
+
+def may_see_trace(caller: Caller, trace: Trace) -> bool:
+    """The auditor who asked, and operators. Another auditor is no party."""
+    return caller.kind is AccountKind.OPERATOR or caller.account == trace.auditor
+
+
+def check(allowed: bool, what: str) -> None:  # noqa: FBT001  # reads as an assertion
+    """Raise NotYours unless `allowed`."""
+    if not allowed:
+        raise NotYours(what=what)

@@ -1,0 +1,89 @@
+"""Pages: a cursor in, a cursor and a `Link` header out.
+
+Rule: a page costs a bounded amount of work however little of it the caller may see; the cursor of the next page then
+stands where the work stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final, Generic, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from msgspec import Meta
+
+from node.http.routing import Query
+from node.index.ports import CURSOR_MAX, Index
+from zhenglian.api import PAGE_SIZE_MAX
+
+PAGE_SIZE: Final = 50
+# Objects looked at for one page; more are on the next.
+SCAN_MAX: Final = 2000
+SCAN_BATCH: Final = 200
+
+R = TypeVar("R")
+
+Limit = Annotated[int, Meta(ge=1, le=PAGE_SIZE_MAX, description="items per page; 每页条数")]
+Cursor = Annotated[
+    int, Meta(ge=0, le=CURSOR_MAX, description="where to go on, from the Link header; 从何处继续，取自 Link 响应头")
+]
+
+
+class PageQuery(Query):
+    """Base of the queries of lists."""
+
+    cursor: Cursor | None = None
+    limit: Limit = PAGE_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[R]):
+    """Items of a page, and the cursor of the next; None at the end."""
+
+    items: list[R]
+    next: int | None
+
+
+async def collect(
+    index: Index,
+    kind: str,
+    query: PageQuery,
+    *,
+    subject: bytes | None,
+    load: Callable[[bytes], R | None],
+    keep: Callable[[R], bool],
+) -> Listing[R]:
+    """Records by the events that made them, newest first.
+
+    Args:
+        index: where events are found.
+        kind: of the event that makes such a record, e.g. "grants.requested".
+        query: cursor and size.
+        subject: whom the event concerns, or None for everybody.
+        load: the record of an id, from the finalized state.
+        keep: whether it belongs to the list and the caller may see it.
+    """
+    items: list[R] = []
+    after = query.cursor
+    for _ in range(SCAN_MAX // SCAN_BATCH):
+        found = await index.objects(kind, subject=subject, after=after, limit=SCAN_BATCH, newest_first=True)
+        for entry in found:
+            if len(items) == query.limit:
+                return Listing(items, after)
+            after = entry.cursor
+            record = load(entry.object_id)
+            if record is not None and keep(record):
+                items.append(record)
+        if len(found) < SCAN_BATCH:
+            return Listing(items, None)
+    return Listing(items, after)
+
+
+def next_link(target: str, cursor: int | None) -> dict[str, str]:
+    """Headers that lead to the next page (RFC 8288); none at the end."""
+    if cursor is None:
+        return {}
+    parts = urlsplit(target)
+    parameters = [(name, value) for name, value in parse_qsl(parts.query) if name != "cursor"]
+    return {"Link": f'<{parts.path}?{urlencode([*parameters, ("cursor", cursor)])}>; rel="next"'}

@@ -1,0 +1,209 @@
+"""The vocabulary of the route table: what a route is, what its handler receives, what it answers.
+
+Rule: a route declares everything that can be checked or documented without running it; `dispatch.py` enforces the
+declaration and `openapi.py` prints it, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from msgspec import Struct
+
+from ledger.errors import invariant
+from node.http.config import SMALL_BODY_BYTES_MAX, RateClass
+from node.http.errors import SessionRequired
+from node.services.ports import Caller, Services
+
+if TYPE_CHECKING:
+    from node.http.access import Access
+    from node.http.site import Site
+
+B = TypeVar("B")
+Q = TypeVar("Q")
+
+JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream"
+
+
+class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the structs that describe query parameters; values come as text."""
+
+
+class NoQuery(Query):
+    """No query parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathParameter:
+    """A placeholder of a path: the form it must have, how it becomes a value, what it means."""
+
+    pattern: str
+    convert: Callable[[str], bytes | int | str]
+    zh: str
+    en: str
+
+    def matches(self, text: str) -> bool:
+        return re.fullmatch(self.pattern, text) is not None
+
+
+def _hex(size_bytes: int, zh: str, en: str) -> PathParameter:
+    return PathParameter(f"[0-9a-f]{{{size_bytes * 2}}}", bytes.fromhex, zh, en)
+
+
+# One meaning for each placeholder name, over all routes.
+PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
+    "account": _hex(16, "账户编号", "account id"),
+    "certificate": _hex(16, "证照编号", "certificate id"),
+    "grant": _hex(16, "授权编号", "grant id"),
+    "release": _hex(8, "下链编号", "release id"),
+    "trace": _hex(16, "追溯编号", "trace id"),
+    "proposal": _hex(16, "提案编号", "proposal id"),
+    "transaction": _hex(32, "交易编号", "transaction id"),
+    "height": PathParameter("0|[1-9][0-9]{0,14}", int, "区块高度", "block height"),
+    "file": PathParameter("0|[1-9][0-9]?", int, "文件序号（从 0 起）", "index of the file, from 0"),
+    "code": PathParameter("[a-z][a-z0-9_.-]{0,63}", str, "代码", "code"),
+}
+
+
+class Idempotency(Enum):
+    """What an Idempotency-Key does on a route."""
+
+    IGNORED = "ignored"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(Generic[B, Q]):
+    """One checked request.
+
+    Attributes:
+        services, site: what the handler may use.
+        caller: who asks; None without a session.
+        token: the session's token, empty without one.
+        path: values of the placeholders.
+        query, body: validated structs; a body of None where the route takes none.
+        wait_s: from `Prefer: wait=`, 0 to 60 s.
+        target: path and query as received, for links.
+        last_event_id: header of that name, or None.
+    """
+
+    services: Services
+    site: Site
+    caller: Caller | None
+    token: str
+    path: Mapping[str, bytes | int | str]
+    query: Q
+    body: B
+    wait_s: int
+    target: str
+    last_event_id: str | None
+
+    @property
+    def session(self) -> Caller:
+        """The caller of a route that only sessions reach."""
+        if self.caller is None:
+            raise SessionRequired
+        return self.caller
+
+    def id(self, name: str) -> bytes:
+        """The value of a placeholder that is an id."""
+        value = self.path[name]
+        invariant(isinstance(value, bytes), f"path parameter {name} is an id")
+        return value if isinstance(value, bytes) else b""
+
+    def number(self, name: str) -> int:
+        """The value of a placeholder that is a number."""
+        value = self.path[name]
+        invariant(isinstance(value, int), f"path parameter {name} is a number")
+        return value if isinstance(value, int) else 0
+
+    def code(self, name: str) -> str:
+        """The value of a placeholder that is a code."""
+        return str(self.path[name])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer. `body` is bytes as they are, or what becomes JSON; None is an empty body.
+
+    `etag` overrides the hash of the body where the route has ETags.
+    """
+
+    status: int = 200
+    body: object = None
+    media_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A server-sent event. `id` is what Last-Event-ID resumes after."""
+
+    event: str
+    id: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """An answer without end.
+
+    `poll(timeout_s)` waits up to that long for further messages; none when the time is over. It raises LedgerError when
+    the stream is to end.
+    """
+
+    poll: Callable[[float], Awaitable[Sequence[Message]]]
+
+
+Handler = Callable[[Context[Any, Any]], Awaitable[Reply | Stream]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A row of the route table.
+
+    Attributes:
+        method, path: the path's placeholders are names of `PATH_PARAMETERS`.
+        access: who may; there is no default, and `build_app` refuses a route without one.
+        handler: calls one service and maps the answer.
+        summary_zh, summary_en: one sentence each.
+        request: struct of the JSON body, or None.
+        response: type of the JSON body of a success, or None.
+        media_type: of a success.
+        statuses: of a success, the usual one first.
+        query: struct of the query parameters.
+        body_bytes_max: bound of the body.
+        rate: token bucket it draws from.
+        idempotency: of a POST.
+        waits: whether `Prefer: wait=N` means something here.
+        etag: whether the answer has an ETag and If-None-Match is honoured.
+    """
+
+    method: str
+    path: str
+    access: Access
+    handler: Handler
+    summary_zh: str
+    summary_en: str
+    request: type[Struct] | None = None
+    response: Any = None
+    media_type: str = JSON
+    statuses: tuple[int, ...] = (200,)
+    query: type[Query] = NoQuery
+    body_bytes_max: int = SMALL_BODY_BYTES_MAX
+    rate: RateClass = RateClass.READ
+    idempotency: Idempotency = Idempotency.IGNORED
+    waits: bool = False
+    etag: bool = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the path's placeholders."""
+        return tuple(re.findall(r"{(\w+)}", self.path))

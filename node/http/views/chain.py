@@ -1,0 +1,185 @@
+"""Views of the network, blocks, events and transactions.
+
+Rule: an event looks the same whether it comes from the index, the stream or a transaction's result.
+"""
+
+from __future__ import annotations
+
+from contracts.denials import denial_message
+from ledger.errors import invariant
+from ledger.hashing import block_digest
+from ledger.types import RESULT_OK, FinalizedBlock, Header, Result, Transaction, ValidatorSet, quorum_size
+from node.http.views.common import Names, instant, plain
+from node.index.ports import IndexedEvent, cursor_of
+from node.services.ports import Chain, NodeFacts, PeerFacts, TransactionStatus
+from zhenglian import api
+
+
+def node_status(chain: Chain, facts: NodeFacts, names: Names) -> api.NodeStatus:
+    """How this node and its network are."""
+    height = chain.height
+    head = _header(chain, height)
+    validators = chain.validators.validators
+    by_account = {validator.account: validator.name for validator in validators}
+    return api.NodeStatus(
+        network=chain.genesis.network,
+        chain_id=chain.chain_id.hex(),
+        account=facts.account.hex(),
+        name=by_account.get(facts.account) or names.account(facts.account),
+        release=facts.release,
+        height=height,
+        block_time=instant(head.time_ms),
+        head=block_digest(chain.suite, head).hex(),
+        view=facts.view,
+        leader=by_account.get(facts.leader, facts.leader.hex()),
+        validators=len(validators),
+        quorum=quorum_size(len(validators)),
+        peers=[peer(facts_of_peer) for facts_of_peer in facts.peers],
+        pending_transactions=facts.pending_transactions,
+        syncing=facts.syncing,
+        voting=facts.voting,
+        started=instant(facts.started_ms),
+        clock=instant(facts.clock_ms),
+    )
+
+
+def peer(facts: PeerFacts) -> api.PeerView:
+    """Another node."""
+    return api.PeerView(
+        account=facts.account.hex(),
+        name=facts.name,
+        connected=facts.connected,
+        height=facts.height,
+        round_trip_ms=facts.round_trip_ms,
+    )
+
+
+def network(chain: Chain) -> api.NetworkView:
+    """What the network is and who votes in it."""
+    validators = chain.validators
+    return api.NetworkView(
+        network=chain.genesis.network,
+        suite=chain.genesis.suite,
+        chain_id=chain.chain_id.hex(),
+        epoch=validators.epoch,
+        validators=[
+            api.ValidatorView(
+                account=validator.account.hex(), name=validator.name, vote_key=validator.vote_key.hex()
+            )
+            for validator in validators.validators
+        ],
+    )
+
+
+def block(chain: Chain, names: Names, height: int) -> api.BlockView | None:
+    """A finalized block, genesis included; None where there is none."""
+    header = chain.header(height)
+    if header is None:
+        return None
+    finalized = chain.finalized(height) if height > 0 else None
+    return api.BlockView(
+        height=height,
+        digest=block_digest(chain.suite, header).hex(),
+        parent=header.parent.hex(),
+        view=header.view,
+        time=instant(header.time_ms),
+        proposer=header.proposer.hex(),
+        proposer_name=names.account(header.proposer),
+        transactions=[result.transaction_id.hex() for result in chain.results(height)],
+        transactions_root=header.transactions_root.hex(),
+        results_root=header.results_root.hex(),
+        state_root=header.state_root.hex(),
+        signers=signers(finalized, chain.validators) if finalized else [],
+    )
+
+
+def signers(finalized: FinalizedBlock, validators: ValidatorSet) -> list[str]:
+    """Names of the validators whose votes made the block final; their numbers if the set is not the present one."""
+    certificate = finalized.certificate
+    indexes = [
+        index
+        for index in range(len(certificate.signers) * 8)
+        if certificate.signers[index // 8] >> (index % 8) & 1
+    ]
+    known = validators.validators if certificate.epoch == validators.epoch else ()
+    return [known[index].name if index < len(known) else f"#{index}" for index in indexes]
+
+
+def event(indexed: IndexedEvent, names: Names) -> api.EventView:
+    """An event with the names of who acted."""
+    return api.EventView(
+        cursor=str(indexed.cursor),
+        kind=indexed.kind,
+        object_id=indexed.object_id.hex(),
+        subjects=[subject.hex() for subject in indexed.subjects],
+        data={name: plain(value) for name, value in indexed.data},
+        height=indexed.height,
+        time=instant(indexed.time_ms),
+        transaction_id=indexed.transaction_id.hex(),
+        account=indexed.account.hex(),
+        account_name=names.account(indexed.account),
+        key_id=indexed.key_id.hex(),
+        key_label=names.key(indexed.account, indexed.key_id),
+        code=indexed.code,
+    )
+
+
+def transaction(status: TransactionStatus, chain: Chain, names: Names) -> api.TransactionView:
+    """How a transaction stands, with its result once it is final."""
+    location = status.location
+    result: api.ResultView | None = None
+    time_ms = status.time_ms
+    if location is not None and status.result is not None:
+        finalized = chain.finalized(location.height)
+        invariant(finalized is not None, "a finalized transaction is in a finalized block")
+        if finalized is not None:
+            header = finalized.block.header
+            time_ms = header.time_ms
+            events = _events(header, location.index, finalized.block.transactions[location.index], status.result)
+            result = _result(status.result, [event(indexed, names) for indexed in events])
+    return api.TransactionView(
+        transaction_id=status.transaction_id.hex(),
+        status=status.standing.value,
+        height=location.height if location else None,
+        time=instant(time_ms) if time_ms is not None else None,
+        result=result,
+    )
+
+
+def _result(result: Result, events: list[api.EventView]) -> api.ResultView:
+    fields = dict(result.fields)
+    return api.ResultView(
+        code=result.code,
+        message_zh="成功" if result.code == RESULT_OK else denial_message(result.code, fields, "zh"),
+        message_en="ok" if result.code == RESULT_OK else denial_message(result.code, fields, "en"),
+        fields=fields,
+        output=result.output.hex(),
+        events=events,
+    )
+
+
+def _events(header: Header, index: int, transaction: Transaction, result: Result) -> list[IndexedEvent]:
+    body = transaction.body
+    return [
+        IndexedEvent(
+            cursor=cursor_of(header.height, index, number),
+            kind=happened.kind,
+            object_id=happened.object_id,
+            subjects=happened.subjects,
+            data=happened.data,
+            height=header.height,
+            time_ms=header.time_ms,
+            transaction_id=result.transaction_id,
+            account=body.account,
+            key_id=body.key_id,
+            code=result.code,
+        )
+        for number, happened in enumerate(result.events)
+    ]
+
+
+def _header(chain: Chain, height: int) -> Header:
+    header = chain.header(height)
+    invariant(header is not None, "the head has a header")
+    assert header is not None  # noqa: S101  # for the type checker; the line above is the check
+    return header

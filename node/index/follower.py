@@ -1,0 +1,64 @@
+"""Keeps an index level with the chain, from whatever height it is at.
+
+Rule: the follower reads finalized blocks only and never skips one; it is the only writer of its index.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from ledger.errors import invariant
+from ledger.types import FinalizedBlock, Result
+from node.index.ports import BlockFacts, Index
+
+BLOCKS_PER_BATCH_MAX: Final = 256
+EVENTS_PER_BATCH_MAX: Final = 10_000
+IDLE_WAIT_S: Final = 30.0
+
+
+class FinalizedSource(Protocol):
+    """What the follower reads; `node.services.ports.Chain` is one."""
+
+    @property
+    def height(self) -> int: ...
+
+    def finalized(self, height: int) -> FinalizedBlock | None: ...
+
+    def results(self, height: int) -> tuple[Result, ...]: ...
+
+    async def wait_height_above(self, height: int, timeout_s: float) -> int: ...
+
+
+async def catch_up(chain: FinalizedSource, index: Index) -> int:
+    """Apply every finalized block that the index lacks; its height afterwards."""
+    while index.height < chain.height:
+        await index.apply(_next_batch(chain, index.height + 1))
+    return index.height
+
+
+async def follow(chain: FinalizedSource, index: Index) -> None:
+    """Catch up and then follow, until cancelled."""
+    while True:
+        height = await catch_up(chain, index)
+        await chain.wait_height_above(height, IDLE_WAIT_S)
+
+
+def _next_batch(chain: FinalizedSource, first: int) -> list[BlockFacts]:
+    """At least one block, and no more than fit in one short database transaction."""
+    batch: list[BlockFacts] = []
+    events = 0
+    for height in range(first, min(chain.height, first + BLOCKS_PER_BATCH_MAX - 1) + 1):
+        finalized = chain.finalized(height)
+        invariant(finalized is not None, "the store has every block up to its height")
+        if finalized is None:
+            break
+        results = chain.results(height)
+        batch.append(
+            BlockFacts(
+                header=finalized.block.header, transactions=finalized.block.transactions, results=results
+            )
+        )
+        events += sum(len(result.events) for result in results)
+        if events >= EVENTS_PER_BATCH_MAX:
+            break
+    return batch

@@ -1,0 +1,118 @@
+"""What an audit index offers; SQLite is one implementation (`sqlite.py`), a database server may be another.
+
+Rule: a cursor is computed from where the event is on the chain, so it is the same at every node and after a rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from ledger.errors import invariant
+from ledger.types import BLOCK_TRANSACTIONS_MAX, RESULT_EVENTS_MAX, Header, Result, Transaction
+
+INDEX_PAGE_MAX: Final = 1000
+CURSOR_MAX: Final = 2**63 - 1
+
+_EVENT_BITS: Final = (RESULT_EVENTS_MAX - 1).bit_length()
+_TRANSACTION_BITS: Final = (BLOCK_TRANSACTIONS_MAX - 1).bit_length()
+HEIGHT_MAX: Final = CURSOR_MAX >> (_EVENT_BITS + _TRANSACTION_BITS)
+
+
+def cursor_of(height: int, transaction: int, event: int) -> int:
+    """The place of an event on the chain as one ordered integer.
+
+    Args:
+        height: of the block, 0 to `HEIGHT_MAX`.
+        transaction: index in the block.
+        event: index in the transaction's result.
+    """
+    invariant(
+        0 <= height <= HEIGHT_MAX
+        and 0 <= transaction < BLOCK_TRANSACTIONS_MAX
+        and 0 <= event < RESULT_EVENTS_MAX,
+        "an event's place is beyond the protocol's bounds",
+    )
+    return ((height << _TRANSACTION_BITS | transaction) << _EVENT_BITS) | event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFacts:
+    """A finalized block as the index takes it: one result for each transaction, same order."""
+
+    header: Header
+    transactions: tuple[Transaction, ...]
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedEvent:
+    """An event with where, when and by whom. `account` and `key_id` acted; `code` is the result's."""
+
+    cursor: int
+    kind: str
+    object_id: bytes
+    subjects: tuple[bytes, ...]
+    data: tuple[tuple[str, str | int | bytes], ...]
+    height: int
+    time_ms: int
+    transaction_id: bytes
+    account: bytes
+    key_id: bytes
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedObject:
+    """The object of an event, and the event's cursor."""
+
+    cursor: int
+    object_id: bytes
+
+
+class Index(Protocol):
+    """Ordered by cursor; `after` is exclusive and, with `newest_first`, means before."""
+
+    @property
+    def height(self) -> int:
+        """Height of the last block applied; 0 when none is."""
+        ...
+
+    async def apply(self, blocks: Sequence[BlockFacts]) -> None:
+        """Add the next blocks, all or none, durably. The first must be at `height + 1`."""
+        ...
+
+    async def events(
+        self,
+        *,
+        subject: bytes | None = None,
+        kind_prefix: str = "",
+        after: int | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> tuple[IndexedEvent, ...]:
+        """Events that concern `subject` (as object, subject or acting account), of kinds that begin with `kind_prefix`.
+
+        Raises:
+            Busy: too many queries are waiting.
+        """
+        ...
+
+    async def objects(
+        self,
+        kind: str,
+        *,
+        subject: bytes | None = None,
+        after: int | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> tuple[IndexedObject, ...]:
+        """Objects of the events of exactly one kind, e.g. certificates by "certificates.issued" and holder."""
+        ...
+
+    async def wait_height(self, height: int, timeout_s: float) -> bool:
+        """Wait until block `height` is applied; False when the time is over first."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,125 @@
+"""Transactions on their way into a block: checked once, held in order of arrival, bounded.
+
+Rule: a transaction leaves the pool only when it is in a finalized block, or when a finalized block's time has passed its
+`valid_until_ms`; until then it counts as work, so that “expired” is always decided.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ledger import codec
+from ledger.crypto.suite import CryptoSuite
+from ledger.errors import Busy
+from ledger.hashing import transaction_id, verify_transaction_signature
+from ledger.types import Transaction
+
+VERIFIED_MAX: Final = 50_000
+RETRY_AFTER_S: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLimits:
+    """How much may wait: in all, and for one account, so that one account cannot fill the pool."""
+
+    transactions_max: int = 20_000
+    bytes_max: int = 64 * 1024 * 1024
+    per_account_max: int = 4_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A pooled transaction with its id and its canonical bytes."""
+
+    transaction_id: bytes
+    transaction: Transaction
+    encoded: bytes
+
+
+class SignatureCache:
+    """Verifies each transaction's signature once per node, whether it came by HTTP, by gossip or in a block."""
+
+    def __init__(self, suite: CryptoSuite) -> None:
+        self._suite = suite
+        self._verified: OrderedDict[tuple[bytes, bytes, bytes], None] = OrderedDict()
+
+    def __call__(self, scheme: str, public_key: bytes, transaction: Transaction) -> bool:
+        name = (transaction_id(self._suite, transaction.body), public_key, transaction.signature)
+        if name in self._verified:
+            return True
+        if not verify_transaction_signature(self._suite, scheme, public_key, transaction):
+            return False
+        self._verified[name] = None
+        if len(self._verified) > VERIFIED_MAX:
+            self._verified.popitem(last=False)
+        return True
+
+
+class Mempool:
+    """The pool itself; pure bookkeeping."""
+
+    def __init__(self, limits: PoolLimits) -> None:
+        self._limits = limits
+        self._pending: OrderedDict[bytes, Pending] = OrderedDict()
+        self._per_account: dict[bytes, int] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def __contains__(self, transaction_id: bytes) -> bool:
+        return transaction_id in self._pending
+
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(self._pending.values())
+
+    def add(self, transaction_id: bytes, transaction: Transaction) -> Pending | None:
+        """Take in an admitted transaction.
+
+        Returns:
+            What was added, or None if it was here already.
+
+        Raises:
+            Busy: the pool, or the account's share of it, is full.
+        """
+        if transaction_id in self._pending:
+            return None
+        encoded = codec.encode(transaction)
+        account = transaction.body.account
+        if (
+            len(self._pending) >= self._limits.transactions_max
+            or self._bytes + len(encoded) > self._limits.bytes_max
+            or self._per_account.get(account, 0) >= self._limits.per_account_max
+        ):
+            raise Busy(what="mempool", retry_after_s=RETRY_AFTER_S)
+        entry = Pending(transaction_id=transaction_id, transaction=transaction, encoded=encoded)
+        self._pending[transaction_id] = entry
+        self._per_account[account] = self._per_account.get(account, 0) + 1
+        self._bytes += len(encoded)
+        return entry
+
+    def remove(self, transaction_id: bytes) -> Pending | None:
+        """Forget a transaction that a finalized block holds."""
+        entry = self._pending.pop(transaction_id, None)
+        if entry is None:
+            return None
+        account = entry.transaction.body.account
+        self._bytes -= len(entry.encoded)
+        remaining = self._per_account[account] - 1
+        if remaining:
+            self._per_account[account] = remaining
+        else:
+            del self._per_account[account]
+        return entry
+
+    def remove_expired(self, finalized_time_ms: int) -> list[Pending]:
+        """Take out what no later block can hold."""
+        expired = [
+            entry for entry in self._pending.values() if entry.transaction.body.valid_until_ms < finalized_time_ms
+        ]
+        for entry in expired:
+            self.remove(entry.transaction_id)
+        return expired

@@ -1,0 +1,85 @@
+"""Transactions that this node has promised to carry: an append-only file, synced before a client hears “accepted”.
+
+Rule: what was appended and synced is read back after any crash; a torn last record is dropped, because its client never
+got an answer. The file is rewritten with what is still pending when it has grown past a bound.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from ledger.types import TRANSACTION_SIZE_BYTES_MAX
+from node.home import write_file
+
+_RECORD_HEAD: Final = struct.Struct(">II")
+LOG_SIZE_BYTES_BEFORE_REWRITE: Final = 16 * 1024 * 1024
+
+
+class PoolLog:
+    """The file. Not thread-safe but for `sync`, which may run in a worker thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pending = self._read()
+        write_file(path, _records(self._pending), secret=True)
+        self._file = path.open("ab", buffering=0)
+        self._size_bytes = path.stat().st_size
+
+    def recovered(self) -> list[bytes]:
+        """Encoded transactions that were in the file when it was opened, oldest first; can be taken once."""
+        recovered, self._pending = self._pending, []
+        return recovered
+
+    @property
+    def wants_rewrite(self) -> bool:
+        return self._size_bytes > LOG_SIZE_BYTES_BEFORE_REWRITE
+
+    def append(self, encoded: bytes) -> None:
+        record = _record(encoded)
+        self._file.write(record)
+        self._size_bytes += len(record)
+
+    def sync(self) -> None:
+        """Make everything appended so far durable."""
+        os.fdatasync(self._file.fileno())
+
+    def rewrite(self, pending: Iterable[bytes]) -> None:
+        """Replace the file by one that holds just `pending`."""
+        self._file.close()
+        data = _records(pending)
+        write_file(self._path, data, secret=True)
+        self._file = self._path.open("ab", buffering=0)
+        self._size_bytes = len(data)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _read(self) -> list[bytes]:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return []
+        found: list[bytes] = []
+        offset = 0
+        while offset + _RECORD_HEAD.size <= len(data):
+            size, checksum = _RECORD_HEAD.unpack_from(data, offset)
+            start = offset + _RECORD_HEAD.size
+            encoded = data[start : start + size]
+            if size > TRANSACTION_SIZE_BYTES_MAX or len(encoded) < size or zlib.crc32(encoded) != checksum:
+                break
+            found.append(encoded)
+            offset = start + size
+        return found
+
+
+def _record(encoded: bytes) -> bytes:
+    return _RECORD_HEAD.pack(len(encoded), zlib.crc32(encoded)) + encoded
+
+
+def _records(transactions: Iterable[bytes]) -> bytes:
+    return b"".join(_record(encoded) for encoded in transactions)

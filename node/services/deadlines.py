@@ -1,0 +1,39 @@
+"""Deadlines must fire on an idle chain: a node submits `deadlines.tick` when one is due.
+
+Rule: the operators take turns, so that one tick a deadline goes on the chain, not one per node; a second is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from contracts.calls import DeadlinesTick
+from contracts.schedule import due
+from ledger.errors import LedgerError
+from node.chain import Chain
+from node.services.node_account import NodeAccount
+
+CHECK_EVERY_S: Final = 5.0
+TURN_S: Final = 10.0
+
+log = structlog.get_logger()
+
+
+async def watch_deadlines(chain: Chain, node: NodeAccount, clock_ms: Callable[[], int]) -> None:
+    """Run for ever: look, wait for this node's turn, look again, tick."""
+    accounts = [validator.account for validator in chain.validators.validators]
+    rank = accounts.index(node.account)
+    while True:
+        await asyncio.sleep(CHECK_EVERY_S)
+        if not due(chain.records, clock_ms()):
+            continue
+        await asyncio.sleep(((rank + chain.height) % len(accounts)) * TURN_S)
+        if due(chain.records, clock_ms()):
+            try:
+                await node.submit(DeadlinesTick())
+            except LedgerError as error:
+                log.warning("tick not done", code=error.code, reason=str(error))

@@ -1,0 +1,383 @@
+"""What the HTTP routes ask of the node: one Protocol per use case, with typed structs in and out.
+
+Rule: ids are raw bytes and times are milliseconds here; hex, base64 and RFC 3339 exist only in `node/http`. A
+port raises `LedgerError`s only; what the chain refused is `Denied`, which carries the certified result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from contracts.records import (
+    Account,
+    AccountKind,
+    Certificate,
+    CertificateType,
+    Grant,
+    KeyRole,
+    PreparedFile,
+    Proposal,
+    PurposeTemplate,
+    Release,
+    Trace,
+)
+from ledger.crypto.suite import CryptoSuite
+from ledger.errors import Category, LedgerError
+from ledger.types import FinalizedBlock, Genesis, Header, Receipt, Result, Transaction, Trust, ValidatorSet
+from node.index.ports import Index
+
+
+class Denied(LedgerError):
+    """The transaction was finalized and its contract refused it. `code` and `fields` are the result's own."""
+
+    category = Category.FORBIDDEN
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(**dict(result.fields))
+        self.result = result
+
+
+# --- who asks -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is behind a session: re-read from the finalized state at every request."""
+
+    account: bytes
+    key_id: bytes
+    kind: AccountKind
+    role: KeyRole
+
+
+# --- the chain, read only -----------------------------------------------------------------------------------
+
+
+class Records(Protocol):
+    """The records of the state at the finalized head; None where there is none."""
+
+    def account(self, account_id: bytes) -> Account | None: ...
+
+    def certificate(self, certificate_id: bytes) -> Certificate | None: ...
+
+    def grant(self, grant_id: bytes) -> Grant | None: ...
+
+    def release(self, release_id: bytes) -> Release | None: ...
+
+    def trace(self, trace_id: bytes) -> Trace | None: ...
+
+    def proposal(self, proposal_id: bytes) -> Proposal | None: ...
+
+    def certificate_type(self, code: str) -> CertificateType | None:
+        """The newest version."""
+        ...
+
+    def certificate_types(self) -> tuple[CertificateType, ...]:
+        """All, newest version each, by number."""
+        ...
+
+    def purpose(self, code: str) -> PurposeTemplate | None: ...
+
+    def purposes(self) -> tuple[PurposeTemplate, ...]:
+        """All, by code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerFacts:
+    """One other node as seen from here. `height` and `round_trip_ms` are None while unknown."""
+
+    account: bytes
+    name: str
+    connected: bool
+    height: int | None
+    round_trip_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """What only the running node knows about itself.
+
+    Attributes:
+        account: this node's operator.
+        release: version of the software.
+        view, leader: consensus view now, and the account whose turn it is.
+        peers: every other validator.
+        pending_transactions: transactions in the mempool.
+        syncing: catching up with the others.
+        voting: takes part in consensus.
+        started_ms, clock_ms: wall clock at start, and now.
+    """
+
+    account: bytes
+    release: str
+    view: int
+    leader: bytes
+    peers: tuple[PeerFacts, ...]
+    pending_transactions: int
+    syncing: bool
+    voting: bool
+    started_ms: int
+    clock_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where a finalized transaction is: block height, and index in that block."""
+
+    height: int
+    index: int
+
+
+class Chain(Protocol):
+    """The finalized chain of this node."""
+
+    @property
+    def suite(self) -> CryptoSuite: ...
+
+    @property
+    def genesis(self) -> Genesis: ...
+
+    @property
+    def chain_id(self) -> bytes: ...
+
+    @property
+    def height(self) -> int:
+        """Height of the finalized head; 0 when only genesis is there."""
+        ...
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The set that votes on the head's successor."""
+        ...
+
+    @property
+    def head_time_ms(self) -> int:
+        """Block time of the finalized head."""
+        ...
+
+    @property
+    def records(self) -> Records: ...
+
+    def status(self) -> NodeFacts: ...
+
+    def header(self, height: int) -> Header | None:
+        """Header of a finalized block, genesis (height 0) included."""
+        ...
+
+    def finalized(self, height: int) -> FinalizedBlock | None:
+        """A finalized block from height 1 on."""
+        ...
+
+    def results(self, height: int) -> tuple[Result, ...]:
+        """Results of a finalized block, one per transaction, in order; empty where there is no block."""
+        ...
+
+    def locate(self, transaction_id: bytes) -> Location | None: ...
+
+    def receipt(self, transaction_id: bytes) -> Receipt:
+        """Raises NotFound unless the transaction is final here."""
+        ...
+
+    def trust(self) -> Trust: ...
+
+    async def wait_height_above(self, height: int, timeout_s: float) -> int:
+        """Wait until the head is above `height` or the time is over; the head's height then."""
+        ...
+
+
+# --- transactions -------------------------------------------------------------------------------------------
+
+
+class Standing(StrEnum):
+    """How a transaction stands at this node."""
+
+    PENDING = "pending"
+    FINALIZED = "finalized"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionStatus:
+    """`location`, `time_ms` (block time) and `result` are there exactly when it is finalized."""
+
+    transaction_id: bytes
+    standing: Standing
+    location: Location | None = None
+    time_ms: int | None = None
+    result: Result | None = None
+
+
+class Submission(Protocol):
+    """From a signed transaction to its result."""
+
+    async def submit(self, transaction: Transaction, *, wait_s: float) -> TransactionStatus:
+        """Accept a transaction durably; submitting the same one again is not an error.
+
+        Args:
+            transaction: strictly decoded, not yet verified.
+            wait_s: how long to wait for finality, 0 to 60 s.
+
+        Raises:
+            Busy: the pool is full.
+            LedgerError: what makes it inadmissible (signature, unknown key, window, size).
+        """
+        ...
+
+    def status(self, transaction_id: bytes) -> TransactionStatus:
+        """Raises NotFound when this node has never seen it."""
+        ...
+
+
+# --- deposits and people ------------------------------------------------------------------------------------
+
+FieldValue = str | int | list[dict[str, str | int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachmentInput:
+    name: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepositInput:
+    """Plaintext of a certificate; salts are derived from `salt_seed` (32 bytes)."""
+
+    certificate_id: bytes
+    certificate_type: str
+    holder: bytes
+    fields: dict[str, FieldValue]
+    salt_seed: bytes
+    attachments: tuple[AttachmentInput, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What was sealed and replicated: the issuer's arguments of `certificates.issue`."""
+
+    certificate_id: bytes
+    certificate_type: str
+    type_version: int
+    commitment_root: bytes
+    payload_hash: bytes
+    fields: tuple[str, ...]
+    attachments: tuple[str, ...]
+    replicas: int
+    expires_ms: int
+
+
+class Deposits(Protocol):
+    async def prepare(self, deposit: DepositInput, caller: Caller) -> Draft:
+        """Check against the type, seal, replicate. Raises LedgerError naming the member that is wrong."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonTag:
+    """Directory tag of an identity number; `account` is None when nobody is enrolled under it."""
+
+    version: int
+    tag: bytes
+    account: bytes | None
+
+
+class People(Protocol):
+    async def lookup(self, identity_number: str, caller: Caller) -> PersonTag:
+        """Raises LedgerError when the number is not valid (GB 11643). The number is never stored."""
+        ...
+
+
+# --- releases and traces ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseTransactions:
+    """Ids of the transactions that requested and prepared a release."""
+
+    request: bytes
+    prepare: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasedFile:
+    data: bytes
+    prepared: PreparedFile
+
+
+class Releases(Protocol):
+    async def request(self, transaction: Transaction, *, wait_s: float) -> Release:
+        """Submit a signed `releases.request`, await finality, then ≤ `wait_s` until PREPARED or FAILED.
+
+        Raises:
+            Denied: the contract refused.
+            Unavailable: not final in time; asking again with the same transaction is safe.
+            LedgerError: inadmissible, or it does not name this node as `released_by`.
+        """
+        ...
+
+    async def file(self, release_id: bytes, index: int) -> ReleasedFile:
+        """The marked bytes, the same at every call.
+
+        Raises:
+            NotFound: no such release or file at this node.
+            LedgerError: of category CONFLICT before PREPARED, of category GONE after the keep window.
+        """
+        ...
+
+    def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
+        """Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchFacts:
+    """A release whose mark the leak carries; `log10_np`: common logarithm of candidates × p-value."""
+
+    release_id: bytes
+    certificate: bytes
+    output: int
+    log10_np: float
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceReport:
+    """Progress is from 0 to 1."""
+
+    progress: float
+    matches: tuple[MatchFacts, ...]
+    candidates: int
+    phantom_best_log10_np: float | None
+    notes: tuple[str, ...]
+
+
+class Traces(Protocol):
+    async def request(self, transaction: Transaction, file: bytes) -> Trace:
+        """Submit a signed `traces.request`, wait for its finality, start the work.
+
+        Raises:
+            Denied: the contract refused.
+            LedgerError: the file is not the one that the transaction names, or another node is to do it.
+        """
+        ...
+
+    def report(self, trace_id: bytes) -> TraceReport:
+        """What is known so far; an empty report with progress 0 where another node does the work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything the HTTP layer needs of the node."""
+
+    chain: Chain
+    submission: Submission
+    deposits: Deposits
+    people: People
+    releases: Releases
+    traces: Traces
+    index: Index

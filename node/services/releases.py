@@ -1,0 +1,297 @@
+"""Handing data out (下链): the release state machine, as the releasing node carries it out.
+
+    REQUESTED ── keys, decrypt, check, select, mark, keep encrypted ──> PREPARED ── recipient acknowledges ──> DELIVERED
+        └── refused or failed, or past its deadline ──> FAILED (the use comes back)
+
+Rule: what is to be done follows from the finalized chain alone, so a node that was killed finds its work again; no byte
+leaves before PREPARED is final, and the same release id gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from contracts.calls import ReleasesFail, ReleasesPrepare, ReleasesRequest
+from contracts.records import Output, Release, ReleaseState
+from contracts.state import CERTIFICATE_TYPE_VERSIONS
+from ledger import codec, domains
+from ledger.crypto.suite import CryptoSuite
+from ledger.errors import Category, LedgerError, NotFound, Unavailable, VerificationFailed
+from ledger.hashing import transaction_id
+from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
+from node.chain import Chain
+from node.execution import FinalizedExecution
+from node.index.ports import Index
+from node.services.marking import MarkedFile, Renderer, mark_file
+from node.services.node_account import NodeAccount
+from node.services.ports import Denied, ReleasedFile, ReleaseTransactions, Standing
+from node.services.spool import Spool
+from node.services.submission import Submission
+from node.vault.keys import Authority, AuthorityKind, KeyRefused
+from zhenglian.catalogue import decode_schema
+
+KEEP_WINDOW_MS: Final = 24 * 3_600_000
+FINALITY_WAIT_S: Final = 60.0
+JOBS_AT_ONCE: Final = 2
+RETRY_FIRST_S: Final = 1.0
+RETRY_LONGEST_S: Final = 30.0
+_RESUME_PAGE: Final = 200
+
+log = structlog.get_logger()
+
+
+class ReleaseNotPrepared(LedgerError):
+    """The file is not there yet, or never will be. Fields: id, state."""
+
+    code = "release_not_prepared"
+    category = Category.CONFLICT
+    zh = "下链 {id} 的状态是 {state}，文件尚不可取"
+    en = "Release {id} is {state}; its files cannot be fetched"
+
+
+class ReleaseWindowOver(LedgerError):
+    """The keep window is over; a new release must be requested. Fields: id."""
+
+    code = "release_window_over"
+    category = Category.GONE
+    zh = "下链 {id} 的保存期已过，请重新申请"
+    en = "The keep window of release {id} is over; request a new release"
+
+
+class WrongCall(LedgerError):
+    """The transaction asks for something else than this route does. Fields: expected, actual."""
+
+    code = "wrong_call"
+    zh = "交易应调用 {expected}，实际是 {actual}"
+    en = "The transaction must call {expected}, not {actual}"
+
+
+class NotPerformedHere(LedgerError):
+    """Another operator's node is named to do it. Fields: named, here."""
+
+    code = "not_performed_here"
+    category = Category.CONFLICT
+    zh = "交易指定由运营方 {named} 办理，本节点是 {here}"
+    en = "The transaction names operator {named}; this node is {here}"
+
+
+class Releases:
+    """Implements the port `Releases`, and follows the chain for releases that name this node."""
+
+    def __init__(
+        self,
+        *,
+        suite: CryptoSuite,
+        chain: Chain,
+        index: Index,
+        submission: Submission,
+        node: NodeAccount,
+        renderer: Renderer,
+        spool: Spool,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._suite = suite
+        self._chain = chain
+        self._index = index
+        self._submission = submission
+        self._node = node
+        self._renderer = renderer
+        self._spool = spool
+        self._clock_ms = clock_ms
+        self._jobs: dict[bytes, asyncio.Task[None]] = {}
+        self._at_once = asyncio.Semaphore(JOBS_AT_ONCE)
+
+    # --- the port ---
+
+    async def request(self, transaction: Transaction, *, wait_s: float) -> Release:
+        check_performer(transaction, ("releases", "request"), ReleasesRequest, self._node.account)
+        release_id = self.release_id(transaction)
+        status = await self._submission.submit(transaction, wait_s=max(wait_s, FINALITY_WAIT_S))
+        if status.standing is not Standing.FINALIZED or status.result is None:
+            raise Unavailable(what="finality", reason=f"the request is {status.standing.value}; ask again")
+        if status.result.code != RESULT_OK:
+            raise Denied(status.result)
+        deadline = asyncio.get_running_loop().time() + wait_s
+        while (release := self._release(release_id)).state is ReleaseState.REQUESTED:
+            remaining_s = deadline - asyncio.get_running_loop().time()
+            if remaining_s <= 0:
+                break
+            await self._chain.wait_height_above(self._chain.height, remaining_s)
+        return release
+
+    async def file(self, release_id: bytes, index: int) -> ReleasedFile:
+        release = self._release(release_id)
+        if release.released_by != self._node.account:
+            raise NotPerformedHere(named=release.released_by.hex(), here=self._node.account.hex())
+        if release.state not in {ReleaseState.PREPARED, ReleaseState.DELIVERED}:
+            raise ReleaseNotPrepared(id=release_id.hex(), state=release.state.value)
+        if not 0 <= index < len(release.files):
+            raise NotFound(what="file of this release", id=str(index))
+        if self._clock_ms() > release.prepared_ms + KEEP_WINDOW_MS:
+            raise ReleaseWindowOver(id=release_id.hex())
+        data = await asyncio.to_thread(self._spool.get, _spool_name(release_id, index))
+        if data is None:
+            data = await self._make_again(release, index)
+        if self._suite.digest(data) != release.files[index].file_hash:
+            raise VerificationFailed(reason="the kept file is not the one on the ledger")
+        return ReleasedFile(data=data, prepared=release.files[index])
+
+    async def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
+        self._release(release_id)
+        await self._index.wait_height(self._chain.height, FINALITY_WAIT_S)
+        events = await self._index.events(subject=release_id, kind_prefix="releases.", limit=100)
+        by_kind = {event.kind: event.transaction_id for event in events if event.code == RESULT_OK}
+        requested = by_kind.get("releases.requested")
+        if requested is None:
+            raise NotFound(what="request of release", id=release_id.hex())
+        return ReleaseTransactions(request=requested, prepare=by_kind.get("releases.prepared"))
+
+    def release_id(self, transaction: Transaction) -> bytes:
+        """The id that the contract gives to the release which this transaction requests."""
+        return self._suite.hash(domains.RELEASE_ID, transaction_id(self._suite, transaction.body))[:8]
+
+    # --- the work ---
+
+    def block_finalized(self, final: FinalizedExecution) -> None:
+        """Start what the block asks of this node."""
+        for result in final.executed.results:
+            for event in result.events:
+                if event.kind == "releases.requested" and result.code == RESULT_OK:
+                    self._start(event.object_id)
+
+    async def resume(self) -> None:
+        """Find the work that a stop interrupted: requested releases that name this node. The index is up to date."""
+        after: int | None = None
+        while True:
+            page = await self._index.objects(
+                "releases.requested",
+                subject=self._node.account,
+                after=after,
+                limit=_RESUME_PAGE,
+                newest_first=True,
+            )
+            for found in page:
+                release = self._chain.records.release(found.object_id)
+                if release is not None and release.deadline_ms < self._chain.head_time_ms - KEEP_WINDOW_MS:
+                    return
+                self._start(found.object_id)
+            if len(page) < _RESUME_PAGE:
+                return
+            after = page[-1].cursor
+
+    async def stop(self) -> None:
+        """Cancel what runs; it is found again at the next start."""
+        jobs = list(self._jobs.values())
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    def sweep(self) -> None:
+        """Delete kept files whose window is over. Blocks on disk."""
+        for name in self._spool.names():
+            if not name.startswith("release-"):
+                continue
+            release = self._chain.records.release(bytes.fromhex(name.split("-")[1]))
+            if release is None or (
+                release.prepared_ms and self._clock_ms() > release.prepared_ms + KEEP_WINDOW_MS
+            ):
+                self._spool.delete(name)
+
+    def _start(self, release_id: bytes) -> None:
+        release = self._chain.records.release(release_id)
+        if release is None or release.released_by != self._node.account:
+            return
+        if release.state is not ReleaseState.REQUESTED or release_id in self._jobs:
+            return
+        job = asyncio.create_task(self._perform(release_id), name=f"release {release_id.hex()}")
+        self._jobs[release_id] = job
+        job.add_done_callback(lambda _: self._jobs.pop(release_id, None))
+
+    async def _perform(self, release_id: bytes) -> None:
+        pause_s = RETRY_FIRST_S
+        while True:
+            release = self._release(release_id)
+            if release.state is not ReleaseState.REQUESTED or self._clock_ms() > release.deadline_ms:
+                return
+            try:
+                async with self._at_once:
+                    await self._prepare(release)
+                return
+            except Unavailable as error:
+                log.warning("release waits", release=release_id.hex(), code=error.code, reason=str(error))
+            except (KeyRefused, VerificationFailed, Denied) as error:
+                await self._fail(release_id, "key_refused" if isinstance(error, KeyRefused) else "not_verified", error)
+                return
+            except Exception as error:
+                log.exception("release failed", release=release_id.hex())
+                await self._fail(release_id, "internal_error", error)
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_LONGEST_S)
+
+    async def _prepare(self, release: Release) -> None:
+        files: list[MarkedFile] = []
+        for index, output in enumerate(release.outputs):
+            marked = await self._make(release, output)
+            await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
+            files.append(marked)
+        await self._node.submit(
+            ReleasesPrepare(release_id=release.release_id, files=tuple(marked.prepared for marked in files))
+        )
+        log.info("release prepared", release=release.release_id.hex(), files=len(files))
+
+    async def _make(self, release: Release, output: Output) -> MarkedFile:
+        certificate = self._chain.records.certificate(output.certificate)
+        if certificate is None:
+            raise VerificationFailed(reason="the release names a certificate that is not on the ledger")
+        version = (certificate.certificate_type, certificate.type_version)
+        kind = CERTIFICATE_TYPE_VERSIONS.get(self._chain.records, version)
+        if kind is None:
+            raise VerificationFailed(reason="the certificate's type is not on the ledger")
+        authority = Authority(kind=AuthorityKind.RELEASE, record_id=release.release_id)
+        rendering, keys = await self._renderer.render(authority, certificate, decode_schema(kind.schema), output)
+        return await asyncio.to_thread(mark_file, self._suite, rendering, keys, release.release_id)
+
+    async def _make_again(self, release: Release, index: int) -> bytes:
+        """The same bytes once more, where the kept file is lost; possible while the release is PREPARED."""
+        marked = await self._make(release, release.outputs[index])
+        if marked.prepared != release.files[index]:
+            raise VerificationFailed(reason="the file made again is not the one on the ledger")
+        await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
+        return marked.data
+
+    async def _fail(self, release_id: bytes, reason: str, error: Exception) -> None:
+        log.warning("release failed", release=release_id.hex(), reason=reason, error=str(error))
+        with suppress(Denied, Unavailable):
+            await self._node.submit(ReleasesFail(release_id=release_id, reason=reason))
+        for name in self._spool.names():
+            if name.startswith(f"release-{release_id.hex()}-"):
+                self._spool.delete(name)
+
+    def _release(self, release_id: bytes) -> Release:
+        release = self._chain.records.release(release_id)
+        if release is None:
+            raise NotFound(what="release", id=release_id.hex())
+        return release
+
+
+def check_performer(
+    transaction: Transaction, expected: tuple[str, str], kind: type[ReleasesRequest], account: bytes
+) -> ReleasesRequest:
+    """The arguments, if the transaction is the expected call and names this node. Raises WrongCall, NotPerformedHere."""
+    call = transaction.body.call
+    if (call.contract, call.method) != expected:
+        raise WrongCall(expected=".".join(expected), actual=f"{call.contract}.{call.method}")
+    args = codec.decode(call.args, kind, size_bytes_max=CALL_ARGS_SIZE_BYTES_MAX)
+    if args.released_by != account:
+        raise NotPerformedHere(named=args.released_by.hex(), here=account.hex())
+    return args
+
+
+def _spool_name(release_id: bytes, index: int) -> str:
+    return f"release-{release_id.hex()}-{index}"

@@ -1,0 +1,141 @@
+"""From opened parts of a record to the file that an output asks for, before it is marked.
+
+Rule: the same parts give the same bytes, because a trace renders the file again to compare the leak with it. What may be
+changed in the file by marking is declared by the type's schema and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from contracts.records import Output, OutputFormat
+from ledger.commitments import FieldValue
+from ledger.errors import VerificationFailed, invariant
+from watermark import Policy
+from watermark.policy import TableSchema
+from zhenglian.catalogue import CertificateTypeSpec, FieldKind, FieldSpec
+
+COPY_REFERENCE: Final = "copy_reference"
+COPY_REFERENCE_OF_ORIGINAL: Final = "0" * 16
+MEDIA_TYPES: Final[Mapping[OutputFormat, str]] = {
+    OutputFormat.JSON: "application/json",
+    OutputFormat.CSV: "text/csv",
+    OutputFormat.PDF: "application/pdf",
+    OutputFormat.PNG: "image/png",
+    OutputFormat.JPEG: "image/jpeg",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """An unmarked file, and what marking may do to it.
+
+    Attributes:
+        data: the bytes.
+        media_type: of the file.
+        policy: for the watermark engine.
+        asset: which asset of the certificate this is; watermark keys derive from it.
+    """
+
+    data: bytes
+    media_type: str
+    policy: Policy
+    asset: str
+
+
+def asset_of(output: Output) -> str:
+    """Name of the asset that an output is a copy of: equal for equal content, whoever gets it."""
+    what = output.attachment or ",".join(sorted(output.fields))
+    return f"{output.format.value}:{what}"
+
+
+def render_attachment(output: Output, content: bytes) -> Rendering:
+    """An attachment as it was deposited."""
+    return Rendering(
+        data=content, media_type=MEDIA_TYPES[output.format], policy=Policy(), asset=asset_of(output)
+    )
+
+
+def render_fields(
+    spec: CertificateTypeSpec, certificate_id: bytes, output: Output, values: Mapping[str, FieldValue]
+) -> Rendering:
+    """Fields as JSON, or as CSV.
+
+    JSON is one object: certificate id and type, the fields in the schema's order, and an opaque copy reference.
+    CSV is the table itself when the output names exactly one `rows` field, and one line with a header otherwise.
+
+    Args:
+        spec: the certificate's type.
+        certificate_id: 16 bytes.
+        output: what was asked for.
+        values: the value of each field that the output names.
+    """
+    chosen = [field for field in spec.fields if field.name in values]
+    invariant({field.name for field in chosen} == set(output.fields), "a rendering has exactly the granted fields")
+    if output.format is OutputFormat.JSON:
+        data, policy = _json(spec, certificate_id, chosen, values)
+    elif len(chosen) == 1 and chosen[0].kind is FieldKind.ROWS:
+        data, policy = _table(chosen[0], values[chosen[0].name])
+    else:
+        data, policy = _line(certificate_id, chosen, values)
+    return Rendering(data=data, media_type=MEDIA_TYPES[output.format], policy=policy, asset=asset_of(output))
+
+
+def _json(
+    spec: CertificateTypeSpec, certificate_id: bytes, chosen: list[FieldSpec], values: Mapping[str, FieldValue]
+) -> tuple[bytes, Policy]:
+    document = {
+        "certificate_id": certificate_id.hex(),
+        "certificate_type": spec.code,
+        "certificate_type_name": spec.name_zh,
+        "fields": {field.name: values[field.name] for field in chosen},
+        COPY_REFERENCE: COPY_REFERENCE_OF_ORIGINAL,
+    }
+    data = json.dumps(document, ensure_ascii=False, indent=1).encode()
+    return data, Policy(table=TableSchema(reference=COPY_REFERENCE))
+
+
+def _table(field: FieldSpec, rows: FieldValue) -> tuple[bytes, Policy]:
+    if isinstance(rows, str | int):
+        raise VerificationFailed(reason=f"field {field.name} is not a table")
+    names = [column.name for column in field.columns]
+    lines = [[str(row[name]) for name in names] for row in rows]
+    reference = next((column.name for column in field.columns if column.reference), None)
+    schema = TableSchema(
+        keys=tuple(field.natural_key),
+        tolerances={
+            column.name: Decimal(column.tolerance)
+            for column in field.columns
+            if column.tolerance is not None and Decimal(column.tolerance) > 0
+        },
+        reference=reference,
+        unordered=field.unordered,
+    )
+    return _csv(names, lines), Policy(table=schema)
+
+
+def _line(
+    certificate_id: bytes, chosen: list[FieldSpec], values: Mapping[str, FieldValue]
+) -> tuple[bytes, Policy]:
+    names = ["certificate_id", *(field.name for field in chosen), COPY_REFERENCE]
+    cells = [certificate_id.hex(), *(_cell(values[field.name]) for field in chosen), COPY_REFERENCE_OF_ORIGINAL]
+    return _csv(names, [cells]), Policy(table=TableSchema(keys=("certificate_id",), reference=COPY_REFERENCE))
+
+
+def _cell(value: FieldValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _csv(names: list[str], lines: list[list[str]]) -> bytes:
+    """RFC 4180."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(names)
+    writer.writerows(lines)
+    return text.getvalue().encode()

@@ -1,0 +1,84 @@
+"""Content-addressed ciphertext: the blob store's seam and the local folder that implements it.
+
+Rule: a blob's name is the hash of its bytes, so what is read is checked, a second put changes nothing, and a half-written
+file is never visible under its name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Protocol
+
+from ledger import domains
+from ledger.crypto.suite import CryptoSuite
+from ledger.errors import LimitExceeded, StorageDamaged
+from node.home import write_file
+
+BLOB_SIZE_BYTES_MAX: Final = 9 * 1024 * 1024
+
+
+class BlobStore(Protocol):
+    """Where ciphertext lies. Calls block on disk or network; run them off the event loop."""
+
+    def put(self, data: bytes) -> bytes:
+        """Keep `data` durably and return its 32-byte hash. Raises LimitExceeded above BLOB_SIZE_BYTES_MAX."""
+        ...
+
+    def get(self, blob_hash: bytes) -> bytes | None:
+        """The bytes, checked against their hash, or None. Raises StorageDamaged when they differ."""
+        ...
+
+    def has(self, blob_hash: bytes) -> bool: ...
+
+    def delete(self, blob_hash: bytes) -> bool:
+        """Whether there was something to delete."""
+        ...
+
+
+def blob_hash(suite: CryptoSuite, data: bytes) -> bytes:
+    """The name of `data`."""
+    return suite.hash(domains.BLOB, data)
+
+
+class LocalBlobStore:
+    """A folder with one file a blob, in 256 subfolders by the first byte of the hash."""
+
+    def __init__(self, folder: Path, suite: CryptoSuite) -> None:
+        self._folder = folder
+        self._suite = suite
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def _path(self, name: bytes) -> Path:
+        text = name.hex()
+        return self._folder / text[:2] / text[2:]
+
+    def put(self, data: bytes) -> bytes:
+        if len(data) > BLOB_SIZE_BYTES_MAX:
+            raise LimitExceeded(limit="BLOB_SIZE_BYTES_MAX", maximum=BLOB_SIZE_BYTES_MAX, actual=len(data))
+        name = blob_hash(self._suite, data)
+        path = self._path(name)
+        if path.exists():
+            return name
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        write_file(path, data, secret=True)
+        return name
+
+    def get(self, blob_hash: bytes) -> bytes | None:
+        try:
+            data = self._path(blob_hash).read_bytes()
+        except FileNotFoundError:
+            return None
+        if self._suite.hash(domains.BLOB, data) != blob_hash:
+            raise StorageDamaged(what="blob", reason=f"{blob_hash.hex()} does not hash to its name")
+        return data
+
+    def has(self, blob_hash: bytes) -> bool:
+        return self._path(blob_hash).exists()
+
+    def delete(self, blob_hash: bytes) -> bool:
+        try:
+            self._path(blob_hash).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+

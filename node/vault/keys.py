@@ -1,0 +1,191 @@
+"""Who may have a data key: the key-release seam and the simplest sound holder.
+
+Every part of a sealed record has a data key of its own. A `KeyHeader` holds that key wrapped to each operator's own
+wrap key. `OperatorKeys` unwraps with this operator's secret, and only after it has seen, in its own replica, a
+finalized release or trace that names this node and this part.
+
+What that does not give: an operator who alters its own program can unwrap what is wrapped to it. The README says so.
+Threshold release, where fewer than t operators together open nothing, takes this seam's place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Final, Protocol
+
+from msgspec import Meta
+
+from contracts.records import CERTIFICATES_PER_TRACE_MAX, GrantState, ReleaseState, TraceVerdict
+from contracts.state import GRANTS, RELEASES, TRACES, StateReader
+from ledger import codec, domains
+from ledger.crypto.suite import CryptoSuite
+from ledger.errors import Category, LedgerError, VerificationFailed
+from ledger.types import VALIDATORS_MAX, AccountId, Id16, Name, Wire
+
+DATA_KEY_SIZE_BYTES: Final = 32
+_BINDING_SIZE_BYTES: Final = 32
+
+
+class PartKind(StrEnum):
+    """A field, an attachment, or the record's mark secret, from which watermark layout and seeds derive."""
+
+    FIELD = "field"
+    ATTACHMENT = "attachment"
+    MARK = "mark"
+
+
+class PartName(Wire):
+    """Which part of which record. Bound into key header and ciphertext, so that neither can be lifted into another."""
+
+    certificate_id: Id16
+    kind: PartKind
+    name: Name
+
+
+class WrappedKey(Wire):
+    """A data key, encrypted to one operator."""
+
+    operator: AccountId
+    wrapped: Annotated[bytes, Meta(max_length=256)]
+
+
+class KeyHeader(Wire):
+    """A data key for every operator of the network."""
+
+    keys: Annotated[tuple[WrappedKey, ...], Meta(min_length=1, max_length=VALIDATORS_MAX)]
+
+
+class AuthorityKind(StrEnum):
+    RELEASE = "release"
+    TRACE = "trace"
+
+
+class Authority(Wire):
+    """The finalized ledger record in whose name a key is asked for: a release id or a trace id."""
+
+    kind: AuthorityKind
+    record_id: bytes
+
+
+class KeyRefused(LedgerError):
+    """No finalized record allows this key to be released here. Fields: part, reason."""
+
+    code = "key_refused"
+    category = Category.FORBIDDEN
+    zh = "拒绝释放“{part}”的密钥：{reason}"
+    en = "Key of “{part}” not released: {reason}"
+
+
+class KeyRelease(Protocol):
+    """The seam between the vault and whoever can open data keys."""
+
+    def wrap(self, part: PartName, data_key: bytes) -> KeyHeader:
+        """A header from which `data_key` can later be released."""
+        ...
+
+    async def release(self, authority: Authority, part: PartName, header: KeyHeader) -> bytes:
+        """The data key. Raises KeyRefused when the ledger does not allow it, VerificationFailed for a foreign header."""
+        ...
+
+
+class OperatorKeys:
+    """Key release by this operator alone, after a look at its own replica.
+
+    Args:
+        suite: crypto suite of the network.
+        operator: this node's operator account.
+        wrap_secret: secret of this operator's wrap key.
+        wrap_keys: public wrap key of every operator.
+        state: the finalized state of this node's replica.
+    """
+
+    def __init__(
+        self,
+        *,
+        suite: CryptoSuite,
+        operator: bytes,
+        wrap_secret: bytes,
+        wrap_keys: Mapping[bytes, bytes],
+        state: StateReader,
+    ) -> None:
+        self._suite = suite
+        self._operator = operator
+        self._wrap_secret = wrap_secret
+        self._wrap_keys = dict(sorted(wrap_keys.items()))
+        self._state = state
+
+    def wrap(self, part: PartName, data_key: bytes) -> KeyHeader:
+        bound = data_key + self._binding(part)
+        return KeyHeader(
+            keys=tuple(
+                WrappedKey(operator=operator, wrapped=self._suite.wrap(public_key, bound))
+                for operator, public_key in self._wrap_keys.items()
+            )
+        )
+
+    async def release(self, authority: Authority, part: PartName, header: KeyHeader) -> bytes:
+        refusal = refusal_reason(self._state, self._operator, authority, part)
+        if refusal:
+            raise KeyRefused(part=part.name, reason=refusal)
+        for entry in header.keys:
+            if entry.operator == self._operator:
+                bound = self._suite.unwrap(self._wrap_secret, entry.wrapped)
+                if bound[DATA_KEY_SIZE_BYTES:] != self._binding(part):
+                    raise VerificationFailed(reason=f"the key header of {part.name} was made for another part")
+                return bound[:DATA_KEY_SIZE_BYTES]
+        raise KeyRefused(part=part.name, reason="the record was not sealed for this operator")
+
+    def _binding(self, part: PartName) -> bytes:
+        return self._suite.hash(domains.RECORD_PART, codec.encode(part))[:_BINDING_SIZE_BYTES]
+
+
+def new_data_key() -> bytes:
+    """A fresh random data key."""
+    return os.urandom(DATA_KEY_SIZE_BYTES)
+
+
+def refusal_reason(state: StateReader, operator: bytes, authority: Authority, part: PartName) -> str:
+    """Why `state` does not allow `operator` to open `part` in the name of `authority`; empty when it does."""
+    match authority.kind:
+        case AuthorityKind.RELEASE:
+            return _release_refusal(state, operator, authority.record_id, part)
+        case AuthorityKind.TRACE:
+            return _trace_refusal(state, operator, authority.record_id, part)
+
+
+def _release_refusal(state: StateReader, operator: bytes, release_id: bytes, part: PartName) -> str:
+    release = RELEASES.get(state, release_id)
+    if release is None:
+        return "no such release is final"
+    if release.released_by != operator:
+        return "another operator performs this release"
+    if release.state not in {ReleaseState.REQUESTED, ReleaseState.PREPARED}:
+        return f"the release is {release.state}"
+    grant = GRANTS.get(state, release.grant_id)
+    if grant is None or grant.state not in {GrantState.ACTIVE, GrantState.EXHAUSTED}:
+        return "the grant does not hold any more"
+    for output in release.outputs:
+        if output.certificate != part.certificate_id:
+            continue
+        if part.kind is PartKind.MARK:
+            return ""
+        if part.kind is PartKind.FIELD and part.name in output.fields:
+            return ""
+        if part.kind is PartKind.ATTACHMENT and part.name == output.attachment:
+            return ""
+    return "the release does not name this part"
+
+
+def _trace_refusal(state: StateReader, operator: bytes, trace_id: bytes, part: PartName) -> str:
+    trace = TRACES.get(state, trace_id)
+    if trace is None:
+        return "no such trace is final"
+    if trace.performed_by != operator:
+        return "another operator performs this trace"
+    if trace.verdict is not TraceVerdict.OPEN:
+        return "the trace is concluded"
+    if part.certificate_id not in trace.certificates[:CERTIFICATES_PER_TRACE_MAX]:
+        return "the trace does not name this certificate"
+    return ""

@@ -1,0 +1,258 @@
+"""Lay a leaked raster over its original and subtract.
+
+Rule: every decision here looks at the leak and the original only (how well they correlate), never at a codeword. The
+alignment is therefore chosen blindly in the sense of the false-positive bound and costs no factor in it.
+
+Hypotheses, best correlation wins: the same frame at another scale; a similarity found by SIFT and MAGSAC. The winner
+is refined by ECC (affine). Tone (gain, offset, gamma) and blur of the leak are then fitted to the original, so that
+what remains after subtraction is the mark and noise.
+
+Source: D. Lowe, "Distinctive image features from scale-invariant keypoints" (2004); D. Barath et al., "MAGSAC++"
+(2020); G. Evangelidis, E. Psarakis, "Parametric image alignment using enhanced correlation coefficient" (2008).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+
+from watermark.chips import F32, F64, U8
+
+FEATURE_PIXELS: Final = 1_200_000
+"""Rasters are reduced to this before features are looked for."""
+FEATURES_MAX: Final = 4_000
+REFINE_PIXELS: Final = 700_000
+JUDGE_PIXELS: Final = 300_000
+MATCHES_MIN: Final = 12
+MATCH_RATIO: Final = 0.8
+CORRELATION_MIN: Final = 0.35
+"""Below this the leak is not taken for a copy of the original."""
+SCALE_MIN, SCALE_MAX = 0.05, 20.0
+OVERLAP_MIN: Final = 0.004
+_BLURS: Final = (0.0, 0.5, 0.8, 1.2, 1.8, 2.6)
+_ECC_STEPS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Where the leak lies on the original.
+
+    Attributes:
+        matrix: 2 × 3, original pixels → leak pixels.
+        correlation: of the two rasters' details where they overlap, at most 1.
+        method: "scale" or "features", with "+ecc" when refined.
+    """
+
+    matrix: F64
+    correlation: float
+    method: str
+
+    @property
+    def scale(self) -> float:
+        """Leak pixels for one original pixel."""
+        return math.sqrt(abs(float(np.linalg.det(self.matrix[:, :2]))))
+
+    @property
+    def rotation_degrees(self) -> float:
+        """Counter-clockwise turn of the leak."""
+        return -math.degrees(math.atan2(self.matrix[1, 0], self.matrix[0, 0]))
+
+    def describe(self) -> str:
+        """One line for a report."""
+        return (
+            f"{self.method}: scale {self.scale:.4f}, rotation {self.rotation_degrees:+.2f}°, "
+            f"correlation {self.correlation:.3f}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Keypoints of a raster, in its own full-size pixels."""
+
+    points: F32
+    descriptors: F32
+
+
+def features(raster: U8) -> Features:
+    """SIFT keypoints of at most `FEATURE_PIXELS` of the raster."""
+    small, factors = _reduced(raster, FEATURE_PIXELS)
+    keypoints, descriptors = cv2.SIFT_create(nfeatures=FEATURES_MAX).detectAndCompute(small, None)
+    if descriptors is None or not keypoints:
+        return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
+    points = (np.array([point.pt for point in keypoints]) + 0.5) / factors - 0.5
+    return Features(points.astype(np.float32), np.asarray(descriptors, dtype=np.float32))
+
+
+def align(leak: U8, original: U8, known: Features | None = None) -> Alignment | None:
+    """The best alignment of two grey rasters.
+
+    Args:
+        leak: grey raster.
+        original: grey raster; its frame is the reference.
+        known: the original's features, when they are at hand.
+
+    Returns:
+        The alignment, or None when the leak does not look like a copy.
+    """
+    best = rough(leak, original, known)
+    if best is None:
+        return None
+    refined = _refine(leak, original, best)
+    return refined if refined.correlation >= CORRELATION_MIN else None
+
+
+def rough(leak: U8, original: U8, known: Features | None = None) -> Alignment | None:
+    """The better of the hypotheses, unrefined. None when neither stands."""
+    plain = _judged(leak, original, _frame_matrix(leak, original), "scale")
+    if plain is not None and plain.correlation > 0.9:
+        return plain
+    matrix = _similarity(features(leak), known if known is not None else features(original))
+    found = None if matrix is None else _judged(leak, original, matrix, "features")
+    hypotheses = [hypothesis for hypothesis in (plain, found) if hypothesis is not None]
+    return max(hypotheses, key=lambda hypothesis: hypothesis.correlation, default=None)
+
+
+def residual(leak: U8, original: U8, alignment: Alignment) -> tuple[F32, F32]:
+    """Leak minus original on the original's raster.
+
+    Returns:
+        The difference in levels, tone and blur of the leak taken out, and a mask: 1 where the leak shows something.
+    """
+    height, width = original.shape
+    warped, mask = _warp(leak, alignment.matrix, width, height)
+    reference = original.astype(np.float32)
+    blurred = min(
+        (reference if sigma == 0 else cv2.GaussianBlur(reference, (0, 0), sigma) for sigma in _BLURS),
+        key=lambda candidate: _misfit(warped, candidate, mask),
+    )
+    return (warped - _toned(warped, blurred, mask)) * mask, mask
+
+
+def _frame_matrix(leak: U8, original: U8) -> F64:
+    x, y = leak.shape[1] / original.shape[1], leak.shape[0] / original.shape[0]
+    return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]])
+
+
+def _similarity(leak: Features, original: Features) -> F64 | None:
+    """Original → leak, four degrees of freedom, from MAGSAC's inliers."""
+    if min(len(leak.points), len(original.points)) < MATCHES_MIN:
+        return None
+    pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(leak.descriptors, original.descriptors, k=2)
+    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < MATCH_RATIO * pair[1].distance]
+    if len(good) < MATCHES_MIN:
+        return None
+    source = original.points[[match.trainIdx for match in good]]
+    target = leak.points[[match.queryIdx for match in good]]
+    affine, inliers = cv2.estimateAffine2D(
+        source, target, method=cv2.USAC_MAGSAC, ransacReprojThreshold=3.0, maxIters=5000, confidence=0.999
+    )
+    if affine is None or inliers is None or int(inliers.sum()) < MATCHES_MIN:
+        return None
+    kept = inliers.ravel().astype(bool)
+    matrix, _ = cv2.estimateAffinePartial2D(source[kept], target[kept], method=cv2.LMEDS)
+    return None if matrix is None else np.asarray(matrix, dtype=np.float64)
+
+
+def _judged(leak: U8, original: U8, matrix: F64, method: str) -> Alignment | None:
+    """The hypothesis with its correlation; None when it is out of bounds or overlaps too little."""
+    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    if not SCALE_MIN <= scale <= SCALE_MAX or not np.isfinite(matrix).all():
+        return None
+    small, factors = _reduced(original, JUDGE_PIXELS)
+    height, width = small.shape
+    warped, mask = _warp(leak, _scaled(matrix, factors), width, height)
+    if mask.mean() < OVERLAP_MIN:
+        return None
+    return Alignment(matrix, _correlation(warped, small.astype(np.float32), mask), method)
+
+
+def _correlation(a: F32, b: F32, mask: F32) -> float:
+    """Correlation of details (what is left after a wide blur), inside the mask."""
+    fine_a, fine_b = (x - cv2.GaussianBlur(x, (0, 0), 12) for x in (cv2.GaussianBlur(y, (0, 0), 1) for y in (a, b)))
+    inside = cv2.erode(mask, np.ones((9, 9), np.uint8)) > 0
+    if np.count_nonzero(inside) < 256:
+        return 0.0
+    left, right = fine_a[inside].astype(np.float64), fine_b[inside].astype(np.float64)
+    left, right = left - left.mean(), right - right.mean()
+    power = float(np.linalg.norm(left) * np.linalg.norm(right))
+    return float(left @ right) / power if power > 1e-6 * left.size else 0.0
+
+
+def _refine(leak: U8, original: U8, start: Alignment) -> Alignment:
+    """ECC from a good start; kept only when it correlates better."""
+    small, factors = _reduced(original, REFINE_PIXELS)
+    matrix = _scaled(start.matrix, factors)
+    source, shrinkage = _matched(leak, matrix)
+    matrix = _to_resized(matrix, shrinkage)
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ECC_STEPS, 1e-5)
+    try:
+        _, found = cv2.findTransformECC(
+            small, source, matrix.astype(np.float32), cv2.MOTION_AFFINE, criteria, None, 5
+        )
+    except cv2.error:
+        return start
+    refined = _scaled(_to_resized(np.asarray(found, dtype=np.float64), 1 / shrinkage), 1 / factors)
+    judged = _judged(leak, original, refined, f"{start.method}+ecc")
+    return judged if judged is not None and judged.correlation > start.correlation else start
+
+
+def _warp(leak: U8, matrix: F64, width: int, height: int) -> tuple[F32, F32]:
+    """The leak on a reference raster of this size, and where it shows something."""
+    source, shrinkage = _matched(leak, matrix)
+    matrix = _to_resized(matrix, shrinkage)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(
+        source.astype(np.float32), matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    mask = cv2.warpAffine(np.ones(source.shape, np.float32), matrix, (width, height), flags=flags)
+    return warped.astype(np.float32), (mask > 0.999).astype(np.float32)
+
+
+def _matched(leak: U8, matrix: F64) -> tuple[U8, F64]:
+    """The leak shrunk to the reference's scale when it is much larger: a mean of pixels, not every second one."""
+    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    return (leak, np.ones(2)) if scale <= 1.3 else _shrunk(leak, 1 / scale)
+
+
+def _toned(warped: F32, reference: F32, mask: F32) -> F32:
+    """The reference in the leak's tones: one curve through the means of 32 bands of grey."""
+    inside = mask > 0
+    if not inside.any():
+        return reference
+    bands = np.clip(reference[inside] / 8, 0, 31).astype(np.intp)
+    counts = np.bincount(bands, minlength=32).astype(np.float64)
+    used = counts > 0.0005 * counts.sum()
+    x = np.bincount(bands, weights=reference[inside], minlength=32)[used] / counts[used]
+    y = np.bincount(bands, weights=warped[inside], minlength=32)[used] / counts[used]
+    return np.interp(reference, x, y).astype(np.float32)
+
+
+def _misfit(warped: F32, reference: F32, mask: F32) -> float:
+    return float((np.abs(warped - _toned(warped, reference, mask)) * mask).mean())
+
+
+def _reduced(raster: U8, pixels_max: int) -> tuple[U8, F64]:
+    """The raster at no more than so many pixels, and the exact factors by which width and height shrank."""
+    factor = min(1.0, math.sqrt(pixels_max / raster.size))
+    return (raster, np.ones(2)) if factor == 1.0 else _shrunk(raster, factor)
+
+
+def _shrunk(raster: U8, factor: float) -> tuple[U8, F64]:
+    size = (max(1, round(raster.shape[1] * factor)), max(1, round(raster.shape[0] * factor)))
+    small = np.asarray(cv2.resize(raster, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return small, np.array([size[0] / raster.shape[1], size[1] / raster.shape[0]])
+
+
+def _scaled(matrix: F64, factors: F64) -> F64:
+    """The same map when the original is resized by these factors (pixel centres stay centres)."""
+    shift = matrix[:, 2] + matrix[:, :2] @ (0.5 / factors - 0.5)
+    return np.column_stack((matrix[:, :2] / factors, shift))
+
+
+def _to_resized(matrix: F64, factors: F64) -> F64:
+    """The same map when the leak is resized by these factors."""
+    return np.column_stack((matrix[:, :2] * factors[:, None], (matrix[:, 2] + 0.5) * factors - 0.5))
