@@ -107,7 +107,7 @@ class CallContext:
             kind: "<contract>.<past participle>".
             object_id: id of what it happened to.
             subjects: ids it concerns; empty and repeated ones are left out.
-            data: small public facts.
+            data: small public facts; bytes are written in hex.
         """
         self.events.append(
             make_event(
@@ -122,10 +122,11 @@ class CallContext:
 def make_event(
     kind: str, object_id: bytes, subjects: Iterable[bytes], data: dict[str, str | int | bytes]
 ) -> Event:
-    """An event with its subjects once each, in order of appearance, and its data sorted by key."""
+    """An event: subjects once each in order of appearance, data sorted by key with bytes in hex."""
     once = tuple(subject for subject in dict.fromkeys(subjects) if subject)
+    facts = ((name, value.hex() if isinstance(value, bytes) else value) for name, value in data.items())
     return Event(
-        kind=kind, object_id=object_id, subjects=once[:EVENT_SUBJECTS_MAX], data=tuple(sorted(data.items()))
+        kind=kind, object_id=object_id, subjects=once[:EVENT_SUBJECTS_MAX], data=tuple(sorted(facts))
     )
 
 

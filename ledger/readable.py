@@ -1,8 +1,8 @@
 """Wire structs as JSON that people can read, and back, without any freedom in the writing.
 
 Rule: a value has one JSON form. Structs are objects with all their members in the order of the struct; bytes
-are lowercase hex; a vote kind is its name in lowercase; bytes where text could stand as well are `{"hex":
-…}`. Reading back checks the form and then, by the codec, every bound of the type.
+are lowercase hex; a vote kind is its name in lowercase. Reading back checks the form and then, by the codec,
+every bound of the type.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import types
 from enum import IntEnum
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -23,8 +23,11 @@ from ledger.types import Wire
 Tree = dict[str, "Tree"] | list["Tree"] | str | int
 S = TypeVar("S", bound=Wire)
 
+NESTING_MAX: Final = 32
+
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _STRING_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 
 
 @lru_cache(maxsize=64)
@@ -47,7 +50,7 @@ def to_tree(value: Any, kind: Any) -> Tree:
     if isinstance(value, Wire):
         return {name: to_tree(getattr(value, name), hint) for name, hint in _members(type(value))}
     if isinstance(value, bytes):
-        return {"hex": value.hex()} if _choices(kind) else value.hex()
+        return value.hex()
     if isinstance(value, tuple):
         return [to_tree(item, hint) for item, hint in zip(value, _item_kinds(kind, len(value)), strict=True)]
     if isinstance(value, IntEnum):
@@ -90,8 +93,6 @@ def _bytes_from(tree: Any, where: str) -> bytes:
 def _value_from(tree: Any, kind: Any, where: str) -> Any:
     kind = _bare(kind)
     if choices := _choices(kind):
-        if isinstance(tree, dict) and bytes in choices and list(tree) == ["hex"]:
-            return _bytes_from(tree["hex"], where)
         if type(tree) in choices:
             return tree
         raise DecodeError(what=where, reason="not of the expected type")
@@ -145,6 +146,19 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _check_nesting(text: str) -> None:
+    """Stop before the parser recurses: how deep it may go is the interpreter's setting, not ours."""
+    depth = 0
+    for token in _STRING_OR_BRACKET.finditer(text):
+        bracket = token.group()
+        if bracket in "[{":
+            depth += 1
+            if depth > NESTING_MAX:
+                raise ValueError(f"nested more than {NESTING_MAX} deep")
+        elif bracket in "]}":
+            depth -= 1
+
+
 def _no_number(text: str) -> Any:
     raise ValueError(f"{text[:20]} is not an integer")
 
@@ -160,14 +174,16 @@ def parse(text: bytes | str, what: str, *, size_bytes_max: int) -> dict[str, Any
         data = text if isinstance(text, bytes) else text.encode()
         if len(data) > size_bytes_max:
             raise LimitExceeded(limit=f"{what} bytes", maximum=size_bytes_max, actual=len(data))
+        shown = data.decode()
+        _check_nesting(shown)
         tree = json.loads(
-            data.decode(),
+            shown,
             object_pairs_hook=_no_duplicates,
             parse_float=_no_number,
             parse_constant=_no_number,
         )
-    except (ValueError, RecursionError) as error:
-        raise DecodeError(what=what, reason=str(error)[:200] or "nested too deep") from None
+    except ValueError as error:
+        raise DecodeError(what=what, reason=str(error)[:200]) from None
     if not isinstance(tree, dict):
         raise DecodeError(what=what, reason="not an object")
     return tree

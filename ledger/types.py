@@ -101,7 +101,8 @@ class Event(Wire):
         object_id: the id of what it happened to.
         subjects: every id it concerns (accounts, certificates, grants, releases); each of them finds the
             event.
-        data: small public facts: codes, counts and ids; never personal data. Sorted by key.
+        data: small public facts: codes, counts, and ids in lowercase hex (the decoder cannot tell bytes from
+            text in one place); never personal data. Sorted by key.
     """
 
     kind: Name
@@ -109,7 +110,7 @@ class Event(Wire):
     subjects: Annotated[
         tuple[Annotated[bytes, Meta(max_length=32)], ...], Meta(max_length=EVENT_SUBJECTS_MAX)
     ]
-    data: Annotated[tuple[tuple[Name, str | int | bytes], ...], Meta(max_length=EVENT_DATA_MAX)] = ()
+    data: Annotated[tuple[tuple[Name, str | int], ...], Meta(max_length=EVENT_DATA_MAX)] = ()
 
 
 class Result(Wire):

@@ -76,7 +76,9 @@ class StateRecords:
 
     def certificate_types(self) -> tuple[CertificateType, ...]:
         kinds = (certificate_type(self, code) for code in self._codes(CERTIFICATE_TYPES.key("")))
-        return tuple(sorted((kind for kind in kinds if kind is not None), key=lambda kind: (kind.number, kind.code)))
+        return tuple(
+            sorted((kind for kind in kinds if kind is not None), key=lambda kind: (kind.number, kind.code))
+        )
 
     def purpose(self, code: str) -> PurposeTemplate | None:
         return PURPOSES.get(self, code)

@@ -86,7 +86,9 @@ def options(
     ] = "",
     node: Annotated[
         list[str] | None,
-        typer.Option("--node", envvar="ZHENGLIAN_NODE", help="URL of a node; may be repeated. 节点地址，可重复。"),
+        typer.Option(
+            "--node", envvar="ZHENGLIAN_NODE", help="URL of a node; may be repeated. 节点地址，可重复。"
+        ),
     ] = None,
     key: Annotated[
         Path | None, typer.Option("--key", envvar="ZHENGLIAN_KEY", help="Key file. 密钥文件。")

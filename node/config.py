@@ -97,7 +97,7 @@ class LimitsSection(_Section, frozen=True):
 
 
 class ConsensusSection(_Section, frozen=True):
-    """`[consensus]`. How long this node waits (`consensus.core.settings.Timing`); decides speed, never agreement."""
+    """`[consensus]`. How long this node waits (`consensus.core.settings.Timing`); never what it agrees to."""
 
     delta_ms: DurationMs = 500
     delta_ms_max: DurationMs = 10_000
@@ -221,7 +221,7 @@ def _explain(path: Path, message: str) -> ConfigFileInvalid:
         en = f"there is no such key, did you mean {near[0]}" if near else f"known are {', '.join(known)}"
         return _invalid(path, key, "unknown", zh, en)
     zh, en = _describe(_type_at([*keys, field["name"]]))
-    return _invalid(path, key, "missing", zh, en)
+    return _invalid(path, key, "missing", f"缺少这一项，{zh}", en)
 
 
 def _inner(kind: inspect.Type) -> inspect.Type:
@@ -262,6 +262,9 @@ def _describe(kind: inspect.Type) -> tuple[str, str]:
         case inspect.StrType():
             low, high = kind.min_length or 0, kind.max_length
             return f"应为 {low} 到 {high} 个字符的文字", f"must be text of {low} to {high} characters"
+        case inspect.DictType(key_type=inspect.LiteralType(values=allowed)):
+            names = ", ".join(str(value) for value in allowed)
+            return f"应为表，可用的项有 {names}", f"must be a table with the keys {names}"
         case inspect.LiteralType():
             values = ", ".join(str(value) for value in kind.values)
             return f"应为其中之一：{values}", f"must be one of {values}"

@@ -65,7 +65,12 @@ class BlobExchange:
     """
 
     def __init__(
-        self, *, suite: CryptoSuite, store: BlobStore, request: PeerRequest, peers: Callable[[], tuple[bytes, ...]]
+        self,
+        *,
+        suite: CryptoSuite,
+        store: BlobStore,
+        request: PeerRequest,
+        peers: Callable[[], tuple[bytes, ...]],
     ) -> None:
         self._suite = suite
         self._store = store
@@ -88,7 +93,9 @@ class BlobExchange:
 
     async def serve(self, peer: bytes, payload: bytes) -> bytes:
         """Answer a peer's request. Raises LedgerError for what is malformed or not here."""
-        message = codec.decode(payload, GetChunk | Hold, size_bytes_max=_MESSAGE_SIZE_BYTES_MAX, what="blob request")  # type: ignore[arg-type]
+        message = codec.decode(
+            payload, GetChunk | Hold, size_bytes_max=_MESSAGE_SIZE_BYTES_MAX, what="blob request"
+        )  # type: ignore[arg-type]
         match message:
             case GetChunk():
                 data = await asyncio.to_thread(self._store.get, message.blob)

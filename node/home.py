@@ -1,11 +1,11 @@
 """A node's home folder: what lies where, and how its private files are written and read.
 
-    config.toml    the operator's choices            genesis.json   the network, the same everywhere
-    card.json      the public identity               peers.json     addresses and X.509 certificates of all nodes
-    keys/          secrets, each file 0600           journal/       the commit point
-    store/         LMDB                              blobs/         ciphertext by its hash
-    spool/         files being prepared              index.sqlite   audit index; can be deleted and is rebuilt
-    logs/          log files
+    config.toml   the operator's choices       genesis.json   the network, the same everywhere
+    card.json     the public identity          peers.json     addresses and X.509 certificates
+    keys/         secrets, each file 0600      journal/       the commit point
+    store/        LMDB                         blobs/         ciphertext by its hash
+    spool/        files being prepared         index.sqlite   audit index; rebuilt when deleted
+    logs/         log files
 
 Rule: a secret is written with permissions 0600 and read only from a file that nobody else may open; no file
 of a home is ever replaced in part.

@@ -1,7 +1,8 @@
 """What an operator sees of a running node: structured logs and metrics.
 
-Rule: neither a log line nor a label ever carries a secret, an identity number or a person's data. Logging goes through
-`redact`, which every logger of the process gets from `configure_logging`; metrics have fixed names and bounded labels.
+Rule: neither a log line nor a label ever carries a secret, an identity number or a person's data. Logging
+goes through `redact`, which every logger of the process gets from `configure_logging`; metrics have fixed
+names and bounded labels.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def configure_logging(*, json: bool, level: str = "info", stream: TextIO | None 
     """
     target = stream or sys.stderr
     number = logging.getLevelNamesMapping()[level.upper()]
-    # Tracebacks are text without local variables, which may hold what must not be logged; redaction comes after them.
+    # Tracebacks are text without local variables, which may hold what must not be logged; redaction comes
+    # after them.
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -109,7 +111,9 @@ def configure_logging(*, json: bool, level: str = "info", stream: TextIO | None 
     renderer: Any = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if json
-        else structlog.dev.ConsoleRenderer(colors=target.isatty())
+        else structlog.dev.ConsoleRenderer(
+            colors=target.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -162,7 +166,9 @@ class Metrics:
         self.mempool_transactions = Gauge(
             "zhenglian_mempool_transactions", "Transactions waiting to be included", registry=registry
         )
-        self.blocks_finalized = Counter("zhenglian_blocks_finalized", "Blocks finalized since start", registry=registry)
+        self.blocks_finalized = Counter(
+            "zhenglian_blocks_finalized", "Blocks finalized since start", registry=registry
+        )
         self.transactions = Counter(
             "zhenglian_transactions", "Transactions by outcome", ("outcome",), registry=registry
         )
@@ -170,7 +176,11 @@ class Metrics:
             "zhenglian_http_requests", "Requests answered", ("method", "route", "status"), registry=registry
         )
         self.http_seconds = Histogram(
-            "zhenglian_http_seconds", "Time to answer", ("route",), buckets=REQUEST_BUCKETS_S, registry=registry
+            "zhenglian_http_seconds",
+            "Time to answer",
+            ("route",),
+            buckets=REQUEST_BUCKETS_S,
+            registry=registry,
         )
         self.http_streams = Gauge("zhenglian_http_streams", "Open event streams", registry=registry)
         self.release_seconds = Histogram(
@@ -181,7 +191,11 @@ class Metrics:
             registry=registry,
         )
         self.fsync_seconds = Histogram(
-            "zhenglian_fsync_seconds", "Duration of fsync", ("file",), buckets=FSYNC_BUCKETS_S, registry=registry
+            "zhenglian_fsync_seconds",
+            "Duration of fsync",
+            ("file",),
+            buckets=FSYNC_BUCKETS_S,
+            registry=registry,
         )
         self.index_height = Gauge("zhenglian_index_height", "Height of the audit index", registry=registry)
         self.tls_expiry_seconds = Gauge(

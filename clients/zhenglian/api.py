@@ -20,11 +20,18 @@ WAIT_S_MAX: Final = 60
 
 Hex16 = Annotated[str, Meta(pattern="^[0-9a-f]{32}$", description="16 bytes as lower-case hex")]
 Hex32 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="32 bytes as lower-case hex")]
-HexRelease = Annotated[str, Meta(pattern="^[0-9a-f]{16}$", description="release id, 8 bytes as lower-case hex")]
+HexRelease = Annotated[
+    str, Meta(pattern="^[0-9a-f]{16}$", description="release id, 8 bytes as lower-case hex")
+]
 Hex = Annotated[str, Meta(pattern="^([0-9a-f]{2})*$", max_length=8192, description="bytes as lower-case hex")]
 Base64 = Annotated[str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$", description="RFC 4648 base64 with padding")]
 TransactionBase64 = Annotated[
-    str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$", max_length=90_000, description="canonical bytes of a signed transaction")
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9+/]*={0,2}$",
+        max_length=90_000,
+        description="canonical bytes of a signed transaction",
+    ),
 ]
 
 
@@ -478,5 +485,3 @@ class ProposalView(Response):
     state: str
     proposed: datetime
     expires: datetime
-
-

@@ -1,7 +1,7 @@
 """Argument structs as JSON that people write: objects by member name, bytes in hex, a choice named by `type`.
 
-Rule: what is read is put through the canonical codec, so that JSON never allows what the ledger would refuse as
-malformed. Members with a default may be left out; unknown ones are refused by name.
+Rule: what is read is put through the canonical codec, so that JSON never allows what the ledger would refuse
+as malformed. Members with a default may be left out; unknown ones are refused by name.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def _struct(document: Any, kind: inspect.StructType, where: str) -> Any:
     for field in kind.fields:
         if field.required and field.name not in given:
             raise DecodeError(what=f"{where}.{field.name}", reason="missing")
-    return kind.cls(**{name: _value(item, known[name].type, f"{where}.{name}") for name, item in given.items()})
+    return kind.cls(
+        **{name: _value(item, known[name].type, f"{where}.{name}") for name, item in given.items()}
+    )
 
 
 def _choice(document: Any, kind: inspect.UnionType, where: str) -> Any:

@@ -17,7 +17,6 @@ from rich.console import Console
 from ledger.crypto.registry import load_suite
 from ledger.errors import LedgerError
 from node.devnet import Devnet
-from zhenglian.keyfile import KeyFile
 from zhenglian_demo.cast import Cast
 from zhenglian_demo.setting import set_the_scene
 from zhenglian_demo.steps import Steps
@@ -30,10 +29,8 @@ READY_S: Final = 60.0
 
 async def run(steps: Steps, devnet: Devnet) -> None:
     """Everything after the nodes are up."""
-    cast = Cast(suite=load_suite("intl"), urls=tuple(devnet.urls))
-    cast.operators = [
-        cast.actor(KeyFile.load(devnet.admin_key_file(number)), first=number) for number in range(NODES)
-    ]
+    cast = Cast(suite=load_suite("intl"), urls=devnet.urls)
+    cast.operators = [cast.actor(devnet.admin(number), first=number - 1) for number in devnet.numbers]
     try:
         setting = await set_the_scene(steps, cast)
         if steps.failed == 0:
@@ -49,7 +46,9 @@ def main() -> int:
     if FOLDER.exists():
         shutil.rmtree(FOLDER)
     FOLDER.mkdir(parents=True)
-    console.print("[bold]证链 Zhenglian[/bold] · 演示 demonstration · 人物均为虚构 all people are synthetic\n")
+    console.print(
+        "[bold]证链 Zhenglian[/bold] · 演示 demonstration · 人物均为虚构 all people are synthetic\n"
+    )
     devnet: Devnet | None = None
     try:
         with steps.step(
@@ -72,7 +71,7 @@ def main() -> int:
         console.print("\n已中断 interrupted")
     finally:
         if devnet is not None:
-            devnet.stop_all()
+            devnet.stop()
     print(steps.summary())
     return 0 if steps.failed == 0 and steps.passed > 0 else 1
 

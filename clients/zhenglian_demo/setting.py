@@ -102,7 +102,9 @@ async def _found_organizations(steps: Steps, setting: Setting, people: Sequence[
 
 
 async def _register_catalogue(steps: Steps, setting: Setting) -> None:
-    with steps.step("登记 60 种证照类型与用途上限", "Register the 60 certificate types, and what a purpose may ask for"):
+    with steps.step(
+        "登记 60 种证照类型与用途上限", "Register the 60 certificate types, and what a purpose may ask for"
+    ):
         for proposal in type_proposals(list(setting.specs.values())):
             await setting.cast.decide(proposal)
         await setting.cast.decide(loan_purpose(setting.specs))
@@ -144,8 +146,12 @@ async def _issue_all(steps: Steps, setting: Setting) -> None:
             )
         codes = {code for held in setting.held.values() for code in held}
         expect(len(codes) == 60, f"certificates of 60 types, issued {len(codes)}")
-        files = sum(len(issued.content.attachments) for held in setting.held.values() for issued in held.values())
-        steps.tell(f"{len(plans)} certificates, {files} attachments, all encrypted off chain with their hashes on chain")
+        files = sum(
+            len(issued.content.attachments) for held in setting.held.values() for issued in held.values()
+        )
+        steps.tell(
+            f"{len(plans)} certificates, {files} attachments, all encrypted off chain with their hashes on chain"
+        )
 
 
 def _plans(setting: Setting) -> list[_Plan]:

@@ -1,7 +1,7 @@
-"""Whether the cryptographic libraries give the verdicts that the network agreed on, asked before a node starts.
+"""Whether the libraries give the verdicts that the network agreed on, asked before a node starts.
 
-Rule: the cases are data, written by `make vectors` and read by every implementation alike; one difference and the
-node refuses to start, since it would disagree with the others about some transaction or certificate sooner or later.
+Rule: the cases are data, written by `make vectors` and read by every implementation alike; one difference and
+the node refuses to start, since sooner or later it would disagree with the others about some transaction.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class VerdictDiffers(LedgerError):
     code = "verdict_differs"
     category = Category.UNAVAILABLE
     zh = "密码库对 {scheme} 用例“{case}”的判定与网络规定不符，节点不能启动"
-    en = "The library's verdict on the {scheme} case “{case}” differs from the network's; the node cannot start"
+    en = "The library's verdict on the {scheme} case “{case}” differs from the network's; not starting"
 
 
 class SignatureCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """What every command shares: the global options, the terminal, the client, and how errors become exit codes.
 
-Rule: with `--json` standard output holds exactly one JSON value (or one a line, for streams), errors included, and
-nothing else; without it results go to standard output, progress and errors to standard error.
+Rule: with `--json` standard output holds exactly one JSON value (or one a line, for `--watch`), errors
+included, and nothing else; without it results go to standard output, progress and errors to standard error.
 
 Exit codes: 0 done; 1 a negative answer (denied on the ledger, not valid, not found); 2 wrong usage or input;
 3 a node or resource is not available; 4 not authorized.
@@ -10,9 +10,12 @@ Exit codes: 0 done; 1 a negative answer (denied on the ledger, not valid, not fo
 from __future__ import annotations
 
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -34,6 +37,8 @@ EXIT_UNAUTHORIZED: Final = 4
 
 DEFAULT_NODE: Final = "http://127.0.0.1:8440"
 INPUT_SIZE_BYTES_MAX: Final = 32 * 1024 * 1024
+_SPAN: Final = re.compile(r"\+(\d{1,6})([dhm])")
+_UNIT_MS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000}
 
 _EXITS: Final = {
     Category.INVALID: EXIT_USAGE,
@@ -139,12 +144,11 @@ class Settings:
     def fail(self, error: LedgerError) -> NoReturn:
         """Report an error and leave with its exit code."""
         if self.json:
-            fields = {name: item for name, item in error.fields.items() if isinstance(item, str | int)}
             problem = {
                 "code": error.code,
                 "message_zh": error.message("zh"),
                 "message_en": error.message("en"),
-                "fields": fields,
+                "fields": error.fields,
             }
             self.emit({"error": problem})
         else:
@@ -222,3 +226,35 @@ def hex_id(text: str, what: str, *, size_bytes: int = 16) -> str:
     except ValueError:
         pass
     raise DecodeError(what=what, reason=f"{size_bytes * 2} hexadecimal digits are expected")
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write a result where the user asked for it. Raises InputUnusable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise InputUnusable(what=str(path), reason=error.strerror or str(error)) from None
+
+
+def moment_ms(text: str, what: str, *, now_ms: int) -> int:
+    """A time as people write it: `2027-01-31`, RFC 3339, or `+30d`, `+12h`, `+15m` from now.
+
+    Raises:
+        DecodeError: none of these.
+    """
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        return now_ms + int(span[1]) * _UNIT_MS[span[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise DecodeError(what=what, reason="2027-01-31, 2027-01-31T12:00:00Z or +30d is expected") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+
+
+def now_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000

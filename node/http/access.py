@@ -1,7 +1,8 @@
 """Who may use a route, and who may see an object.
 
-Rule: default deny. A route states its `Access` or the program does not start; a kind of account or a role that is not
-listed is refused before the handler runs; the functions below answer for single objects, from the finalized state only.
+Rule: default deny. A route states its `Access` or the program does not start; a kind of account or a role
+that is not listed is refused before the handler runs; the functions below answer for single objects, from the
+finalized state only.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def may_see_trace(caller: Caller, trace: Trace) -> bool:
     return caller.kind is AccountKind.OPERATOR or caller.account == trace.auditor
 
 
-def check(allowed: bool, what: str) -> None:  # noqa: FBT001  # reads as an assertion
+def check(allowed: bool, what: str) -> None:  # reads as an assertion
     """Raise NotYours unless `allowed`."""
     if not allowed:
         raise NotYours(what=what)

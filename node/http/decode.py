@@ -1,7 +1,7 @@
 """From the bytes of a request to typed values, strictly and within bounds.
 
-Rule: what is refused is named: the member of the body, the parameter, the header. A body is never read beyond its
-route's bound, and never for longer than `BODY_TIMEOUT_S`.
+Rule: what is refused is named: the member of the body, the parameter, the header. A body is never read beyond
+its route's bound, and never for longer than `BODY_TIMEOUT_S`.
 """
 
 from __future__ import annotations
@@ -89,12 +89,13 @@ def body_struct(data: bytes, kind: type[S]) -> S:
         BodyInvalid: names the member and what is wrong with it.
     """
     try:
-        return _decoder(kind).decode(data)
+        decoded: S = _decoder(kind).decode(data)
     except RecursionError:
         raise BodyInvalid(member="$", reason="nested too deeply", reason_zh="嵌套过深") from None
     except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
         member, reason = _member_and_reason(error)
         raise BodyInvalid(member=member, reason=reason, reason_zh=translated(reason)) from None
+    return decoded
 
 
 async def read_body(request: web.Request, route: Route) -> bytes:

@@ -43,6 +43,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 }
 UNMATCHED: Final = "unmatched"
 PATH_LOGGED_LENGTH_MAX: Final = 200
+CALLER: Final = web.RequestKey("caller", Caller)
 
 _log = get_logger("http")
 
@@ -83,7 +84,7 @@ def _identify(site: Site, route: Route, request: web.Request) -> tuple[Caller | 
         raise
     site.limits.take(route.rate, caller.account.hex() if caller else address)
     if caller is not None:
-        request["caller"] = caller
+        request[CALLER] = caller
     return caller, token
 
 
@@ -134,7 +135,8 @@ def _idempotency_key(route: Route, request: web.Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
     if key and not (len(key) <= IDEMPOTENCY_KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
         raise HeaderInvalid(
-            header="Idempotency-Key", reason=f"expected 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters"
+            header="Idempotency-Key",
+            reason=f"expected 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters",
         )
     if route.idempotency is Idempotency.REQUIRED and not key:
         raise IdempotencyKeyRequired
@@ -223,13 +225,17 @@ async def _guarded(
         raise
     except Exception as error:  # noqa: BLE001  # the last line of defence: logged with a reference, told as a 500
         answer = problems.from_unexpected(error, language, route)
-    return web.Response(status=answer.status, headers={**SECURITY_HEADERS, **answer.headers}, body=answer.body)
+    return web.Response(
+        status=answer.status, headers={**SECURITY_HEADERS, **answer.headers}, body=answer.body
+    )
 
 
 def _observe(site: Site, request: web.Request, route: str, status: int, seconds: float) -> None:
-    site.metrics.http_requests.labels(method=_known_method(request.method), route=route, status=str(status)).inc()
+    site.metrics.http_requests.labels(
+        method=_known_method(request.method), route=route, status=str(status)
+    ).inc()
     site.metrics.http_seconds.labels(route=route).observe(seconds)
-    caller: Caller | None = request.get("caller")
+    caller = request.get(CALLER)
     _log.info(
         "request",
         method=_known_method(request.method),

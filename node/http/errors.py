@@ -85,7 +85,7 @@ class ChallengeInvalid(LedgerError):
 
 
 class LoginRefused(LedgerError):
-    """Account or key cannot log in, or the signature is wrong. Says no more, so that nobody learns who is enrolled."""
+    """Account, key or signature is wrong; not said which, so that nobody learns who is enrolled."""
 
     code = "login_refused"
     category = Category.UNAUTHENTICATED

@@ -1,8 +1,9 @@
 """Idempotency keys: the same request again gets the same answer, also after a restart.
 
-Rule: same caller, same key, same request → the first success is replayed; another request under that key → conflict.
-Requests under one key run one after another. Failures are not kept: they changed nothing, and a retry may succeed.
-Bodies are kept as a hash; routes whose answers must not lie on disk (tokens, tags) do not use this.
+Rule: same caller, same key, same request → the first success is replayed; another request under that key →
+conflict. Requests under one key run one after another. Failures are not kept: they changed nothing, and a
+retry may succeed. Bodies are kept as a hash; routes whose answers must not lie on disk (tokens, tags) do not
+use this.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ REPLAYED: Final = "Idempotency-Replayed"
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS answers (
-    scope TEXT NOT NULL, key TEXT NOT NULL, request BLOB NOT NULL, created_ms INTEGER NOT NULL, answer BLOB NOT NULL,
-    PRIMARY KEY (scope, key)
+    scope TEXT NOT NULL, key TEXT NOT NULL, request BLOB NOT NULL, created_ms INTEGER NOT NULL,
+    answer BLOB NOT NULL, PRIMARY KEY (scope, key)
 );
 CREATE INDEX IF NOT EXISTS answers_by_age ON answers (created_ms);
 """
@@ -52,7 +53,9 @@ class IdempotencyStore:
         StorageDamaged: the file is no usable database.
     """
 
-    def __init__(self, path: Path, *, lifetime_ms: int, answers_max: int, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, path: Path, *, lifetime_ms: int, answers_max: int, clock_ms: Callable[[], int]
+    ) -> None:
         self._path = path
         self._lifetime_ms = lifetime_ms
         self._answers_max = answers_max
@@ -65,7 +68,9 @@ class IdempotencyStore:
             self._executor.shutdown()
             raise StorageDamaged(what=path.name, reason=str(error)) from None
 
-    async def run(self, scope: str, key: str, request: bytes, work: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def run(
+        self, scope: str, key: str, request: bytes, work: Callable[[], Awaitable[Answer]]
+    ) -> Answer:
         """Answer from memory, or do the work and remember its success.
 
         Args:
@@ -133,7 +138,8 @@ class IdempotencyStore:
         connection.execute("DELETE FROM answers WHERE created_ms <= ?", (now_ms - self._lifetime_ms,))
         (count,) = connection.execute("SELECT count(*) FROM answers").fetchone()
         connection.execute(
-            "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers ORDER BY created_ms, rowid LIMIT ?)",
+            "DELETE FROM answers WHERE rowid IN "
+            "(SELECT rowid FROM answers ORDER BY created_ms, rowid LIMIT ?)",
             (max(0, count - self._answers_max),),
         )
         connection.execute("COMMIT")

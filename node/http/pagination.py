@@ -1,7 +1,7 @@
 """Pages: a cursor in, a cursor and a `Link` header out.
 
-Rule: a page costs a bounded amount of work however little of it the caller may see; the cursor of the next page then
-stands where the work stopped.
+Rule: a page costs a bounded amount of work however little of it the caller may see; the cursor of the next
+page then stands where the work stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ R = TypeVar("R")
 
 Limit = Annotated[int, Meta(ge=1, le=PAGE_SIZE_MAX, description="items per page; 每页条数")]
 Cursor = Annotated[
-    int, Meta(ge=0, le=CURSOR_MAX, description="where to go on, from the Link header; 从何处继续，取自 Link 响应头")
+    int,
+    Meta(
+        ge=0, le=CURSOR_MAX, description="where to go on, from the Link header; 从何处继续，取自 Link 响应头"
+    ),
 ]
 
 

@@ -1,7 +1,7 @@
 """The one place where a fault becomes an HTTP answer (RFC 9457, problem details).
 
-Rule: every error answer of the API is made here, with a stable `code`, both languages, and nothing about our insides.
-What we did not foresee becomes a 500 with a reference; the log has the rest under that reference.
+Rule: every error answer of the API is made here, with a stable `code`, both languages, and nothing about our
+insides. What we did not foresee becomes a 500 with a reference; the log has the rest under that reference.
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ _TITLES_ZH: Final[Mapping[int, str]] = {
 _PROTOCOL: Final[Mapping[int, tuple[str, str, str]]] = {
     400: ("bad_request", "请求不符合 HTTP 协议", "The request is not proper HTTP"),
     404: ("no_such_route", "没有这个接口", "There is no such route"),
-    405: ("method_not_allowed", "此接口不支持该方法，允许的方法见响应头 Allow", "Method not allowed; see the Allow header"),
+    405: (
+        "method_not_allowed",
+        "此接口不支持该方法，允许的方法见响应头 Allow",
+        "Method not allowed; see the Allow header",
+    ),
     413: ("body_too_large", "请求正文过大", "The request body is too large"),
     415: (
         "unsupported_media_type",
@@ -78,7 +82,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def language_of(accept_language: str) -> str:
-    """"zh" or "en" by Accept-Language (RFC 9110, 12.5.4); "en" when neither is asked for."""
+    """ "zh" or "en" by Accept-Language (RFC 9110, 12.5.4); "en" when neither is asked for."""
     best, best_weight = "en", 0.0
     for part in accept_language[:HEADER_VALUE_LENGTH_MAX].split(","):
         name, _, parameter = part.strip().partition(";")
@@ -168,6 +172,11 @@ def _answer(
     )
     return Answer(
         status=status,
-        headers={"Content-Type": MEDIA_TYPE, "Content-Language": language, "Cache-Control": "no-store", **headers},
+        headers={
+            "Content-Type": MEDIA_TYPE,
+            "Content-Language": language,
+            "Cache-Control": "no-store",
+            **headers,
+        },
         body=msgspec.json.encode(problem),
     )

@@ -39,7 +39,9 @@ class RateLimits:
         clock_s: monotonic clock, in seconds.
     """
 
-    def __init__(self, rates: Mapping[RateClass, Rate], buckets_max: int, clock_s: Callable[[], float]) -> None:
+    def __init__(
+        self, rates: Mapping[RateClass, Rate], buckets_max: int, clock_s: Callable[[], float]
+    ) -> None:
         self._rates = rates
         self._buckets_max = buckets_max
         self._clock_s = clock_s

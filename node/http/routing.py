@@ -1,7 +1,7 @@
 """The vocabulary of the route table: what a route is, what its handler receives, what it answers.
 
-Rule: a route declares everything that can be checked or documented without running it; `dispatch.py` enforces the
-declaration and `openapi.py` prints it, so that they cannot differ.
+Rule: a route declares everything that can be checked or documented without running it; `dispatch.py` enforces
+the declaration and `openapi.py` prints it, so that they cannot differ.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, dataclass_transform
 
+import msgspec
 from msgspec import Struct
 
 from ledger.errors import invariant
@@ -30,7 +31,9 @@ JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 
 
-class Query(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+# mypy reads `frozen` of a base only from here; it has no effect at run time.
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the structs that describe query parameters; values come as text."""
 
 
@@ -155,8 +158,8 @@ class Message:
 class Stream:
     """An answer without end.
 
-    `poll(timeout_s)` waits up to that long for further messages; none when the time is over. It raises LedgerError when
-    the stream is to end.
+    `poll(timeout_s)` waits up to that long for further messages; none when the time is over. It raises
+    LedgerError when the stream is to end.
     """
 
     poll: Callable[[float], Awaitable[Sequence[Message]]]

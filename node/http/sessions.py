@@ -1,11 +1,11 @@
 """Logging in with an account key, and what a session token is worth.
 
-Rule: a token is 32 random bytes, held here only as a keyed hash; whether its key may still act is read from the
-finalized state at every request, so revoking a key or suspending an account ends its sessions at once.
+Rule: a token is 32 random bytes, held here only as a keyed hash; whether its key may still act is read from
+the finalized state at every request, so revoking a key or suspending an account ends its sessions at once.
 
-The challenge needs no memory: it carries network, node, account, key and end of life under a MAC of this process, so
-asking for many costs nothing. Only used challenges are remembered, until they end. It names the node, so that a client can
-refuse to sign for one node the challenge of another. Layout, in bytes:
+The challenge needs no memory: it carries network, node, account, key and end of life under a MAC of this
+process, so asking for many costs nothing. Only used challenges are remembered, until they end. It names the
+node, so that a client can refuse to sign for one node the challenge of another. Layout, in bytes:
 
     chain id 32 ‖ node account 16 ‖ account 16 ‖ key id 16 ‖ expires, ms, big-endian 8 ‖ nonce 16 ‖ MAC 32
 """
@@ -62,7 +62,9 @@ class Sessions:
         clock_ms: wall clock.
     """
 
-    def __init__(self, chain: Chain, node_account: bytes, config: HttpConfig, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, chain: Chain, node_account: bytes, config: HttpConfig, clock_ms: Callable[[], int]
+    ) -> None:
         self._chain = chain
         self._node_account = node_account
         self._config = config
@@ -88,7 +90,9 @@ class Sessions:
         )
         return body + self._mac(b"challenge", body), expires_ms
 
-    def log_in(self, account: bytes, key_id: bytes, challenge: bytes, signature: bytes) -> tuple[str, int, Caller]:
+    def log_in(
+        self, account: bytes, key_id: bytes, challenge: bytes, signature: bytes
+    ) -> tuple[str, int, Caller]:
         """Open a session.
 
         Returns:
@@ -113,7 +117,9 @@ class Sessions:
         self._make_room(account, key_id)
         self._used[challenge[-_MAC_SIZE_BYTES:]] = now_ms + self._config.challenge_lifetime_ms
         token = secrets.token_urlsafe(TOKEN_SIZE_BYTES)
-        session = OpenSession(account=account, key_id=key_id, expires_ms=now_ms + self._config.session_lifetime_ms)
+        session = OpenSession(
+            account=account, key_id=key_id, expires_ms=now_ms + self._config.session_lifetime_ms
+        )
         hashed = self._mac(b"token", token.encode())
         self._open[hashed] = session
         self._of_key.setdefault((account, key_id), []).append(hashed)
@@ -143,7 +149,8 @@ class Sessions:
         self._end(self._find(token)[0])
 
     def _find(self, token: str) -> tuple[bytes, OpenSession]:
-        # The table is keyed by a MAC under a secret of this process: how long the lookup takes says nothing of tokens.
+        # The table is keyed by a MAC under a secret of this process: how long the lookup takes says nothing
+        # of tokens.
         if 0 < len(token) <= TOKEN_LENGTH_MAX and token.isascii():
             hashed = self._mac(b"token", token.encode())
             session = self._open.get(hashed)
@@ -152,7 +159,8 @@ class Sessions:
         raise SessionRequired
 
     def _acting_time_ms(self, now_ms: int) -> int:
-        # A key that the chain just admitted is valid from block time, which may lead this node's clock a little.
+        # A key that the chain just admitted is valid from block time, which may lead this node's clock a
+        # little.
         return max(now_ms, self._chain.head_time_ms)
 
     def _check_challenge(self, account: bytes, key_id: bytes, challenge: bytes, now_ms: int) -> None:

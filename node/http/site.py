@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from node.http import openapi
 from node.http.config import HttpConfig
 from node.http.idempotency import IdempotencyStore
 from node.http.ratelimit import RateLimits
@@ -31,7 +32,7 @@ class Site:
     """Sessions, limits, memory and metrics of one HTTP application.
 
     Attributes:
-        routes: the table that is served.
+        routes: the table that is served; `openapi` describes it.
         fatal: called with an InvariantViolation; stops the node.
         in_progress: requests now being answered.
         large_bodies: permits for large bodies.
@@ -48,8 +49,8 @@ class Site:
     clock_ms: Callable[[], int]
     fatal: Callable[[BaseException], None]
     large_bodies: asyncio.Semaphore
+    openapi: bytes
     in_progress: int = 0
-    documents: tuple[bytes, bytes] = (b"", b"")
 
 
 def build_site(
@@ -80,4 +81,5 @@ def build_site(
         clock_ms=clock_ms,
         fatal=fatal,
         large_bodies=asyncio.Semaphore(config.large_bodies_max),
+        openapi=openapi.document(routes),
     )

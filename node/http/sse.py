@@ -1,8 +1,8 @@
 """Server-sent events: blocks and audit events as they become final.
 
-Rule: a stream pulls from the chain or the index from where its reader is, so nothing queues up for a slow reader and
-nothing is skipped; what is under way is one batch and the socket's own buffer. A reader that does not take a write within
-`stream_write_timeout_s` is disconnected and resumes with Last-Event-ID.
+Rule: a stream pulls from the chain or the index from where its reader is, so nothing queues up for a slow
+reader and nothing is skipped; what is under way is one batch and the socket's own buffer. A reader that does
+not take a write within `stream_write_timeout_s` is disconnected and resumes with Last-Event-ID.
 """
 
 from __future__ import annotations
@@ -120,5 +120,3 @@ class Streams:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-

@@ -1,6 +1,7 @@
 """What an audit index offers; SQLite is one implementation (`sqlite.py`), a database server may be another.
 
-Rule: a cursor is computed from where the event is on the chain, so it is the same at every node and after a rebuild.
+Rule: a cursor is computed from where the event is on the chain, so it is the same at every node and after a
+rebuild.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class IndexedEvent:
     kind: str
     object_id: bytes
     subjects: tuple[bytes, ...]
-    data: tuple[tuple[str, str | int | bytes], ...]
+    data: tuple[tuple[str, str | int], ...]
     height: int
     time_ms: int
     transaction_id: bytes
@@ -92,7 +93,7 @@ class Index(Protocol):
         limit: int,
         newest_first: bool = False,
     ) -> tuple[IndexedEvent, ...]:
-        """Events that concern `subject` (as object, subject or acting account), of kinds that begin with `kind_prefix`.
+        """Events that concern `subject` (object, subject or acting account), of kinds with that prefix.
 
         Raises:
             Busy: too many queries are waiting.
@@ -108,7 +109,7 @@ class Index(Protocol):
         limit: int,
         newest_first: bool = False,
     ) -> tuple[IndexedObject, ...]:
-        """Objects of the events of exactly one kind, e.g. certificates by "certificates.issued" and holder."""
+        """Objects of the events of exactly one kind, e.g. certificates by "certificates.issued"."""
         ...
 
     async def wait_height(self, height: int, timeout_s: float) -> bool:

@@ -1,8 +1,8 @@
 """The audit index in one SQLite file (WAL).
 
-Rule: whole blocks go in, in order, in one database transaction with the new height; so after a crash the file is at some
-block exactly, and the follower goes on from there. One thread writes and one reads, so that a long query delays neither
-the chain nor the event loop. A file of another chain or another schema is started anew.
+Rule: whole blocks go in, in order, in one database transaction with the new height; so after a crash the file
+is at some block exactly, and the follower goes on from there. One thread writes and one reads, so that a long
+query delays neither the chain nor the event loop. A file of another chain or another schema is started anew.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _AFTER_EVERY_KIND: Final = "\U0010ffff"
 _SCHEMA: Final = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
-    cursor INTEGER PRIMARY KEY, height INTEGER NOT NULL, transaction_index INTEGER NOT NULL, event_index INTEGER NOT NULL,
-    time_ms INTEGER NOT NULL, kind TEXT NOT NULL, object_id BLOB NOT NULL, account BLOB NOT NULL, key_id BLOB NOT NULL,
-    code TEXT NOT NULL, transaction_id BLOB NOT NULL, subjects BLOB NOT NULL, data BLOB NOT NULL
+    cursor INTEGER PRIMARY KEY, height INTEGER NOT NULL, transaction_index INTEGER NOT NULL,
+    event_index INTEGER NOT NULL, time_ms INTEGER NOT NULL, kind TEXT NOT NULL, object_id BLOB NOT NULL,
+    account BLOB NOT NULL, key_id BLOB NOT NULL, code TEXT NOT NULL, transaction_id BLOB NOT NULL,
+    subjects BLOB NOT NULL, data BLOB NOT NULL
 );
 CREATE INDEX events_by_kind ON events (kind, cursor);
 CREATE TABLE event_subjects (
@@ -37,10 +38,13 @@ CREATE TABLE event_subjects (
 ) WITHOUT ROWID;
 CREATE INDEX event_subjects_by_kind ON event_subjects (subject, kind, cursor);
 """
-_COLUMNS: Final = "e.cursor, e.kind, e.object_id, e.subjects, e.data, e.height, e.time_ms, e.transaction_id, e.account, e.key_id, e.code"
+_COLUMNS: Final = (
+    "e.cursor, e.kind, e.object_id, e.subjects, e.data, e.height, e.time_ms, "
+    "e.transaction_id, e.account, e.key_id, e.code"
+)
 
 Subjects = tuple[bytes, ...]
-Data = tuple[tuple[str, str | int | bytes], ...]
+Data = tuple[tuple[str, str | int], ...]
 R = TypeVar("R")
 
 
@@ -100,7 +104,10 @@ class SqliteIndex:
         start, comparison, order = _window(after, newest_first=newest_first)
         if subject is None:
             kinds = "AND e.kind >= ? AND e.kind < ?" if kind_prefix else ""
-            sql = f"SELECT {_COLUMNS} FROM events e WHERE e.cursor {comparison} ? {kinds} ORDER BY e.cursor {order} LIMIT ?"  # noqa: S608
+            sql = (
+                f"SELECT {_COLUMNS} FROM events e WHERE e.cursor {comparison} ? {kinds} "  # noqa: S608
+                f"ORDER BY e.cursor {order} LIMIT ?"
+            )
             parameters: list[object] = [start, *(prefix if kind_prefix else ())]
         else:
             sql = (
@@ -123,16 +130,23 @@ class SqliteIndex:
     ) -> tuple[IndexedObject, ...]:
         start, comparison, order = _window(after, newest_first=newest_first)
         if subject is None:
-            sql = f"SELECT cursor, object_id FROM events WHERE kind = ? AND cursor {comparison} ? ORDER BY cursor {order} LIMIT ?"  # noqa: S608
+            sql = (
+                f"SELECT cursor, object_id FROM events WHERE kind = ? AND cursor {comparison} ? "  # noqa: S608
+                f"ORDER BY cursor {order} LIMIT ?"
+            )
             parameters: list[object] = [kind, start]
         else:
             sql = (
-                "SELECT e.cursor, e.object_id FROM event_subjects s JOIN events e ON e.cursor = s.cursor "  # noqa: S608
-                f"WHERE s.subject = ? AND s.kind = ? AND s.cursor {comparison} ? ORDER BY s.cursor {order} LIMIT ?"
+                "SELECT e.cursor, e.object_id FROM event_subjects s JOIN events e "  # noqa: S608
+                f"ON e.cursor = s.cursor WHERE s.subject = ? AND s.kind = ? AND s.cursor {comparison} ? "
+                f"ORDER BY s.cursor {order} LIMIT ?"
             )
             parameters = [subject, kind, start]
         rows = await self._query(sql, [*parameters, _page(limit)])
-        return tuple(IndexedObject(cursor=cursor, object_id=object_id) for cursor, object_id in rows)
+        return tuple(
+            IndexedObject(cursor=_checked(cursor, int), object_id=_checked(object_id, bytes))
+            for cursor, object_id in rows
+        )
 
     async def wait_height(self, height: int, timeout_s: float) -> bool:
         try:

@@ -24,8 +24,8 @@ class People:
         self._state = state
 
     async def lookup(self, identity_number: str, caller: Caller) -> PersonTag:
-        number = check_identity_number(identity_number)
-        version, tag = await self._directory.tag(number.text)
+        check_identity_number(identity_number)
+        version, tag = await self._directory.tag(identity_number)
         account = PERSON_TAGS.get(self._state, (version, tag))
         log.info(
             "person looked up",

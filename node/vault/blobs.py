@@ -81,4 +81,3 @@ class LocalBlobStore:
         except FileNotFoundError:
             return False
         return True
-

@@ -133,7 +133,9 @@ class OperatorKeys:
             if entry.operator == self._operator:
                 bound = self._suite.unwrap(self._wrap_secret, entry.wrapped)
                 if bound[DATA_KEY_SIZE_BYTES:] != self._binding(part):
-                    raise VerificationFailed(reason=f"the key header of {part.name} was made for another part")
+                    raise VerificationFailed(
+                        reason=f"the key header of {part.name} was made for another part"
+                    )
                 return bound[:DATA_KEY_SIZE_BYTES]
         raise KeyRefused(part=part.name, reason="the record was not sealed for this operator")
 

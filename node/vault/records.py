@@ -48,7 +48,9 @@ class Manifest(Wire):
 
     version: int
     certificate_id: Id16
-    parts: Annotated[tuple[SealedPart, ...], Meta(max_length=FIELDS_PER_TYPE_MAX + ATTACHMENTS_PER_TYPE_MAX + 1)]
+    parts: Annotated[
+        tuple[SealedPart, ...], Meta(max_length=FIELDS_PER_TYPE_MAX + ATTACHMENTS_PER_TYPE_MAX + 1)
+    ]
 
 
 class _Plain(Wire):
@@ -92,7 +94,9 @@ def field_leaf(suite: CryptoSuite, field: PlainField) -> bytes:
 def attachment_leaf(suite: CryptoSuite, attachment: PlainAttachment) -> bytes:
     """The attachment's leaf under the certificate's commitment root."""
     content_hash = suite.digest(attachment.content)
-    return commitments.attachment_leaf(suite, attachment.salt, attachment.name, attachment.media_type, content_hash)
+    return commitments.attachment_leaf(
+        suite, attachment.salt, attachment.name, attachment.media_type, content_hash
+    )
 
 
 def record_root(suite: CryptoSuite, manifest: Manifest) -> bytes:
@@ -148,7 +152,9 @@ def seal_record(
 
     for field in fields:
         if len(field.value) > FIELD_SIZE_BYTES_MAX:
-            raise LimitExceeded(limit="FIELD_SIZE_BYTES_MAX", maximum=FIELD_SIZE_BYTES_MAX, actual=len(field.value))
+            raise LimitExceeded(
+                limit="FIELD_SIZE_BYTES_MAX", maximum=FIELD_SIZE_BYTES_MAX, actual=len(field.value)
+            )
         plain = _Plain(salt=field.salt, content=field.value)
         seal(PartKind.FIELD, field.name, "", field_leaf(suite, field), plain)
     for attachment in attachments:
@@ -207,7 +213,9 @@ class RecordReader:
     async def open_attachment(self, authority: Authority, manifest: Manifest, name: str) -> PlainAttachment:
         """One attachment in the clear, checked against its leaf. Raises KeyRefused, Unavailable, VerificationFailed."""
         plain, part = await self._open(authority, manifest, PartKind.ATTACHMENT, name)
-        attachment = PlainAttachment(name=name, salt=plain.salt, media_type=part.media_type, content=plain.content)
+        attachment = PlainAttachment(
+            name=name, salt=plain.salt, media_type=part.media_type, content=plain.content
+        )
         if attachment_leaf(self._suite, attachment) != part.leaf:
             raise VerificationFailed(reason=f"attachment {name} is not what the issuer signed for")
         return attachment

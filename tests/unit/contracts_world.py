@@ -92,7 +92,11 @@ def actor(account: str, key: str) -> Actor:
 
 def new_key(who: Actor, role: KeyRole, until_ms: int = 0) -> NewKey:
     return NewKey(
-        scheme=who.signer.scheme, public_key=who.signer.public_key, role=role, label="k", valid_until_ms=until_ms
+        scheme=who.signer.scheme,
+        public_key=who.signer.public_key,
+        role=role,
+        label="k",
+        valid_until_ms=until_ms,
     )
 
 
@@ -300,7 +304,7 @@ class World:
     def enroll(self, person: Actor) -> bytes:
         return self.done(DEPARTMENT, enrolment(person))
 
-    def issue(self, label: str, holder: Actor = LI, **changes: object) -> bytes:
+    def issue(self, label: str, holder: Actor = LI, /, **changes: object) -> bytes:
         return self.done(DEPARTMENT, issuance(label, holder, **changes))
 
     def grant(self, label: str = "", **changes: object) -> bytes:
@@ -385,7 +389,7 @@ def enrolment(person: Actor, **changes: object) -> PeopleEnroll:
     return PeopleEnroll(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def issuance(label: str, holder: Actor = LI, **changes: object) -> CertificatesIssue:
+def issuance(label: str, holder: Actor = LI, /, **changes: object) -> CertificatesIssue:
     values: dict[str, object] = {
         "certificate_id": identity(label),
         "certificate_type": DEGREE,
@@ -431,5 +435,3 @@ def preparation(release_id: bytes, files: int = 1) -> ReleasesPrepare:
         for n in range(files)
     )
     return ReleasesPrepare(release_id=release_id, files=made)
-
-

@@ -105,7 +105,9 @@ ALLOWED = {
 
 @pytest.mark.parametrize("step", CALL_OF)
 @pytest.mark.parametrize("state", GrantState)
-def test_every_state_allows_exactly_the_steps_of_the_table(world: World, state: GrantState, step: Step) -> None:
+def test_every_state_allows_exactly_the_steps_of_the_table(
+    world: World, state: GrantState, step: Step
+) -> None:
     grant_id = in_state(world, state)
     assert standing(world.grant_record(grant_id), world.time_ms) is state
     args = CALL_OF[step](world, grant_id)
@@ -134,7 +136,9 @@ def test_time_ends_what_is_open_or_asked_and_nothing_else(world: World, state: G
 
 def test_revoking_again_changes_nothing_and_says_nothing(world: World) -> None:
     grant_id = world.grant()
-    assert [event.kind for event in world.run(LI, GrantsRevoke(grant_id=grant_id)).events] == ["grants.revoked"]
+    assert [event.kind for event in world.run(LI, GrantsRevoke(grant_id=grant_id)).events] == [
+        "grants.revoked"
+    ]
     before = world.grant_record(grant_id)
     again = world.run(LI, GrantsRevoke(grant_id=grant_id))
     assert (again.code, again.events) == ("ok", ())
@@ -146,7 +150,12 @@ def test_revoking_again_changes_nothing_and_says_nothing(world: World) -> None:
     [
         ({"items": (item(("name", "grade")),)}, "fields", "name, school, major", "grade"),
         ({"items": (item(("name",), ("photo",)),)}, "attachments", "scan", "photo"),
-        ({"items": (item(("name",), kind="passport"),)}, "certificate_type", f"{DEGREE}, {LICENCE}", "passport"),
+        (
+            {"items": (item(("name",), kind="passport"),)},
+            "certificate_type",
+            f"{DEGREE}, {LICENCE}",
+            "passport",
+        ),
         ({"uses_max": 6}, "uses_max", 5, 6),
         ({"data_life_ms": 90 * DAY_MS + 1}, "data_life_ms", 90 * DAY_MS, 90 * DAY_MS + 1),
         ({"uses_max": 2, "fetch_type": FetchType.ONCE}, "uses_max (fetch_type once)", 1, 2),
@@ -190,7 +199,9 @@ def test_everything_the_template_allows_can_be_asked(world: World) -> None:
         ({"renews": identity("none")}, "renews_another"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused(world: World, changes: dict[str, object], code: str) -> None:
+def test_a_request_that_makes_no_sense_is_refused(
+    world: World, changes: dict[str, object], code: str
+) -> None:
     world.refused(BANK, world.asking(**changes), code)
 
 
@@ -218,7 +229,9 @@ def test_giving_less_keeps_what_was_left_out_as_the_persons_choice(world: World)
     end_ms = world.time_ms + DAY_MS // 2
     world.done(LI, world.approval(grant_id, items=(item(("name",)),), uses_max=2, consent_expiry_ms=end_ms))
     grant = world.grant_record(grant_id)
-    assert [(part.certificate_type, part.fields, part.attachments, part.declined) for part in grant.items] == [
+    assert [
+        (part.certificate_type, part.fields, part.attachments, part.declined) for part in grant.items
+    ] == [
         (DEGREE, ("name",), (), ("school", "scan")),
         (LICENCE, (), (), ("title",)),
     ]
@@ -336,4 +349,4 @@ def test_every_step_is_told_to_both_sides_with_the_officers_key(world: World) ->
     assert set(event.subjects) == {grant_id, LI.account, BANK.account}
     data = dict(event.data)
     assert (data["purpose"], data["state"], data["uses_left"]) == ("hiring", "active", 2)
-    assert data["key_id"] == LI.key_id
+    assert data["key_id"] == LI.key_id.hex()

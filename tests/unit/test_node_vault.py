@@ -209,7 +209,9 @@ async def test_without_a_finalized_record_nothing_opens(world: World) -> None:
             await reader.open_field(authority, manifest, "name")
 
 
-@pytest.mark.parametrize("state", [GrantState.PAUSED, GrantState.REVOKED, GrantState.EXPIRED, GrantState.REJECTED])
+@pytest.mark.parametrize(
+    "state", [GrantState.PAUSED, GrantState.REVOKED, GrantState.EXPIRED, GrantState.REJECTED]
+)
 async def test_a_grant_that_no_longer_holds_closes_the_release(world: World, state: GrantState) -> None:
     RELEASES.put(world.state, RELEASE, release(ReleaseState.REQUESTED))
     GRANTS.put(world.state, GRANT, grant(state))
@@ -219,7 +221,8 @@ async def test_a_grant_that_no_longer_holds_closes_the_release(world: World, sta
 
 
 @pytest.mark.parametrize(
-    "other", [release(ReleaseState.FAILED), release(ReleaseState.DELIVERED), release(ReleaseState.REQUESTED, THERE)]
+    "other",
+    [release(ReleaseState.FAILED), release(ReleaseState.DELIVERED), release(ReleaseState.REQUESTED, THERE)],
 )
 async def test_a_release_that_is_over_or_another_nodes_opens_nothing(world: World, other: Release) -> None:
     RELEASES.put(world.state, RELEASE, other)

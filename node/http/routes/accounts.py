@@ -1,7 +1,7 @@
 """Accounts, organisations, and finding a person's account.
 
-Rule: organisations and operators are public; people are not. An identity number comes in, is never stored or logged, and
-never goes out.
+Rule: organisations and operators are public; people are not. An identity number comes in, is never stored or
+logged, and never goes out.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ async def organizations(context: Context[None, OrganizationsQuery]) -> Reply:
         keep=keep,
     )
     return Reply(
-        body=[views.account(found) for found in listing.items], headers=next_link(context.target, listing.next)
+        body=[views.account(found) for found in listing.items],
+        headers=next_link(context.target, listing.next),
     )
 
 
@@ -102,6 +103,6 @@ ROUTES: Final = (
         response=api.LookupView,
         rate=RateClass.LOOKUP,
         summary_zh="按公民身份号码查找账户（限速、留痕，号码不保存）",
-        summary_en="Find a person's account by identity number: rate limited, logged, the number is never stored",
+        summary_en="Find a person's account by identity number: rate limited, logged, never stored",
     ),
 )

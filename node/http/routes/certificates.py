@@ -20,7 +20,9 @@ from node.http.views import records as views
 from node.http.views.common import Names
 from zhenglian import api
 
-TypeCode = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$", description="certificate type; 证照类型代码")]
+TypeCode = Annotated[
+    str, Meta(pattern="^[a-z][a-z0-9_]{0,63}$", description="certificate type; 证照类型代码")
+]
 
 
 class CertificatesQuery(PageQuery):
@@ -40,7 +42,7 @@ async def certificate(context: Context[None, NoQuery]) -> Reply:
 
 
 async def certificates(context: Context[None, CertificatesQuery]) -> Reply:
-    """Without `holder` and `issuer`: those that the caller holds or issued; all, for operators and auditors."""
+    """Without `holder` and `issuer`: what the caller holds or issued; all, for operators and auditors."""
     query, services, caller = context.query, context.services, context.session
     holder = bytes.fromhex(query.holder) if query.holder else None
     issuer = bytes.fromhex(query.issuer) if query.issuer else None

@@ -1,7 +1,7 @@
 """Depositing a certificate's data: sealed off chain, answered with what the issuer then signs.
 
-Rule: the plaintext is handed to the service and kept nowhere here; of the request only a hash stays, which the random
-`salt_seed` inside makes unguessable.
+Rule: the plaintext is handed to the service and kept nowhere here; of the request only a hash stays, which
+the random `salt_seed` inside makes unguessable.
 """
 
 from __future__ import annotations

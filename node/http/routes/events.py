@@ -1,6 +1,7 @@
 """Audit events: history by subject, and a stream of what concerns the caller.
 
-Rule: whoever is no operator or auditor sees only events that concern their own account, or a record they are a party to.
+Rule: whoever is no operator or auditor sees only events that concern their own account, or a record they are
+a party to.
 """
 
 from __future__ import annotations
@@ -139,6 +140,6 @@ ROUTES: Final = (
         media_type=EVENT_STREAM,
         response=api.EventView,
         summary_zh="与本账户有关的事件流（SSE）；运营方与审计方可见全部",
-        summary_en="Events that concern the caller's account as server-sent events; all for operators and auditors",
+        summary_en="Events of the caller's account as server-sent events; all for operators and auditors",
     ),
 )

@@ -21,7 +21,9 @@ from zhenglian import api
 
 
 class GrantsQuery(PageQuery):
-    role: Annotated[Literal["principal", "grantee"], Meta(description="the caller's part; 本账户的身份")] | None = None
+    role: (
+        Annotated[Literal["principal", "grantee"], Meta(description="the caller's part; 本账户的身份")] | None
+    ) = None
     state: Annotated[GrantState, Meta(description="state; 状态")] | None = None
 
 
@@ -58,7 +60,8 @@ async def grants(context: Context[None, GrantsQuery]) -> Reply:
     )
     names = Names(records)
     return Reply(
-        body=[views.grant(found, names) for found in listing.items], headers=next_link(context.target, listing.next)
+        body=[views.grant(found, names) for found in listing.items],
+        headers=next_link(context.target, listing.next),
     )
 
 

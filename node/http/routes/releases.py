@@ -1,7 +1,7 @@
 """Releases (下链): asking for one, its state, its files.
 
-Rule: no byte of a file leaves but to an officer of the grantee, and only what the service gives: the bytes whose hash is
-final on the ledger.
+Rule: no byte of a file leaves but to an officer of the grantee, and only what the service gives: the bytes
+whose hash is final on the ledger.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ SUFFIXES: Final = {
 
 
 class ReleasesQuery(PageQuery):
-    grant: Annotated[api.Hex16, Meta(description="grant that they were made under; 所依据的授权")] | None = None
+    grant: Annotated[api.Hex16, Meta(description="grant that they were made under; 所依据的授权")] | None = (
+        None
+    )
 
 
 def view(services: Services, found: Release, names: Names | None = None) -> api.ReleaseView:
@@ -126,7 +128,7 @@ ROUTES: Final = (
         idempotency=Idempotency.REQUIRED,
         waits=True,
         summary_zh="申请下链：提交已签名的 releases.request；用 Prefer: wait=N 等待文件就绪",
-        summary_en="Ask for a release: a signed releases.request; Prefer: wait=N waits until its files are ready",
+        summary_en="Ask for a release: a signed releases.request; Prefer: wait=N waits for its files",
     ),
     Route(
         method="GET",

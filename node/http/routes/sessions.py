@@ -16,7 +16,9 @@ from zhenglian import api
 
 async def challenge(context: Context[api.ChallengeRequest, NoQuery]) -> Reply:
     asked = context.body
-    made, expires_ms = context.site.sessions.challenge(bytes.fromhex(asked.account), bytes.fromhex(asked.key_id))
+    made, expires_ms = context.site.sessions.challenge(
+        bytes.fromhex(asked.account), bytes.fromhex(asked.key_id)
+    )
     return Reply(status=201, body=api.Challenge(challenge=made.hex(), expires=instant(expires_ms)))
 
 

@@ -1,7 +1,8 @@
 """Submitting signed transactions, and what became of them.
 
-Rule: the signature inside is the proof of who asks, so no session is needed. The transaction's id is its idempotency key:
-submitting it again is safe and gives its present standing, so Idempotency-Key has no effect here.
+Rule: the signature inside is the proof of who asks, so no session is needed. The transaction's id is its
+idempotency key: submitting it again is safe and gives its present standing, so Idempotency-Key has no effect
+here.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from node.services.ports import Caller, Services
 
 
 async def active_grants(services: Services, principal: bytes, grantee: bytes) -> list[Grant]:
-    """Active grants of one account to another, newest first, among the principal's newest `SCAN_MAX` grants."""
+    """Active grants of one account to another, among the principal's newest `SCAN_MAX` grants."""
     grants: list[Grant] = []
     after: int | None = None
     for _ in range(SCAN_MAX // SCAN_BATCH):

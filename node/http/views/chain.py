@@ -9,7 +9,7 @@ from contracts.denials import denial_message
 from ledger.errors import invariant
 from ledger.hashing import block_digest
 from ledger.types import RESULT_OK, FinalizedBlock, Header, Result, Transaction, ValidatorSet, quorum_size
-from node.http.views.common import Names, instant, plain
+from node.http.views.common import Names, instant
 from node.index.ports import IndexedEvent, cursor_of
 from node.services.ports import Chain, NodeFacts, PeerFacts, TransactionStatus
 from zhenglian import api
@@ -94,7 +94,7 @@ def block(chain: Chain, names: Names, height: int) -> api.BlockView | None:
 
 
 def signers(finalized: FinalizedBlock, validators: ValidatorSet) -> list[str]:
-    """Names of the validators whose votes made the block final; their numbers if the set is not the present one."""
+    """Names of the validators whose votes made the block final; numbers if the set is not the present one."""
     certificate = finalized.certificate
     indexes = [
         index
@@ -112,7 +112,7 @@ def event(indexed: IndexedEvent, names: Names) -> api.EventView:
         kind=indexed.kind,
         object_id=indexed.object_id.hex(),
         subjects=[subject.hex() for subject in indexed.subjects],
-        data={name: plain(value) for name, value in indexed.data},
+        data=dict(indexed.data),
         height=indexed.height,
         time=instant(indexed.time_ms),
         transaction_id=indexed.transaction_id.hex(),
@@ -135,7 +135,9 @@ def transaction(status: TransactionStatus, chain: Chain, names: Names) -> api.Tr
         if finalized is not None:
             header = finalized.block.header
             time_ms = header.time_ms
-            events = _events(header, location.index, finalized.block.transactions[location.index], status.result)
+            events = _events(
+                header, location.index, finalized.block.transactions[location.index], status.result
+            )
             result = _result(status.result, [event(indexed, names) for indexed in events])
     return api.TransactionView(
         transaction_id=status.transaction_id.hex(),

@@ -1,7 +1,7 @@
 """What all views share: times, names of accounts, labels of keys.
 
-Rule: hex is made with `bytes.hex`, times with `instant`, and a name only through `Names`, which answers with an empty
-text for people, who have none on the ledger.
+Rule: hex is made with `bytes.hex`, times with `instant`, and a name only through `Names`, which answers with
+an empty text for people, who have none on the ledger.
 """
 
 from __future__ import annotations
@@ -29,11 +29,6 @@ def instant_or_none(time_ms: int) -> datetime | None:
 def hex_or_none(value: bytes) -> str | None:
     """Hex of an id, None for an empty one."""
     return value.hex() if value else None
-
-
-def plain(value: str | int | bytes) -> str | int:
-    """A fact of an event as JSON can say it."""
-    return value.hex() if isinstance(value, bytes) else value
 
 
 class Names:

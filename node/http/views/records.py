@@ -101,7 +101,9 @@ def purpose(record: PurposeTemplate) -> api.PurposeView:
         name_en=record.name_en,
         items=[
             api.TemplateItemView(
-                certificate_type=item.certificate_type, fields=list(item.fields), attachments=list(item.attachments)
+                certificate_type=item.certificate_type,
+                fields=list(item.fields),
+                attachments=list(item.attachments),
             )
             for item in record.items
         ],
@@ -216,7 +218,7 @@ def proposal(record: Proposal, names: Names) -> api.ProposalView:
 
 
 def _spelled(value: Any, depth: int) -> Any:
-    """A wire struct as JSON objects with member names; a schema's bytes as their length, everything else as hex."""
+    """A wire struct as JSON with member names; short bytes as hex, long ones (schemas) as their length."""
     if isinstance(value, bytes):
         return value.hex() if len(value) <= 128 else {"size_bytes": len(value)}
     if isinstance(value, msgspec.Struct) and depth > 0:

@@ -1,0 +1,146 @@
+"""`zhenglian node`: found a network with other operators, and run a node of it."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ledger.crypto.registry import load_suite
+from node.commands import status as status_command
+from node.commands.context import now_ms, read_file, settings, write_output
+from node.config import HTTP_PORT_DEFAULT, PEER_PORT_DEFAULT, load_config
+from node.founding import (
+    BUNDLE_BYTES_MAX,
+    DIRECTORY_KEY_SIZE_BYTES,
+    assemble_genesis,
+    bundle_from_json,
+    bundle_to_json,
+    install_network,
+    make_bundle,
+)
+from node.home import Home
+from node.identity import create_identity, read_card
+
+app = typer.Typer(no_args_is_help=True, help="Run a node; found a network. 运行节点，组建网络。")
+
+DEFAULT_HOME = Path("zhenglian-home")
+HomeFolder = Annotated[
+    Path, typer.Option("--home", envvar="ZHENGLIAN_HOME", help="The node's folder. 节点目录。")
+]
+
+
+@app.command("init")
+def init(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Option(help="Public name of the operating organisation. 运营方名称。")],
+    network: Annotated[str, typer.Option(help="Name of the network to join. 网络名称。")],
+    peer_host: Annotated[str, typer.Option(help="Where other nodes reach this one. 其他节点访问的主机名。")],
+    peer_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port for other nodes. 节点间端口。")
+    ] = PEER_PORT_DEFAULT,
+    http_host: Annotated[str, typer.Option(help="Where the API listens. 接口监听地址。")] = "127.0.0.1",
+    http_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the API. 接口端口。")
+    ] = HTTP_PORT_DEFAULT,
+    home: HomeFolder = DEFAULT_HOME,
+    suite: Annotated[str, typer.Option(help="Crypto suite. 密码套件。")] = "intl",
+) -> None:
+    """Make this node's keys, card and configuration. 生成节点密钥、名片与配置。"""
+    found = settings(ctx)
+    folder = Home(home)
+    card = create_identity(
+        folder,
+        network=network,
+        name=name,
+        suite=load_suite(suite),
+        peer_host=peer_host,
+        peer_port=peer_port,
+        http_host=http_host,
+        http_port=http_port,
+        now_ms=now_ms(),
+    )
+    found.emit(
+        {"home": str(home), "card": str(folder.card), "account": card.account, "name": card.name},
+        found.say(
+            f"节点身份已生成。请把名片交给组建网络的人：{folder.card}\n"
+            f"拿到 network.json 后运行：zhenglian node join network.json --home {home}",
+            f"Identity made. Hand the card to whoever assembles the network: {folder.card}\n"
+            f"With their network.json, run: zhenglian node join network.json --home {home}",
+        ),
+    )
+
+
+@app.command("genesis")
+def genesis(
+    ctx: typer.Context,
+    cards: Annotated[list[Path], typer.Argument(help="Every operator's card.json. 各运营方的名片。")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write it. 写入位置。")] = Path(
+        "network.json"
+    ),
+    network_name: Annotated[
+        str, typer.Option("--network-name", help="Default: that of the first card. 网络名称。")
+    ] = "",
+    suite: Annotated[str, typer.Option(help="Crypto suite. 密码套件。")] = "intl",
+) -> None:
+    """Assemble the network out of its operators' cards. 汇总名片，生成网络文件。"""
+    found = settings(ctx)
+    read = [read_card(path) for path in cards]
+    founded = assemble_genesis(
+        network_name or read[0].network,
+        read,
+        time_ms=now_ms(),
+        suite=load_suite(suite),
+        directory_key=secrets.token_bytes(DIRECTORY_KEY_SIZE_BYTES),
+    )
+    write_output(out, bundle_to_json(make_bundle(founded, read)))
+    found.emit(
+        {"network": str(out), "operators": [card.name for card in read]},
+        found.say(f"网络文件已写入 {out}，请交给全部运营方。", f"{out} written; hand it to every operator."),
+    )
+
+
+@app.command("join")
+def join(
+    ctx: typer.Context,
+    network: Annotated[Path, typer.Argument(help="network.json of `node genesis`. 网络文件。")],
+    home: HomeFolder = DEFAULT_HOME,
+) -> None:
+    """Install the network into this node's folder. 加入网络。"""
+    found = settings(ctx)
+    data = read_file(network, "network file", size_bytes_max=BUNDLE_BYTES_MAX)
+    install_network(Home(home), bundle_from_json(data))
+    found.emit(
+        {"home": str(home)},
+        found.say(
+            f"已加入。启动：zhenglian node run --home {home}",
+            f"Joined. Start: zhenglian node run --home {home}",
+        ),
+    )
+
+
+@app.command("run")
+def run(home: HomeFolder = DEFAULT_HOME) -> None:
+    """Run the node until it is told to stop. 运行节点。"""
+    from node.app import run_node
+
+    raise typer.Exit(run_node(home))
+
+
+@app.command("status")
+def status(ctx: typer.Context, home: HomeFolder = DEFAULT_HOME) -> None:
+    """Ask the node of this folder how it is. 查看本节点状态。"""
+    found = settings(ctx)
+    if not found.nodes:
+        http = load_config(Home(home).config).http
+        scheme = "https" if http.tls_certificate else "http"
+        host = "127.0.0.1" if http.host == "0.0.0.0" else http.host  # noqa: S104  # a wildcard is no destination
+        ctx.find_root().obj = type(found)(
+            json=found.json,
+            language=found.language,
+            nodes=(f"{scheme}://{host}:{http.port}",),
+            key_path=found.key_path,
+        )
+    status_command.status(ctx, watch=False)

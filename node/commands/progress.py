@@ -1,0 +1,57 @@
+"""Progress of long work, on standard error: a bar on a terminal, else a line a step; none with `--json`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from node.commands.context import Settings
+from zhenglian.progress import Progress as Step
+from zhenglian.progress import Report, silent
+
+_STAGES: Final = {
+    "request": ("申请并准备", "request and prepare"),
+    "download": ("下载并核对", "download and check"),
+    "acknowledge": ("签收上链", "acknowledge"),
+    "upload": ("上传", "upload"),
+    "compare": ("比对", "compare"),
+}
+
+
+@contextmanager
+def steps(found: Settings) -> Iterator[Report]:
+    """A report function for the SDK's long operations."""
+    if found.json:
+        yield silent
+        return
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _lines(found)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, transient=False) as bars:
+
+        def report(step: Step) -> None:
+            zh, en = _STAGES.get(step.stage, (step.stage, step.stage))
+            if step.stage not in tasks:
+                tasks[step.stage] = bars.add_task(f"{found.say(zh, en)} {step.subject}", total=step.total)
+            bars.update(tasks[step.stage], completed=step.done, total=step.total)
+
+        yield report
+
+
+def _lines(found: Settings) -> Report:
+    seen: set[str] = set()
+
+    def report(step: Step) -> None:
+        if step.stage not in seen:
+            seen.add(step.stage)
+            zh, en = _STAGES.get(step.stage, (step.stage, step.stage))
+            found.note(f"{zh} {step.subject}", f"{en} {step.subject}")
+
+    return report

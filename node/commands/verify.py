@@ -1,0 +1,86 @@
+"""`zhenglian verify`: check a receipt with no network at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ledger.errors import DecodeError, VerificationFailed
+from ledger.receipts import (
+    RECEIPT_FILE_SIZE_BYTES_MAX,
+    TRUST_FILE_SIZE_BYTES_MAX,
+    VerifiedReceipt,
+    time_text,
+    trust_from_json,
+)
+from node.commands.context import EXIT_NEGATIVE, Settings, read_file, settings
+from zhenglian.plans.proofs import verify as check
+
+
+def verify(
+    ctx: typer.Context,
+    receipt: Annotated[Path, typer.Argument(help="Receipt file. 回执文件。")],
+    trust: Annotated[
+        Path | None, typer.Option(help="Trust file; trust.json beside the receipt if left out. 信任文件。")
+    ] = None,
+) -> None:
+    """Check a receipt offline: exit 0 if it holds, 1 if not, 2 if unreadable. 离线验证回执。"""
+    found = settings(ctx)
+    trust_path = trust or receipt.parent / "trust.json"
+    trust_data = read_file(trust_path, "trust file", size_bytes_max=TRUST_FILE_SIZE_BYTES_MAX)
+    data = read_file(receipt, "receipt", size_bytes_max=RECEIPT_FILE_SIZE_BYTES_MAX)
+    try:
+        trusted = trust_from_json(trust_data)
+    except VerificationFailed as error:
+        raise DecodeError(what=f"trust file {trust_path}", reason=error.message(found.language)) from None
+    try:
+        verified = check(data, trusted)
+    except VerificationFailed as error:
+        _reject(found, error)
+    else:
+        _accept(found, verified)
+
+
+def _reject(found: Settings, error: VerificationFailed) -> None:
+    found.emit(
+        {
+            "valid": False,
+            "check": error.fields.get("check", ""),
+            "message_zh": error.message("zh"),
+            "message_en": error.message("en"),
+        },
+        "✗ " + error.message(found.language),
+    )
+    raise typer.Exit(EXIT_NEGATIVE)
+
+
+def _accept(found: Settings, verified: VerifiedReceipt) -> None:
+    body = verified.receipt.transaction.body
+    result = verified.receipt.result
+    call = f"{body.call.contract}.{body.call.method}"
+    time = time_text(verified.time_ms)
+    signed = f"{len(verified.signers)}/{verified.validator_count}"
+    found.emit(
+        {
+            "valid": True,
+            "network": verified.receipt.network,
+            "transaction_id": verified.transaction_id.hex(),
+            "call": call,
+            "account": body.account.hex(),
+            "key_id": body.key_id.hex(),
+            "result": result.code,
+            "height": verified.height,
+            "time": time,
+            "block": verified.block_digest.hex(),
+            "signers": list(verified.signers),
+            "validators": verified.validator_count,
+        },
+        found.say(
+            f"✓ 回执有效：{call}，结果 {result.code}，区块高度 {verified.height}，{time}，"
+            f"{signed} 个验证者签名（{'、'.join(verified.signers)}）",
+            f"✓ The receipt holds: {call}, result {result.code}, height {verified.height}, {time}, "
+            f"signed by {signed} validators ({', '.join(verified.signers)})",
+        ),
+    )

@@ -1,0 +1,402 @@
+"""A network of real node processes on this machine, for trying out, the demo and end-to-end tests.
+
+Rule: a process is ended only if this folder's own record says that it was started for it, by process id *and*
+start time, so that a reused id is never hit. Every node has its own folder, ports, keys and log.
+
+    <folder>/devnet.json         names and ports
+    <folder>/node-1/ …           a node's home, and beside its own files:
+    <folder>/node-1/process.json id and start time of its process
+    <folder>/node-1/logs/process.log  what it printed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Final, Self
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ledger.crypto.registry import load_suite
+from ledger.errors import Category, LedgerError
+from ledger.types import VALIDATORS_MAX, quorum_size
+from node.founding import DIRECTORY_KEY_SIZE_BYTES, assemble_genesis, install_network, make_bundle
+from node.home import Home
+from node.identity import KeyFiles, create_identity
+from zhenglian import Client, KeyFile, RetryPolicy
+from zhenglian.api import NodeStatus
+
+NODES_DEFAULT: Final = 4
+SUITE: Final = "intl"
+NETWORK_NAME: Final = "devnet"
+HOST: Final = "127.0.0.1"
+STOP_TIMEOUT_S: Final = 20.0
+LOG_TAIL_LINES: Final = 12
+_POLL_S: Final = 0.1
+_PORT_SPACING: Final = 2
+_ASK_ONCE: Final = RetryPolicy(attempts_max=1, timeout_s=2.0)
+
+
+class DevnetUnusable(LedgerError):
+    """The folder holds no devnet, or one already. Fields: path, reason_zh, reason_en."""
+
+    code = "devnet_unusable"
+    category = Category.CONFLICT
+    zh = "{path}：{reason_zh}"
+    en = "{path}: {reason_en}"
+
+
+class NodeDidNotStart(LedgerError):
+    """A node ended or was not ready in time. Fields: node, reason_zh, reason_en, log (its last lines)."""
+
+    code = "node_did_not_start"
+    category = Category.UNAVAILABLE
+    zh = "{node} 未能就绪（{reason_zh}）。日志末尾：\n{log}"
+    en = "{node} is not ready ({reason_en}). End of its log:\n{log}"
+
+
+class NodePorts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    http_port: Annotated[int, Meta(ge=1, le=65535)]
+    peer_port: Annotated[int, Meta(ge=1, le=65535)]
+
+
+class DevnetFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    network: str
+    nodes: Annotated[tuple[NodePorts, ...], Meta(min_length=1, max_length=VALIDATORS_MAX)]
+
+
+class ProcessFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which process: an id alone may be used again by another."""
+
+    pid: int
+    started: str
+
+
+class Devnet:
+    """The nodes of one folder, numbered from 1. As a context manager it ends, on leaving, what it started."""
+
+    def __init__(self, folder: Path, file: DevnetFile) -> None:
+        self.folder = folder
+        self._file = file
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def create(
+        cls, folder: Path, nodes: int = NODES_DEFAULT, base_port: int = 0, *, network: str = NETWORK_NAME
+    ) -> Devnet:
+        """Make identities and genesis for a new network; starts nothing.
+
+        Args:
+            folder: new or empty.
+            nodes: how many, 1 to VALIDATORS_MAX.
+            base_port: first of the ports, two a node; 0 lets the system choose free ones.
+            network: its name.
+
+        Raises:
+            DevnetUnusable: the folder holds something, or the number of nodes is out of range.
+        """
+        if not 1 <= nodes <= VALIDATORS_MAX:
+            raise _unusable(folder, f"节点数应为 1 至 {VALIDATORS_MAX}", f"1 to {VALIDATORS_MAX} nodes")
+        if folder.exists() and any(folder.iterdir()):
+            zh = "目录非空；请另选 --dir，或确认不再需要后删除它"
+            en = "the folder is not empty; choose another --dir, or delete it if nothing in it is needed"
+            raise _unusable(folder, zh, en)
+        folder.mkdir(parents=True, exist_ok=True)
+        ports = list(_ports(nodes, base_port))
+        file = DevnetFile(
+            network=network,
+            nodes=tuple(
+                NodePorts(name=f"operator-{n}", http_port=http, peer_port=peer)
+                for n, (http, peer) in enumerate(ports, start=1)
+            ),
+        )
+        devnet = cls(folder, file)
+        devnet._found()
+        (folder / "devnet.json").write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=2))
+        return devnet
+
+    @classmethod
+    def open(cls, folder: Path) -> Devnet:
+        """The devnet of a folder. Raises DevnetUnusable when there is none."""
+        try:
+            return cls(folder, msgspec.json.decode((folder / "devnet.json").read_bytes(), type=DevnetFile))
+        except FileNotFoundError:
+            zh = "此目录没有 devnet；请先运行 zhenglian devnet up"
+            en = "no devnet here; run zhenglian devnet up first"
+            raise _unusable(folder, zh, en) from None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise _unusable(folder, f"devnet.json 无法读取：{error}", f"devnet.json: {error}") from None
+
+    def _found(self) -> None:
+        suite = load_suite(SUITE)
+        now_ms = time.time_ns() // 1_000_000
+        cards = [
+            create_identity(
+                self._home(n),
+                network=self._file.network,
+                name=node.name,
+                suite=suite,
+                peer_host=HOST,
+                peer_port=node.peer_port,
+                http_host=HOST,
+                http_port=node.http_port,
+                now_ms=now_ms,
+            )
+            for n, node in enumerate(self._file.nodes, start=1)
+        ]
+        genesis = assemble_genesis(
+            self._file.network,
+            cards,
+            time_ms=now_ms,
+            suite=suite,
+            directory_key=secrets.token_bytes(DIRECTORY_KEY_SIZE_BYTES),
+            devnet=True,
+        )
+        bundle = make_bundle(genesis, cards)
+        for n in self.numbers:
+            install_network(self._home(n), bundle)
+
+    # --- what there is ---
+
+    @property
+    def numbers(self) -> range:
+        """The nodes' numbers."""
+        return range(1, len(self._file.nodes) + 1)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Every node's API address, in order."""
+        return tuple(self.url(n) for n in self.numbers)
+
+    def url(self, n: int) -> str:
+        """API address of node `n`."""
+        return f"http://{HOST}:{self._node(n).http_port}"
+
+    def name(self, n: int) -> str:
+        """Operator name of node `n`."""
+        return self._node(n).name
+
+    def home(self, n: int) -> Path:
+        """Folder of node `n`."""
+        self._node(n)
+        return self.folder / f"node-{n}"
+
+    def log(self, n: int) -> Path:
+        """What node `n` printed."""
+        return self.home(n) / "logs" / "process.log"
+
+    def admin_key(self, n: int) -> Path:
+        """Key file of operator `n`'s governance votes."""
+        return KeyFiles(self._home(n)).admin
+
+    def admin(self, n: int) -> KeyFile:
+        """Operator `n`'s governance key."""
+        return KeyFile.load(self.admin_key(n))
+
+    def account(self, n: int) -> str:
+        """Operator `n`'s account id, hex."""
+        return self.admin(n).account
+
+    def pid(self, n: int) -> int | None:
+        """Process id of node `n`, if it runs."""
+        record = self._record(n)
+        if record is None or _started(record.pid) != record.started:
+            return None
+        return record.pid
+
+    def running(self, n: int) -> bool:
+        """Whether node `n` has a process."""
+        child = self._children.get(n)
+        if child is not None and child.poll() is not None:
+            return False
+        return self.pid(n) is not None
+
+    def status(self, n: int) -> NodeStatus | None:
+        """What node `n` says of itself, or None when it says nothing."""
+        with contextlib.suppress(LedgerError), Client(self.url(n), policy=_ASK_ONCE) as client:
+            return client.status()
+        return None
+
+    # --- starting and ending ---
+
+    def start(self, n: int) -> int:
+        """Start node `n`, unless it runs; its process id."""
+        running = self.pid(n) if self.running(n) else None
+        if running is not None:
+            return running
+        self.log(n).parent.mkdir(parents=True, exist_ok=True)
+        with self.log(n).open("ab") as log:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "node.cli", "node", "run", "--home", str(self.home(n))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._children[n] = child
+        started = _started(child.pid)
+        record = ProcessFile(pid=child.pid, started=started or "")
+        (self.home(n) / "process.json").write_bytes(msgspec.json.encode(record))
+        return child.pid
+
+    def start_all(self) -> None:
+        """Start every node that does not run."""
+        for n in self.numbers:
+            self.start(n)
+
+    def kill(self, n: int) -> bool:
+        """Kill node `n` at once, as a power cut would (SIGKILL); whether it ran."""
+        return self._end(n, signal.SIGKILL)
+
+    def terminate(self, n: int) -> bool:
+        """Ask node `n` to stop, and wait until it has; whether it ran."""
+        return self._end(n, signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Stop every node, whoever started it for this folder."""
+        for n in self.numbers:
+            if (pid := self.pid(n)) is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+        for n in self.numbers:
+            self.terminate(n)
+
+    def _end(self, n: int, how: signal.Signals) -> bool:
+        pid = self.pid(n)
+        if pid is None:
+            self._reap(n)
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, how)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while self.pid(n) is not None:
+            self._reap(n)
+            if time.monotonic() > deadline:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                deadline += STOP_TIMEOUT_S
+            time.sleep(_POLL_S / 5)
+        self._reap(n)
+        (self.home(n) / "process.json").unlink(missing_ok=True)
+        return True
+
+    def _reap(self, n: int) -> None:
+        child = self._children.get(n)
+        if child is not None and child.poll() is not None:
+            del self._children[n]
+
+    def wait_ready(self, timeout_s: float = 60.0, report: Callable[[int, int], None] | None = None) -> None:
+        """Wait until every running node votes, is connected to a quorum, and has caught up.
+
+        Args:
+            timeout_s: for how long.
+            report: told how many are ready, of how many.
+
+        Raises:
+            NodeDidNotStart: a node ended, or is not ready in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        waiting = [n for n in self.numbers if n in self._children or self.running(n)]
+        total = len(waiting)
+        while waiting:
+            for n in tuple(waiting):
+                if not self.running(n):
+                    raise self._failed(n, "进程已退出", "its process ended")
+                if self._ready(n):
+                    waiting.remove(n)
+            if report is not None:
+                report(total - len(waiting), total)
+            if waiting and time.monotonic() > deadline:
+                raise self._failed(waiting[0], f"{timeout_s:.0f} 秒内未就绪", f"not within {timeout_s:.0f} s")
+            if waiting:
+                time.sleep(_POLL_S)
+
+    def _ready(self, n: int) -> bool:
+        status = self.status(n)
+        if status is None or status.syncing or not status.voting:
+            return False
+        connected = 1 + sum(peer.connected for peer in status.peers)
+        return connected >= quorum_size(len(self._file.nodes))
+
+    def _failed(self, n: int, zh: str, en: str) -> NodeDidNotStart:
+        lines: list[str] = []
+        with contextlib.suppress(OSError):
+            lines = self.log(n).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return NodeDidNotStart(node=f"node-{n}", reason_zh=zh, reason_en=en, log="\n".join(lines))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        started = list(self._children)
+        for n in started:
+            if (pid := self.pid(n)) is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+        for n in started:
+            self.terminate(n)
+
+    # --- records ---
+
+    def _home(self, n: int) -> Home:
+        return Home(self.home(n))
+
+    def _node(self, n: int) -> NodePorts:
+        if n not in self.numbers:
+            highest = len(self._file.nodes)
+            raise _unusable(
+                self.folder, f"没有节点 {n}，编号为 1 至 {highest}", f"no node {n}; 1 to {highest}"
+            )
+        return self._file.nodes[n - 1]
+
+    def _record(self, n: int) -> ProcessFile | None:
+        try:
+            return msgspec.json.decode((self.home(n) / "process.json").read_bytes(), type=ProcessFile)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+
+def _unusable(folder: Path, zh: str, en: str) -> DevnetUnusable:
+    return DevnetUnusable(path=str(folder), reason_zh=zh, reason_en=en)
+
+
+def _ports(nodes: int, base_port: int) -> Iterator[tuple[int, int]]:
+    """(HTTP, peer) port of each node; free ones are held open together, so that no two are the same."""
+    if base_port:
+        for n in range(nodes):
+            yield base_port + _PORT_SPACING * n, base_port + _PORT_SPACING * n + 1
+        return
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(nodes * _PORT_SPACING)]
+        for free in held:
+            free.bind((HOST, 0))
+        numbers = [free.getsockname()[1] for free in held]
+    yield from zip(numbers[::2], numbers[1::2], strict=True)
+
+
+def _started(pid: int) -> str | None:
+    """When a process began, as the system tells it; None when there is none, or only its remains."""
+    stat_file = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = stat_file.read_text().rpartition(")")[2].split()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return None if fields[0] in {"Z", "X"} else fields[19]
+    shown = subprocess.run(
+        ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return None if not shown or shown.startswith("Z") else shown.partition(" ")[2].strip()

@@ -1,0 +1,229 @@
+"""Byzantine validators: a real engine whose words are bent on their way out, with its own key and nobody else's.
+
+Rule: an actor may do anything that its key and the network allow. It cannot sign for others, which is what the scheme assures.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from consensus.core.effects import Lane
+from consensus.core.messages import (
+    Certificates,
+    FetchedBlock,
+    FinalizedRange,
+    Message,
+    Propose,
+    Status,
+    Votes,
+    encode_message,
+)
+from consensus.core.settings import NO_BLOCK
+from ledger.types import Block, FinalizedBlock, Header, QuorumCertificate, Vote, VoteKind
+from msgspec.structs import replace
+from tests.simulation.harness.node import SimNode, message_of
+
+
+class Actor:
+    """Passes everything on unchanged; subclasses bend it."""
+
+    name = "honest"
+
+    def __init__(self, node: SimNode, random: Random) -> None:
+        self.node = node
+        self.random = random
+        self.others = [peer for peer in range(node.committee.size) if peer != node.index]
+
+    def send(self, peer: int, message: bytes, *, lane: Lane) -> None:
+        self.say(message_of(message), [peer])
+
+    def broadcast(self, message: bytes, *, lane: Lane) -> None:
+        self.say(message_of(message), self.others)
+
+    def say(self, message: Message, to: list[int]) -> None:
+        self.put(message, to)
+
+    def put(self, message: Message, to: list[int]) -> None:
+        """Onto the wire."""
+        self.raw(encode_message(message), to)
+
+    def raw(self, data: bytes, to: list[int]) -> None:
+        for peer in to:
+            self.node.world.network.send(self.node.index, peer, data)
+
+    def sign(self, kind: VoteKind, view: int, digest: bytes) -> Vote:
+        unsigned = Vote(
+            kind=kind,
+            epoch=self.node.committee.epoch,
+            view=view,
+            digest=digest,
+            validator=self.node.index,
+            signature=b"\0",
+        )
+        return replace(unsigned, signature=self.node.signer.sign_vote(self.node.committee.chain_id, unsigned))
+
+    def halves(self) -> tuple[list[int], list[int]]:
+        shuffled = self.random.sample(self.others, len(self.others))
+        return shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]
+
+
+class Silent(Actor):
+    """Says nothing."""
+
+    name = "silent"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        return
+
+
+class Equivocator(Actor):
+    """As leader, proposes two valid blocks and votes for both."""
+
+    name = "equivocator"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        if not isinstance(message, Propose):
+            self.put(message, to)
+            return
+        header = replace(message.block.header, time_ms=message.block.header.time_ms + 1)
+        vote = self.sign(VoteKind.NOTARIZE, header.view, self.node.world.hashing.block_digest(header))
+        other = replace(message, block=replace(message.block, header=header), vote=vote)
+        first, second = self.halves()
+        self.put(message, first)
+        self.put(other, second)
+        if self.random.random() < 0.5:
+            self.put(Votes(votes=(vote,)), first)
+            self.put(Votes(votes=(message.vote,)), second)
+
+
+class ConflictingVoter(Actor):
+    """Votes one thing to some and another to others; forges votes that cancel out with nobody."""
+
+    name = "conflicting voter"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        if not isinstance(message, Votes) or len(to) < 2:
+            self.put(message, to)
+            return
+        first, second = self.halves()
+        self.put(message, first)
+        self.put(Votes(votes=tuple(self._other(vote) for vote in message.votes)), second)
+        if self.random.random() < 0.1:
+            forged = tuple(replace(vote, signature=self.random.randbytes(32)) for vote in message.votes)
+            self.put(Votes(votes=forged), self.others)
+
+    def _other(self, vote: Vote) -> Vote:
+        match vote.kind:
+            case VoteKind.NOTARIZE:
+                return self.sign(vote.kind, vote.view, self.random.randbytes(32))
+            case VoteKind.FINALIZE:
+                return self.sign(VoteKind.NULLIFY, vote.view, NO_BLOCK)
+            case VoteKind.NULLIFY:
+                return self.sign(VoteKind.FINALIZE, vote.view, self.random.randbytes(32))
+
+
+class AlwaysNullify(Actor):
+    """Votes to skip every view, and beside it everything else that it would vote."""
+
+    name = "always nullify"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        if isinstance(message, Propose):
+            self.put(Votes(votes=(self.sign(VoteKind.NULLIFY, message.vote.view, NO_BLOCK),)), self.others)
+            return
+        if isinstance(message, Votes):
+            views = sorted({vote.view + ahead for vote in message.votes for ahead in (0, 1)})[:64]
+            self.put(Votes(votes=tuple(self.sign(VoteKind.NULLIFY, view, NO_BLOCK) for view in views)), to)
+        self.put(message, to)
+
+
+class Babbler(Actor):
+    """Replays what is stale, claims huge views and heights, impersonates, and sends bytes that are no message."""
+
+    name = "babbler"
+
+    def __init__(self, node: SimNode, random: Random) -> None:
+        super().__init__(node, random)
+        self._said: list[bytes] = []
+
+    def say(self, message: Message, to: list[int]) -> None:
+        self.put(message, to)
+        if len(self._said) < 256:
+            self._said.append(encode_message(message))
+        if self.random.random() < 0.2:
+            self.raw(self._nonsense(message), [self.random.choice(self.others)])
+
+    def _nonsense(self, message: Message) -> bytes:
+        huge = 2**52
+        choice = self.random.randrange(7)
+        data = encode_message(message)
+        if choice == 0:
+            return self.random.choice(self._said)
+        if choice == 1:
+            return self.random.randbytes(self.random.randrange(200))
+        if choice == 2:
+            at = self.random.randrange(len(data))
+            return data[:at] + bytes([data[at] ^ 1 << self.random.randrange(8)]) + data[at + 1 :]
+        if choice == 3:
+            return encode_message(Votes(votes=(self.sign(VoteKind.NULLIFY, huge, NO_BLOCK),)))
+        if choice == 4:
+            vote = self.sign(VoteKind.NULLIFY, 1, NO_BLOCK)
+            return encode_message(Votes(votes=(replace(vote, validator=self.random.choice(self.others)),)))
+        forged = QuorumCertificate(
+            kind=self.random.choice(list(VoteKind)),
+            epoch=1,
+            view=self.random.choice([huge, 1 + self.random.randrange(50)]),
+            digest=self.random.randbytes(32),
+            signers=((1 << self.node.committee.size) - 1).to_bytes((self.node.committee.size + 7) // 8, "little"),
+            signature=self.random.randbytes(32),
+        )
+        if choice == 5:
+            return encode_message(Certificates(certificates=(forged,)))
+        return encode_message(Status(epoch=1, view=huge, height=huge, finalization=forged))
+
+
+class ForgingServer(Actor):
+    """Takes part, but answers questions about the past with forgeries, or not at all, and claims to have everything."""
+
+    name = "forging server"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        match message:
+            case FinalizedRange(blocks=blocks):
+                if self.random.random() < 0.7:
+                    forged = tuple(self._forge(finalized) for finalized in blocks)
+                    self.put(replace(message, blocks=forged), to)
+            case FetchedBlock(block=block):
+                if self.random.random() < 0.7:
+                    self.put(FetchedBlock(block=Block(header=_later(block.header), transactions=())), to)
+            case Status():
+                self.put(replace(message, height=2**40), to)
+            case _:
+                self.put(message, to)
+
+    def _forge(self, finalized: FinalizedBlock) -> FinalizedBlock:
+        if self.random.random() < 0.5:
+            return replace(finalized, block=replace(finalized.block, header=_later(finalized.block.header)))
+        return replace(finalized, certificate=replace(finalized.certificate, signature=self.random.randbytes(32)))
+
+
+def _later(header: Header) -> Header:
+    return replace(header, time_ms=header.time_ms + 7)
+
+
+ACTORS: tuple[type[Actor], ...] = (
+    Silent,
+    Equivocator,
+    ConflictingVoter,
+    AlwaysNullify,
+    Babbler,
+    ForgingServer,
+)
+
+
+def corrupt(node: SimNode, kind: type[Actor], random: Random) -> Actor:
+    """Make a machine, not yet started, Byzantine."""
+    actor = kind(node, random)
+    node.port = actor
+    node.honest = False
+    return actor
