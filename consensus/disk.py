@@ -1,6 +1,7 @@
 """The journal's files on a real disk.
 
-Rule: after a failed write or sync nothing is retried, because the kernel may have dropped the data already; the error stops the node.
+Rule: after a failed write or sync nothing is retried, because the kernel may have dropped the data already;
+the error stops the node.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Engine:
         signer: this validator's vote key; None for a follower.
         hashing: the network's hashes.
         observe: sees every effect just before it is carried out; for logs, metrics and tests.
-        decode: reads messages; replaced only where one process runs many nodes and may share the work.
+        encode, decode: write and read messages; replaced only where one process runs many nodes and may share the work.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Engine:
         decode: Callable[[bytes], Message] = decode_message,
         encode: Callable[[Message], bytes] = encode_message,
     ) -> None:
-        self._machine = machine
+        self.machine = machine
         self._journal = journal
         self._syncer = syncer
         self._application = application
@@ -178,7 +178,7 @@ class Engine:
 
     def deliver(self, peer: int, data: bytes) -> None:
         """Take in a message from the authenticated validator `peer`. Bytes that are no message are counted and dropped."""
-        if self._stopped or not 0 <= peer < self._machine.committee.size or peer == self._machine.committee.me:
+        if self._stopped or not 0 <= peer < self.machine.committee.size or peer == self.machine.committee.me:
             return
         try:
             message = self._decode(data)
@@ -214,7 +214,7 @@ class Engine:
         self._drain()
 
     def status(self) -> EngineStatus:
-        machine = self._machine
+        machine = self.machine
         rounds = machine.rounds
         return EngineStatus(
             epoch=machine.committee.epoch,
@@ -239,7 +239,7 @@ class Engine:
             case Status(height=height):
                 self._fetcher.heights[peer] = height
             case FetchFinalized(epoch=epoch):
-                if epoch == self._machine.committee.epoch and self._server.allow(peer):
+                if epoch == self.machine.committee.epoch and self._server.allow(peer):
                     self._show(Send(peer=peer, message=self._server.finalized_range(message), lane=Lane.SYNC))
                 return False
             case FetchBlock() | FetchCertificates():
@@ -275,7 +275,7 @@ class Engine:
         try:
             while self._events or self._may_show():
                 while self._events and not self._stopped:
-                    for effect in self._machine.handle(self._events.popleft(), self._clock.now_ms()):
+                    for effect in self.machine.handle(self._events.popleft(), self._clock.now_ms()):
                         self._carry_out(effect)
                 self._release()
                 self._sync()
@@ -301,7 +301,9 @@ class Engine:
                 block = self._application.propose(parent, context)
                 self._events.append(BlockBuilt(view=context.view, block=block))
             case ExecuteBlock(block=block, digest=digest):
-                self._events.append(BlockExecuted(digest=digest, valid=self._application.verify(block, digest)))
+                self._events.append(
+                    BlockExecuted(digest=digest, valid=self._application.verify(block, digest))
+                )
             case WantBlock() | WantCertificates() | WantFinalized():
                 self._ask(self._fetcher.want(effect))
             case Blame(peer=peer):
@@ -314,7 +316,7 @@ class Engine:
                 assert_never(effect)
 
     def _sign(self, effect: SignVote) -> Vote:
-        committee = self._machine.committee
+        committee = self.machine.committee
         if self._signer is None or committee.me is None:
             raise StorageDamaged(what="vote key", reason="a validator votes without one")
         vote = Vote(

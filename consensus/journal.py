@@ -189,7 +189,10 @@ class Journal:
 
     def _write(self, payload: bytes, records: list[Record]) -> None:
         segment = self._segments[-1]
-        if segment.end_bytes + len(payload) > self._segment_size_bytes and segment.end_bytes > _SEGMENT_HEADER_SIZE_BYTES:
+        if (
+            segment.end_bytes + len(payload) > self._segment_size_bytes
+            and segment.end_bytes > _SEGMENT_HEADER_SIZE_BYTES
+        ):
             segment = self._begin_segment()
         number = self._next_batch.to_bytes(8, "big")
         length = len(payload).to_bytes(4, "big")
@@ -206,7 +209,9 @@ class Journal:
         salt = self._disk.random(_SALT_SIZE_BYTES)
         flags = _FOLLOW_ONLY if self.follow_only else 0
         head = _SEGMENT_MAGIC + bytes([_VERSION, flags]) + self._next_batch.to_bytes(8, "big") + salt
-        segment = _Segment(name=segment_name(self._next_segment), salt=salt, end_bytes=_SEGMENT_HEADER_SIZE_BYTES)
+        segment = _Segment(
+            name=segment_name(self._next_segment), salt=salt, end_bytes=_SEGMENT_HEADER_SIZE_BYTES
+        )
         self._disk.create(segment.name, head + _checksum(salt, head), self._segment_size_bytes)
         self._next_segment += 1
         self._segments.append(segment)
@@ -248,9 +253,10 @@ class Journal:
 
     def _replay_segment(self, name: str, *, last: bool) -> None:
         data = self._disk.read(name)
-        head, checksum = data[: _SEGMENT_HEADER_SIZE_BYTES - _CHECKSUM_SIZE_BYTES], data[
-            _SEGMENT_HEADER_SIZE_BYTES - _CHECKSUM_SIZE_BYTES : _SEGMENT_HEADER_SIZE_BYTES
-        ]
+        head, checksum = (
+            data[: _SEGMENT_HEADER_SIZE_BYTES - _CHECKSUM_SIZE_BYTES],
+            data[_SEGMENT_HEADER_SIZE_BYTES - _CHECKSUM_SIZE_BYTES : _SEGMENT_HEADER_SIZE_BYTES],
+        )
         salt = head[-_SALT_SIZE_BYTES:]
         good = len(checksum) == _CHECKSUM_SIZE_BYTES and checksum == _checksum(salt, head)
         if not good or head[:8] != _SEGMENT_MAGIC or head[8] != _VERSION:
@@ -264,7 +270,9 @@ class Journal:
             self._next_batch = first
             self.follow_only = bool(head[9] & _FOLLOW_ONLY)
         elif first != self._next_batch:
-            raise StorageDamaged(what="journal", reason=f"{name} begins with batch {first}, not {self._next_batch}")
+            raise StorageDamaged(
+                what="journal", reason=f"{name} begins with batch {first}, not {self._next_batch}"
+            )
         segment = _Segment(name=name, salt=salt, end_bytes=_SEGMENT_HEADER_SIZE_BYTES)
         self._segments.append(segment)
         self._replay_batches(segment, data, last=last)
@@ -288,11 +296,18 @@ class Journal:
         start = at + _BATCH_HEADER_SIZE_BYTES
         if data[at : at + 4] != _BATCH_MAGIC or start > len(data):
             return None
-        length, found = int.from_bytes(data[at + 4 : at + 8], "big"), int.from_bytes(data[at + 8 : at + 16], "big")
+        length, found = (
+            int.from_bytes(data[at + 4 : at + 8], "big"),
+            int.from_bytes(data[at + 8 : at + 16], "big"),
+        )
         payload = data[start : start + length]
         if len(payload) != length or (found != number if number is not None else found < self._next_batch):
             return None
-        return payload if _checksum(segment.salt, data[at + 4 : at + 16] + payload) == data[at + 16 : start] else None
+        return (
+            payload
+            if _checksum(segment.salt, data[at + 4 : at + 16] + payload) == data[at + 16 : start]
+            else None
+        )
 
     def _good_batch_after(self, segment: _Segment, data: bytes) -> bool:
         at = data.find(_BATCH_MAGIC, segment.end_bytes + 1)
@@ -308,7 +323,9 @@ class Journal:
             length = int.from_bytes(payload[at : at + 4], "big")
             data = payload[at + 4 : at + 4 + length]
             try:
-                record = codec.decode(data, cast("type[Record]", Record), size_bytes_max=RECORD_SIZE_BYTES_MAX)
+                record = codec.decode(
+                    data, cast("type[Record]", Record), size_bytes_max=RECORD_SIZE_BYTES_MAX
+                )
             except LedgerError as error:
                 raise StorageDamaged(what="journal", reason=f"{segment.name}: {error}") from None
             segment.note(record)

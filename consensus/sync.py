@@ -150,7 +150,9 @@ class Fetcher:
             message: Message = FetchBlock(epoch=self._epoch, height=want.height, digest=want.digest)
             return "block", want.digest, message, want.hint
         if isinstance(want, WantCertificates):
-            message = FetchCertificates(epoch=self._epoch, first_view=want.first_view, last_view=want.last_view)
+            message = FetchCertificates(
+                epoch=self._epoch, first_view=want.first_view, last_view=want.last_view
+            )
             return "certificates", b"", message, want.hint
         return "finalized", b"", FetchFinalized(epoch=self._epoch, first_height=want.first_height), None
 

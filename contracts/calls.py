@@ -39,6 +39,7 @@ from ledger.types import (
     AccountId,
     Call,
     Count,
+    DayMs,
     Hash,
     Id16,
     KeyId,
@@ -199,8 +200,8 @@ class CertificatesIssue(Args):
     payload_hash: Hash
     fields: FieldNames
     attachments: AttachmentNames
-    valid_from_ms: TimeMs
-    valid_until_ms: TimeMs
+    valid_from_ms: DayMs
+    valid_until_ms: DayMs
     supersedes: OptionalId16
 
 

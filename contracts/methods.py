@@ -137,7 +137,7 @@ class Method:
     Attributes:
         contract, name: how a call names it.
         callers: who may call it.
-        cost: deterministic cost units, about 10 µs each on the reference machine, signature check included.
+        cost: deterministic cost units, a few µs each (at most about 10 on the reference machine).
         args: its argument struct.
         concerns: ids that a call with these arguments concerns, for the record of a refused attempt.
         run: the body.

@@ -16,6 +16,7 @@ from ledger.types import (
     VALIDATORS_MAX,
     AccountId,
     Count,
+    DayMs,
     Hash,
     Id16,
     KeyId,
@@ -194,8 +195,8 @@ class Certificate(Wire):
     fields: FieldNames
     attachments: AttachmentNames
     issued_ms: TimeMs
-    valid_from_ms: TimeMs
-    valid_until_ms: TimeMs
+    valid_from_ms: DayMs
+    valid_until_ms: DayMs
     supersedes: OptionalId16
     superseded_by: OptionalId16
     states: Annotated[tuple[StateEntry, ...], Meta(max_length=256)]

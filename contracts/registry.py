@@ -22,7 +22,7 @@ from contracts.methods import Method
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, Call
 
 UNKNOWN_METHOD_COST: Final = 10
-ARGS_SIZE_BYTES_PER_COST_UNIT: Final = 256
+ARGS_SIZE_BYTES_PER_COST_UNIT: Final = 32
 
 METHODS: Final[dict[tuple[str, str], Method]] = {
     (method.contract, method.name): method
@@ -40,7 +40,7 @@ METHODS: Final[dict[tuple[str, str], Method]] = {
 
 
 def call_cost(call: Call) -> int:
-    """Deterministic cost units of a call: its method's, and one for each begun 256 bytes of arguments."""
+    """Deterministic cost units of a call: its method's, and one for each begun 32 bytes of arguments."""
     method = METHODS.get((call.contract, call.method))
     base = UNKNOWN_METHOD_COST if method is None else method.cost
     return base - (-len(call.args) // ARGS_SIZE_BYTES_PER_COST_UNIT)

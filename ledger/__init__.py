@@ -1,4 +1,5 @@
 """The bytes that everyone agrees on, and the store that keeps them.
 
-Everything here except `store` is pure: no clock, no socket, no file, no randomness.
+Everything here is pure, without clock, socket, file or randomness, except `store` and `lmdb_file`, which are
+the disk, and `crypto`, which draws fresh keys and nonces.
 """

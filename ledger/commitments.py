@@ -27,8 +27,8 @@ from ledger.errors import DecodeError, LimitExceeded, invariant
 from ledger.types import MerkleProof, Wire
 
 SALT_SIZE_BYTES: Final = 16
-VALUE_SIZE_BYTES_MAX: Final = 64 * 1024
-ROWS_PER_VALUE_MAX: Final = 1024
+VALUE_SIZE_BYTES_MAX: Final = 1024 * 1024
+ROWS_PER_VALUE_MAX: Final = 10_000
 INTEGER_MAX: Final = 2**53 - 1
 
 Row = Mapping[str, str | int]
@@ -56,7 +56,7 @@ def encode_value(value: FieldValue) -> bytes:
 
     Raises:
         DecodeError: not text, integer or rows of such, or an integer out of range.
-        LimitExceeded: more than 64 KiB.
+        LimitExceeded: more than `VALUE_SIZE_BYTES_MAX`.
     """
     try:
         data = codec.encode(value)
@@ -71,7 +71,7 @@ def decode_value(data: bytes) -> FieldValue:
 
     Raises:
         DecodeError: not the canonical encoding of a field value.
-        LimitExceeded: more than 64 KiB.
+        LimitExceeded: more than `VALUE_SIZE_BYTES_MAX`.
     """
     if len(data) > VALUE_SIZE_BYTES_MAX:
         raise LimitExceeded(limit="field value bytes", maximum=VALUE_SIZE_BYTES_MAX, actual=len(data))

@@ -1,25 +1,23 @@
 """LMDB's files and faults: whether a data file is whole before it is mapped, and what an error means.
 
-Reading a mapped page past the end of a truncated file kills the process, so this is found out first.
+Rule: reading a mapped page past the end of a truncated file kills the process, so the pages are counted
+first, with plain reads. The newer of the two meta pages says how many there are, and a file that has them all
+is safe to map. LMDB leaves pages at the very end unwritten when the transaction that took them also freed
+them, so a shorter file may still be whole: then every page in use, those of the list of free pages among
+them, is looked for in the file.
 
-Rule: the newest of the two meta pages says how many pages there are. A file with all of them is safe to map.
-LMDB leaves pages at the very end unwritten when the transaction that took them also freed them, so a file
-that is a little short may still be whole; then every page in use is read by a child process, and its death is
-the answer.
-
-Source: `MDB_meta` and `mdb_env_read_header` of LMDB 0.9, data version 1, 64-bit.
+Source: the page layout of LMDB 0.9, data version 1, 64-bit (`MDB_page`, `MDB_node`, `MDB_db`, `MDB_meta`).
 """
 
 from __future__ import annotations
 
 import os
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import lmdb
 
@@ -29,63 +27,63 @@ DATA_FILE: Final = "data.mdb"
 
 _MAGIC: Final = 0xBEEFC0DE
 _DATA_VERSION: Final = 1
-_PAGE_HEADER: Final = 16
-_META: Final = struct.Struct("=IIQQ")
-_FREE_TABLE_AT: Final = _PAGE_HEADER + _META.size
-_TABLE_SIZE: Final = 48
-_LAST_PAGE: Final = struct.Struct("=QQ")
-_META_SIZE: Final = _FREE_TABLE_AT + 2 * _TABLE_SIZE + _LAST_PAGE.size
 _PAGE_SIZES: Final = frozenset(1 << bits for bits in range(9, 17))
-_SCAN: Final = """
-import sys, lmdb
-with lmdb.open(sys.argv[1], readonly=True, lock=False, max_dbs=64, map_size=int(sys.argv[2])) as env:
-    with env.begin() as txn:
-        names = [bytes(name) for name, _ in txn.cursor()]
-    for name in names:
-        table = env.open_db(name, create=False)
-        with env.begin(table) as txn:
-            for key, value in txn.cursor():
-                pass
-"""
-_SCAN_TIMEOUT_S: Final = 3600
+_NO_PAGE: Final = 2**64 - 1
+_BRANCH, _LEAF, _OVERFLOW = 1, 2, 4
+_BIG_DATA, _SUB_TABLE = 1, 2
+
+_PAGE_HEADER: Final = struct.Struct("=QHHHH")
+_OVERFLOW_HEADER: Final = struct.Struct("=QHHI")
+_NODE: Final = struct.Struct("=HHHH")
+_NUMBER: Final = struct.Struct("=Q")
+_META: Final = struct.Struct("=16x IIQQ I36xQ 40xQ QQ")
+_TABLE_ROOT_AT: Final = 40
 
 
-def _read_meta(data: bytes) -> tuple[int, int, int] | None:
-    """(transaction id, page size, last page number), or None if this is no meta page."""
-    if len(data) < _META_SIZE:
+@dataclass(frozen=True, slots=True, order=True)
+class _Meta:
+    """What a meta page says; ordered by transaction, so that the newer one is the larger."""
+
+    transaction: int
+    page_size: int
+    last_page: int
+    free_root: int
+    main_root: int
+
+
+def _read_meta(data: bytes) -> _Meta | None:
+    if len(data) < _META.size:
         return None
-    magic, version, _, _ = _META.unpack_from(data, _PAGE_HEADER)
-    if magic != _MAGIC or version != _DATA_VERSION:
+    magic, version, _, _, page_size, free_root, main_root, last_page, transaction = _META.unpack_from(data)
+    if magic != _MAGIC or version != _DATA_VERSION or page_size not in _PAGE_SIZES:
         return None
-    (page_size,) = struct.unpack_from("=I", data, _FREE_TABLE_AT)
-    last_page, transaction = _LAST_PAGE.unpack_from(data, _FREE_TABLE_AT + 2 * _TABLE_SIZE)
-    return (transaction, page_size, last_page) if page_size in _PAGE_SIZES else None
+    return _Meta(transaction, page_size, last_page, free_root, main_root)
+
+
+def _newest_meta(file: BinaryIO) -> _Meta:
+    first = _read_meta(file.read(_META.size))
+    if first is None:
+        raise StorageDamaged(what=DATA_FILE, reason="no meta page")
+    file.seek(first.page_size)
+    second = _read_meta(file.read(_META.size))
+    if second is None:
+        raise StorageDamaged(what=DATA_FILE, reason="no second meta page")
+    return max(first, second)
 
 
 def expected_size_bytes(path: Path) -> int:
-    """How long the data file must be by its own meta pages.
+    """How long the data file is if it has every page that it counts.
 
     Raises:
         StorageDamaged: it has no two readable meta pages.
     """
     with path.open("rb") as file:
-        first = _read_meta(file.read(_META_SIZE))
-        if first is None:
-            raise StorageDamaged(what=path.name, reason="no meta page")
-        file.seek(first[1])
-        second = _read_meta(file.read(_META_SIZE))
-    if second is None:
-        raise StorageDamaged(what=path.name, reason="no second meta page")
-    _, page_size, last_page = max(first, second)
-    return (last_page + 1) * page_size
+        meta = _newest_meta(file)
+    return (meta.last_page + 1) * meta.page_size
 
 
-def check_whole(folder: Path, *, map_size_bytes: int) -> None:
-    """Whether the LMDB environment in `folder` can be mapped and read without danger.
-
-    Args:
-        folder: holds `data.mdb`.
-        map_size_bytes: as for opening it.
+def check_whole(folder: Path) -> None:
+    """Whether the LMDB environment in `folder` can be mapped, read and written without danger.
 
     Raises:
         StorageDamaged: the data file is missing, is no LMDB file, or has lost pages that are in use.
@@ -94,15 +92,61 @@ def check_whole(folder: Path, *, map_size_bytes: int) -> None:
     if not path.is_file():
         raise StorageDamaged(what=path.name, reason="missing")
     expected, actual = expected_size_bytes(path), path.stat().st_size
-    if actual >= expected:
-        return
-    command = [sys.executable, "-c", _SCAN, str(folder), str(map_size_bytes)]
-    try:
-        scan = subprocess.run(command, check=False, capture_output=True, timeout=_SCAN_TIMEOUT_S)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise StorageDamaged(what=path.name, reason=f"cannot be scanned: {error}") from None
-    if scan.returncode != 0:
-        raise StorageDamaged(what=path.name, reason=f"truncated: {actual} of {expected} bytes")
+    if actual < expected:
+        with path.open("rb") as file:
+            _find_pages_in_use(file, _newest_meta(file), actual)
+
+
+def _find_pages_in_use(file: BinaryIO, meta: _Meta, size_bytes: int) -> None:
+    """Walk both trees of pages; each page in use must be in the file, under its own number."""
+    pending = [root for root in (meta.free_root, meta.main_root) if root != _NO_PAGE]
+    lost = StorageDamaged(what=DATA_FILE, reason=f"truncated to {size_bytes} bytes")
+    seen = 0
+    while pending:
+        number = pending.pop()
+        seen += 1
+        if number > meta.last_page or seen > meta.last_page:
+            raise StorageDamaged(what=DATA_FILE, reason="a page points to where no page can be")
+        if (number + 1) * meta.page_size > size_bytes:
+            raise lost
+        file.seek(number * meta.page_size)
+        page = file.read(meta.page_size)
+        if page[:8] != _NUMBER.pack(number):
+            raise StorageDamaged(what=DATA_FILE, reason=f"page {number} is not in its place")
+        try:
+            below, overflow_end = _pages_below(page, file, meta)
+        except (struct.error, IndexError):
+            raise StorageDamaged(what=DATA_FILE, reason=f"page {number} is malformed") from None
+        if overflow_end > size_bytes:
+            raise lost
+        pending.extend(below)
+
+
+def _pages_below(page: bytes, file: BinaryIO, meta: _Meta) -> tuple[list[int], int]:
+    """The tree pages that a page points to, and where in the file the last of its overflow pages ends."""
+    _, _, flags, lower, _ = _PAGE_HEADER.unpack_from(page)
+    below: list[int] = []
+    overflow_end = 0
+    for (at,) in struct.iter_unpack("=H", page[_PAGE_HEADER.size : lower]):
+        low, high, node_flags, key_size = _NODE.unpack_from(page, at)
+        data_at = at + _NODE.size + key_size
+        if flags & _BRANCH:
+            below.append(low | high << 16 | node_flags << 32)
+        elif flags & _LEAF and node_flags & _BIG_DATA:
+            (first,) = _NUMBER.unpack_from(page, data_at)
+            overflow_end = max(overflow_end, _overflow_end(file, first, meta))
+        elif flags & _LEAF and node_flags & _SUB_TABLE:
+            (root,) = _NUMBER.unpack_from(page, data_at + _TABLE_ROOT_AT)
+            below.extend([] if root == _NO_PAGE else [root])
+    return below, overflow_end
+
+
+def _overflow_end(file: BinaryIO, first: int, meta: _Meta) -> int:
+    file.seek(first * meta.page_size)
+    number, _, flags, count = _OVERFLOW_HEADER.unpack(file.read(_OVERFLOW_HEADER.size))
+    if number != first or not flags & _OVERFLOW:
+        raise struct.error("no overflow page")
+    return int((first + count) * meta.page_size)
 
 
 _DAMAGE: Final = (

@@ -154,7 +154,7 @@ class Store:
             StorageDamaged: no ledger there, pages lost, of another schema or suite, or its head contradicts
                 itself. Unavailable: the disk cannot be read.
         """
-        check_whole(path, map_size_bytes=map_size_bytes)
+        check_whole(path)
         store = cls(path, suite, map_size_bytes, retain_versions)
         try:
             store._load_head()

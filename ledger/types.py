@@ -35,6 +35,12 @@ ReleaseId = Annotated[bytes, Meta(min_length=RELEASE_ID_SIZE_BYTES, max_length=R
 Nonce = Annotated[bytes, Meta(min_length=NONCE_SIZE_BYTES, max_length=NONCE_SIZE_BYTES)]
 Signature = Annotated[bytes, Meta(min_length=1, max_length=4096)]
 PublicKey = Annotated[bytes, Meta(min_length=1, max_length=128)]
+DayMs = Annotated[
+    int,
+    Meta(
+        ge=-(2**53) + 1, le=2**53 - 1, description="a date printed on a document; before 1970 it is negative"
+    ),
+]
 TimeMs = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -108,15 +108,19 @@ def check_certificate(address: PeerAddress) -> x509.Certificate:
     return certificate
 
 
-def replaces(current: PeerConnection, new: PeerConnection, *, own_node: bytes, peer_node: bytes) -> bool:
+def replaces(*, current_dialed: bool, new_dialed: bool, restarted: bool, own_is_lower: bool) -> bool:
     """Whether a second connection to a peer takes the first one's place; both sides judge alike.
 
     A restarted peer has forgotten the first. A side that dials again has given up its first. When each side
     has dialed one, that of the lower id stays.
+
+    Args:
+        current_dialed: whether this side opened the connection it has.
+        new_dialed: whether this side opened the new one.
+        restarted: whether the peer was started anew in between.
+        own_is_lower: whether this node's id is lower than the peer's.
     """
-    if new.peer.instance != current.peer.instance or new.dialed == current.dialed:
-        return True
-    return new.dialed == (own_node < peer_node)
+    return restarted or new_dialed in {current_dialed, own_is_lower}
 
 
 class PeerLink:
@@ -143,7 +147,12 @@ class PeerLink:
         """
         current = self.connection
         if current is not None:
-            if not replaces(current, connection, own_node=self._own_node, peer_node=self.address.node_id):
+            if not replaces(
+                current_dialed=current.dialed,
+                new_dialed=connection.dialed,
+                restarted=connection.peer.instance != current.peer.instance,
+                own_is_lower=self._own_node < self.address.node_id,
+            ):
                 raise DuplicateConnection(peer=self.address.name)
             error = DuplicateConnection(peer=self.address.name)
             self.release(current, error)

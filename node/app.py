@@ -19,14 +19,18 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
-from consensus.runner import ConsensusRunner
 
 from consensus.application import Lane
+from consensus.core.settings import Committee
+from consensus.disk import FileDisk
+from consensus.runner import ConsensusRunner, open_journal
 from contracts.genesis import genesis_state
 from ledger.crypto.registry import load_suite
+from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
+from ledger.hashing import block_digest, transactions_root, validators_hash
 from ledger.store import Store
-from ledger.types import Genesis
+from ledger.types import Genesis, Header, Transaction
 from network.peers import Channel, PeerNetwork
 from node.chain import Chain
 from node.committer import Committer
@@ -71,6 +75,19 @@ log = structlog.get_logger()
 def wall_clock_ms() -> int:
     """Milliseconds since the Unix epoch."""
     return time.time_ns() // 1_000_000
+
+
+class SuiteHashing:
+    """The two hashes that consensus asks for, with the suite of genesis."""
+
+    def __init__(self, suite: CryptoSuite) -> None:
+        self._suite = suite
+
+    def block_digest(self, header: Header) -> bytes:
+        return block_digest(self._suite, header)
+
+    def transactions_root(self, transactions: tuple[Transaction, ...]) -> bytes:
+        return transactions_root(self._suite, transactions)
 
 
 class PeerTransport:
@@ -142,18 +159,23 @@ class Node:
             on_fatal=self._fail,
             release=RELEASE,
         )
+        journal = open_journal(FileDisk(self.home.journal), store_height=self.store.height)
         self.runner = ConsensusRunner(
-            suite=suite,
-            chain_id=self.store.chain_id,
-            validators=genesis.validators,
-            account=identity.account,
+            committee=Committee(
+                chain_id=self.store.chain_id,
+                validators=genesis.validators,
+                validators_hash=validators_hash(suite, genesis.validators),
+                me=self._accounts.index(identity.account),
+                clock_drift_ms_max=genesis.limits.clock_drift_ms_max,
+            ),
+            timing=consensus_timing(self.config),
+            scheme=suite.quorum,
             signer=identity.vote_signer,
-            journal_folder=self.home.journal,
+            hashing=SuiteHashing(suite),
             application=self.execution,
             transport=transport,
-            limits=genesis.limits,
-            timing=consensus_timing(self.config),
-            on_fatal=self._fail,
+            journal=journal,
+            on_failure=self._fail,
         )
         self.submission = Submission(
             suite=suite,
@@ -244,9 +266,9 @@ class Node:
             StorageDamaged: journal or store cannot be trusted.
         """
         pending = self.submission.recover(self.pool_log.recovered())
-        await self.network.start()
         self._spawn(self.committer.run())
         await self.runner.start()
+        await self.network.start()
         await catch_up(self.chain, self.index)
         self._spawn(follow(self.chain, self.index))
         self._spawn(watch_deadlines(self.chain, self.node_account, wall_clock_ms))

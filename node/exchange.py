@@ -7,8 +7,9 @@ name. A replica is counted when the peer says that it holds the blob durably.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, assert_never
 
 import structlog
 from msgspec import Meta
@@ -22,7 +23,10 @@ from node.vault.blobs import BLOB_SIZE_BYTES_MAX, BlobStore, blob_hash
 CHUNK_SIZE_BYTES: Final = 512 * 1024
 HOLD_BLOBS_MAX: Final = 64
 REQUEST_TIMEOUT_S: Final = 10.0
+FETCH_TIMEOUT_S: Final = 25.0
 HOLD_TIMEOUT_S: Final = 30.0
+FETCHES_PER_PEER_MAX: Final = 4
+REQUEST_SIZE_BYTES_MAX: Final = 4096
 _MESSAGE_SIZE_BYTES_MAX: Final = CHUNK_SIZE_BYTES + 4096
 
 log = structlog.get_logger()
@@ -76,61 +80,97 @@ class BlobExchange:
         self._store = store
         self._request = request
         self._peers = peers
+        self._fetching: defaultdict[bytes, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(FETCHES_PER_PEER_MAX)
+        )
 
     async def fetch(self, blob: bytes) -> bytes | None:
         """The blob from whichever peer has it, kept here from then on; None when no connected peer has it."""
         for peer in self._peers():
             try:
-                return await self._fetch_from(peer, blob)
+                data = await self._fetch_from(peer, blob)
             except LedgerError as error:
-                log.info("peer could not give blob", peer=peer.hex(), blob=blob.hex(), code=error.code)
+                log.info("peer could not give blob", peer=peer.hex(), blob=blob.hex(), reason=str(error))
+                continue
+            try:
+                await asyncio.to_thread(self._store.put, data)
+            except LedgerError as error:
+                log.warning("fetched blob could not be kept", blob=blob.hex(), reason=str(error))
+            return data
         return None
 
     async def replicate(self, blobs: tuple[bytes, ...]) -> int:
-        """Ask every connected peer to hold `blobs`; how many do."""
+        """Ask every connected peer to hold `blobs`; how many hold all of them."""
         answers = await asyncio.gather(*(self._hold_at(peer, blobs) for peer in self._peers()))
         return sum(answers)
 
     async def serve(self, peer: bytes, payload: bytes) -> bytes:
         """Answer a peer's request. Raises LedgerError for what is malformed or not here."""
-        message = codec.decode(
-            payload, GetChunk | Hold, size_bytes_max=_MESSAGE_SIZE_BYTES_MAX, what="blob request"
-        )  # type: ignore[arg-type]
+        message = _decode_request(payload)
         match message:
-            case GetChunk():
-                data = await asyncio.to_thread(self._store.get, message.blob)
-                if data is None:
-                    raise NotFound(what="blob", id=message.blob.hex())
-                piece = data[message.offset : message.offset + CHUNK_SIZE_BYTES]
-                return codec.encode(Chunk(size_bytes=len(data), data=piece))
-            case Hold():
-                for blob in message.blobs:
-                    if not await asyncio.to_thread(self._store.has, blob):
-                        await self._fetch_from(peer, blob)
+            case GetChunk(blob=blob, offset=offset):
+                return codec.encode(await self._chunk(blob, offset))
+            case Hold(blobs=blobs):
+                for blob in blobs:
+                    await self._hold(peer, blob)
                 return codec.encode(Held())
             case _:
-                raise DecodeError(what="blob request", reason="unknown kind")
+                assert_never(message)
+
+    async def _chunk(self, blob: bytes, offset: int) -> Chunk:
+        data = await asyncio.to_thread(self._store.get, blob)
+        if data is None:
+            raise NotFound(what="blob", id=blob.hex())
+        if offset > len(data):
+            raise DecodeError(what="blob request", reason=f"offset {offset} in a blob of {len(data)} bytes")
+        return Chunk(size_bytes=len(data), data=data[offset : offset + CHUNK_SIZE_BYTES])
+
+    async def _hold(self, peer: bytes, blob: bytes) -> None:
+        if not await asyncio.to_thread(self._store.has, blob):
+            data = await self._fetch_from(peer, blob)
+            await asyncio.to_thread(self._store.put, data)
 
     async def _hold_at(self, peer: bytes, blobs: tuple[bytes, ...]) -> bool:
         try:
-            answer = await self._request(peer, codec.encode(Hold(blobs=blobs)), HOLD_TIMEOUT_S)
-            codec.decode(answer, Held, size_bytes_max=_MESSAGE_SIZE_BYTES_MAX)
+            for start in range(0, len(blobs), HOLD_BLOBS_MAX):
+                question = codec.encode(Hold(blobs=blobs[start : start + HOLD_BLOBS_MAX]))
+                answer = await self._request(peer, question, HOLD_TIMEOUT_S)
+                codec.decode(answer, Held, size_bytes_max=_MESSAGE_SIZE_BYTES_MAX)
         except LedgerError as error:
-            log.warning("peer does not hold blobs", peer=peer.hex(), code=error.code)
+            log.warning("peer does not hold blobs", peer=peer.hex(), reason=str(error))
             return False
         return True
 
     async def _fetch_from(self, peer: bytes, blob: bytes) -> bytes:
+        """The blob, checked. Raises LedgerError when the peer lacks it, is too slow or sends something else."""
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT_S), self._fetching[peer]:
+                received = await self._collect(peer, blob)
+        except TimeoutError:
+            raise Unavailable(what="blob", reason=f"not here within {FETCH_TIMEOUT_S:g} s") from None
+        if blob_hash(self._suite, received) != blob:
+            raise Unavailable(what="blob", reason=f"peer {peer.hex()} sent other bytes than {blob.hex()}")
+        return received
+
+    async def _collect(self, peer: bytes, blob: bytes) -> bytes:
+        """Ask for chunk after chunk. Each has its full size, so their number is bounded by the blob's."""
         data = bytearray()
-        while True:
+        size_bytes: int | None = None
+        while size_bytes is None or len(data) < size_bytes:
             question = codec.encode(GetChunk(blob=blob, offset=len(data)))
             answer = await self._request(peer, question, REQUEST_TIMEOUT_S)
             chunk = codec.decode(answer, Chunk, size_bytes_max=_MESSAGE_SIZE_BYTES_MAX)
+            size_bytes = chunk.size_bytes if size_bytes is None else size_bytes
+            expected = min(CHUNK_SIZE_BYTES, size_bytes - len(data))
+            if chunk.size_bytes != size_bytes or len(chunk.data) != expected:
+                raise Unavailable(what="blob", reason=f"peer {peer.hex()} sent a chunk that does not fit")
             data += chunk.data
-            if len(data) >= chunk.size_bytes or not chunk.data:
-                break
-        received = bytes(data)
-        if blob_hash(self._suite, received) != blob:
-            raise Unavailable(what="blob", reason=f"peer {peer.hex()} sent other bytes than {blob.hex()}")
-        await asyncio.to_thread(self._store.put, received)
-        return received
+        return bytes(data)
+
+
+def _decode_request(payload: bytes) -> GetChunk | Hold:
+    kinds: Any = GetChunk | Hold
+    message: GetChunk | Hold = codec.decode(
+        payload, kinds, size_bytes_max=REQUEST_SIZE_BYTES_MAX, what="blob request"
+    )
+    return message

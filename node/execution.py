@@ -17,12 +17,13 @@ from contracts.methods import BlockContext
 from contracts.runtime import AccountQuotaUsed, BlockExecution, BlockFull
 from ledger import codec, state_tree
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import invariant
+from ledger.errors import InvariantViolation, invariant
 from ledger.hashing import block_digest, results_root, transaction_id, transactions_root, validators_hash
 from ledger.state_tree import TreeUpdate
-from ledger.store import CommittedBlock, Store
-from ledger.types import Block, FinalizedBlock, Header, Result, Transaction
-from node.mempool import Mempool, SignatureCache
+from ledger.store import Store
+from ledger.store_records import CommittedBlock
+from ledger.types import Block, FinalizedBlock, Header, Result
+from node.mempool import Mempool, Pending, SignatureCache
 
 PROTOCOL_VERSION: Final = 1
 HEADER_SIZE_BYTES_MAX: Final = 1024
@@ -106,7 +107,8 @@ class Execution:
         self._head = store.head
         self._unfinalized: dict[bytes, Executed] = {}
         self._undurable: dict[int, FinalizedExecution] = {}
-        self._undurable_by_digest: dict[bytes, int] = {}
+        self._undurable_by_digest: dict[bytes, Executed] = {}
+        self._undurable_locations: dict[bytes, tuple[int, int]] = {}
 
     # --- what consensus asks (consensus.application.Application) ---
 
@@ -131,24 +133,10 @@ class Execution:
         parent_header = self._header_of(parent)
         if parent_header is None:
             return None
-        layers = self._layers(parent)
-        state = LayeredState(self._store, layers)
+        state = LayeredState(self._store, self._layers(parent))
         execution = BlockExecution(state, self._block_context(parent_header, context), self._verify)
-        chosen: list[Transaction] = []
-        ids: list[bytes] = []
-        size_bytes = HEADER_SIZE_BYTES_MAX
-        for entry in list(self._mempool):
-            if size_bytes + len(entry.encoded) > self._genesis.limits.block_bytes_max:
-                break
-            try:
-                execution.add(entry.transaction, entry.transaction_id)
-            except (Inadmissible, AccountQuotaUsed):
-                continue
-            except BlockFull:
-                break
-            chosen.append(entry.transaction)
-            ids.append(entry.transaction_id)
-            size_bytes += len(entry.encoded)
+        entries = self._fill(execution)
+        chosen = tuple(entry.transaction for entry in entries)
         outcome = execution.finish()
         update = state_tree.update(
             self._suite, state, parent_header.height, outcome.writes, parent_header.height + 1
@@ -168,12 +156,12 @@ class Execution:
             validators_hash=self._validators_hash,
             next_validators_hash=self._validators_hash,
         )
-        block = Block(header=header, transactions=tuple(chosen))
+        block = Block(header=header, transactions=chosen)
         digest = block_digest(self._suite, header)
         self._unfinalized[digest] = Executed(
             block=block,
             digest=digest,
-            transaction_ids=tuple(ids),
+            transaction_ids=tuple(entry.transaction_id for entry in entries),
             results=outcome.results,
             writes=outcome.writes,
             update=update,
@@ -182,8 +170,9 @@ class Execution:
 
     def verify(self, block: Block, digest: bytes) -> bool:
         """Whether `block` is what executing its transactions on its parent gives."""
-        if digest in self._unfinalized:
-            return True
+        known = self._unfinalized.get(digest)
+        if known is not None:
+            return known.block == block  # one header, and perhaps another body
         executed = self._execute(block, digest)
         if executed is None or not self._roots_match(executed):
             return False
@@ -194,16 +183,22 @@ class Execution:
         """Make the next block final. Its body and certificate are durable in the journal."""
         header = finalized.block.header
         if header.height <= self._head.height:
+            invariant(self._is_final(digest), f"two blocks of height {header.height} are final")
             return
         invariant(header.height == self._head.height + 1, "finalized blocks come in height order")
-        executed = self._unfinalized.pop(digest, None) or self._execute(finalized.block, digest)
+        invariant(header.parent == self._head_digest, "a finalized block is the child of the one before")
+        executed = self._unfinalized.get(digest)
+        if executed is None or executed.block != finalized.block:
+            executed = self._execute(finalized.block, digest)
         if executed is None or not self._roots_match(executed):
-            invariant(False, f"a quorum certified block {header.height} {digest.hex()}, which is not valid here")
-            return
-        self._head, self._head_digest = header, digest
+            raise InvariantViolation(f"a quorum certified block {header.height}, which is not valid here")
         final = FinalizedExecution(finalized=finalized, executed=executed)
+        # What readers need is there before the head names it, and goes only afterwards.
         self._undurable[header.height] = final
-        self._undurable_by_digest[digest] = header.height
+        self._undurable_by_digest[digest] = executed
+        for index, name in enumerate(executed.transaction_ids):
+            self._undurable_locations[name] = (header.height, index)
+        self._head, self._head_digest = header, digest
         self._drop_losers()
         for done in executed.transaction_ids:
             self._mempool.remove(done)
@@ -221,10 +216,7 @@ class Execution:
 
     def locate(self, wanted: bytes) -> tuple[int, int] | None:
         """(height, index) of a finalized transaction."""
-        for height, waiting in self._undurable.items():
-            if wanted in waiting.executed.transaction_ids:
-                return height, waiting.executed.transaction_ids.index(wanted)
-        return self._store.transaction_location(wanted)
+        return self._undurable_locations.get(wanted) or self._store.transaction_location(wanted)
 
     def next_group(self, blocks_max: int) -> list[CommittedBlock]:
         """The oldest finalized blocks that are not durable yet, ready for `Store.commit`."""
@@ -243,10 +235,38 @@ class Execution:
     def group_committed(self) -> None:
         """Forget what the store now has."""
         for height in [height for height in self._undurable if height <= self._store.height]:
-            done = self._undurable.pop(height)
-            del self._undurable_by_digest[done.executed.digest]
+            done = self._undurable.pop(height).executed
+            del self._undurable_by_digest[done.digest]
+            for name in done.transaction_ids:
+                del self._undurable_locations[name]
 
     # --- inside ---
+
+    def _fill(self, execution: BlockExecution) -> list[Pending]:
+        """Execute what the pool holds, oldest first, until the block is full; what was taken."""
+        taken: list[Pending] = []
+        served: set[bytes] = set()
+        size_bytes = HEADER_SIZE_BYTES_MAX
+        for entry in self._mempool:
+            account = entry.transaction.body.account
+            if account in served:
+                continue
+            if size_bytes + len(entry.encoded) > self._genesis.limits.block_bytes_max:
+                if taken:
+                    break
+                continue  # too large for any block: it must not keep out what is not
+            try:
+                execution.add(entry.transaction, entry.transaction_id)
+            except AccountQuotaUsed:
+                served.add(account)
+                continue
+            except Inadmissible:
+                continue
+            except BlockFull:
+                break
+            taken.append(entry)
+            size_bytes += len(entry.encoded)
+        return taken
 
     def _header_of(self, digest: bytes) -> Header | None:
         if digest == self._head_digest:
@@ -257,12 +277,9 @@ class Execution:
     def _layers(self, digest: bytes) -> list[Executed]:
         layers: list[Executed] = []
         while True:
-            overlay = self._unfinalized.get(digest)
+            overlay = self._unfinalized.get(digest) or self._undurable_by_digest.get(digest)
             if overlay is None:
-                height = self._undurable_by_digest.get(digest)
-                if height is None:
-                    return layers
-                overlay = self._undurable[height].executed
+                return layers
             layers.append(overlay)
             digest = overlay.header.parent
 
@@ -331,7 +348,15 @@ class Execution:
             and header.state_root == executed.update.root
         )
 
+    def _is_final(self, digest: bytes) -> bool:
+        return digest in self._undurable_by_digest or self._store.height_of(digest) is not None
+
     def _drop_losers(self) -> None:
-        """Forget overlays that can no longer become final: those not above the head."""
-        for digest in [name for name, overlay in self._unfinalized.items() if overlay.header.height <= self._head.height]:
-            del self._unfinalized[digest]
+        """Forget overlays that can no longer become final: those that do not descend from the head."""
+        alive = {self._head_digest}
+        overlays = sorted(self._unfinalized.values(), key=lambda overlay: overlay.header.height)
+        for overlay in overlays:
+            if overlay.header.height > self._head.height and overlay.header.parent in alive:
+                alive.add(overlay.digest)
+            else:
+                del self._unfinalized[overlay.digest]

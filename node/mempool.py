@@ -118,7 +118,9 @@ class Mempool:
     def remove_expired(self, finalized_time_ms: int) -> list[Pending]:
         """Take out what no later block can hold."""
         expired = [
-            entry for entry in self._pending.values() if entry.transaction.body.valid_until_ms < finalized_time_ms
+            entry
+            for entry in self._pending.values()
+            if entry.transaction.body.valid_until_ms < finalized_time_ms
         ]
         for entry in expired:
             self.remove(entry.transaction_id)

@@ -6,6 +6,7 @@ got an answer. The file is rewritten with what is still pending when it has grow
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -21,14 +22,14 @@ LOG_SIZE_BYTES_BEFORE_REWRITE: Final = 16 * 1024 * 1024
 
 
 class PoolLog:
-    """The file. Not thread-safe but for `sync`, which may run in a worker thread."""
+    """The file. For one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._pending = self._read()
         write_file(path, _records(self._pending), secret=True)
         self._file = path.open("ab", buffering=0)
-        self._size_bytes = path.stat().st_size
+        self._size_bytes = self._rewritten_size_bytes = path.stat().st_size
 
     def recovered(self) -> list[bytes]:
         """Encoded transactions that were in the file when it was opened, oldest first; can be taken once."""
@@ -37,24 +38,31 @@ class PoolLog:
 
     @property
     def wants_rewrite(self) -> bool:
-        return self._size_bytes > LOG_SIZE_BYTES_BEFORE_REWRITE
+        """Whether it has doubled, at least, since it held just what was pending."""
+        return self._size_bytes > max(LOG_SIZE_BYTES_BEFORE_REWRITE, 2 * self._rewritten_size_bytes)
 
     def append(self, encoded: bytes) -> None:
+        """Add a transaction, not yet durably. Raises OSError; then the file must be rewritten."""
         record = _record(encoded)
-        self._file.write(record)
+        written = self._file.write(record)
+        if written != len(record):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._size_bytes += len(record)
 
     def sync(self) -> None:
-        """Make everything appended so far durable."""
+        """Make everything appended so far durable. Raises OSError; then the file must be rewritten.
+
+        A disk that failed to sync may have dropped what it was given, and says so only once.
+        """
         os.fdatasync(self._file.fileno())
 
     def rewrite(self, pending: Iterable[bytes]) -> None:
-        """Replace the file by one that holds just `pending`."""
-        self._file.close()
+        """Replace the file by one that holds just `pending`, durably. Raises FileUnusable; then it is as before."""
         data = _records(pending)
         write_file(self._path, data, secret=True)
+        self._file.close()
         self._file = self._path.open("ab", buffering=0)
-        self._size_bytes = len(data)
+        self._size_bytes = self._rewritten_size_bytes = len(data)
 
     def close(self) -> None:
         self._file.close()

@@ -46,7 +46,7 @@ class Response(Struct, frozen=True, kw_only=True, omit_defaults=False):
 # --- problems (RFC 9457) ----------------------------------------------------------------------------------------
 
 
-class Problem(Response):
+class Problem(Response, frozen=True):
     """An error. `code` is stable; `detail` is in the language that Accept-Language asks for, `detail_zh` and `detail_en` are both."""
 
     type: str
@@ -63,26 +63,26 @@ class Problem(Response):
 # --- sessions ---------------------------------------------------------------------------------------------------
 
 
-class ChallengeRequest(Request):
+class ChallengeRequest(Request, frozen=True):
     account: Hex16
     key_id: Hex16
 
 
-class Challenge(Response):
+class Challenge(Response, frozen=True):
     """Sign `hash(SESSION, challenge)` by signing the bytes of `challenge` under the SESSION domain."""
 
     challenge: Hex
     expires: datetime
 
 
-class SessionRequest(Request):
+class SessionRequest(Request, frozen=True):
     account: Hex16
     key_id: Hex16
     challenge: Hex
     signature: Hex
 
 
-class Session(Response):
+class Session(Response, frozen=True):
     """Send `Authorization: Bearer <token>`."""
 
     token: str
@@ -95,7 +95,7 @@ class Session(Response):
 # --- network and chain ------------------------------------------------------------------------------------------
 
 
-class PeerView(Response):
+class PeerView(Response, frozen=True):
     account: Hex16
     name: str
     connected: bool
@@ -103,7 +103,7 @@ class PeerView(Response):
     round_trip_ms: float | None
 
 
-class NodeStatus(Response):
+class NodeStatus(Response, frozen=True):
     """How this node and its network are."""
 
     network: str
@@ -126,13 +126,13 @@ class NodeStatus(Response):
     clock: datetime
 
 
-class ValidatorView(Response):
+class ValidatorView(Response, frozen=True):
     account: Hex16
     name: str
     vote_key: Hex
 
 
-class NetworkView(Response):
+class NetworkView(Response, frozen=True):
     network: str
     suite: str
     chain_id: Hex32
@@ -140,7 +140,7 @@ class NetworkView(Response):
     validators: list[ValidatorView]
 
 
-class BlockView(Response):
+class BlockView(Response, frozen=True):
     height: int
     digest: Hex32
     parent: Hex32
@@ -155,7 +155,7 @@ class BlockView(Response):
     signers: list[str]
 
 
-class EventView(Response):
+class EventView(Response, frozen=True):
     """`cursor` orders events over the whole chain; it is the `id:` of server-sent events too."""
 
     cursor: str
@@ -173,7 +173,7 @@ class EventView(Response):
     code: str
 
 
-class Page(Response):
+class Page(Response, frozen=True):
     """A page of events; `next` is the cursor of the following page, empty at the end."""
 
     items: list[EventView]
@@ -183,11 +183,11 @@ class Page(Response):
 # --- transactions -----------------------------------------------------------------------------------------------
 
 
-class TransactionRequest(Request):
+class TransactionRequest(Request, frozen=True):
     transaction: TransactionBase64
 
 
-class ResultView(Response):
+class ResultView(Response, frozen=True):
     """`code` is "ok" or the denial's stable code."""
 
     code: str
@@ -198,7 +198,7 @@ class ResultView(Response):
     events: list[EventView]
 
 
-class TransactionView(Response):
+class TransactionView(Response, frozen=True):
     """pending: accepted and durable here; finalized: see `result`; expired: can never be included any more."""
 
     transaction_id: Hex32
@@ -211,7 +211,7 @@ class TransactionView(Response):
 # --- accounts and people ----------------------------------------------------------------------------------------
 
 
-class KeyView(Response):
+class KeyView(Response, frozen=True):
     key_id: Hex16
     scheme: str
     public_key: Hex
@@ -222,7 +222,7 @@ class KeyView(Response):
     revoked: datetime | None
 
 
-class AccountView(Response):
+class AccountView(Response, frozen=True):
     account: Hex16
     kind: str
     status: str
@@ -233,13 +233,13 @@ class AccountView(Response):
     keys: list[KeyView]
 
 
-class LookupRequest(Request):
+class LookupRequest(Request, frozen=True):
     """Find or prepare a person's account. The number is checked (GB 11643) and never stored."""
 
     identity_number: Annotated[str, Meta(min_length=1, max_length=32)]
 
 
-class LookupView(Response):
+class LookupView(Response, frozen=True):
     """`account` is null when nobody is enrolled under that number. `tag` is for departments, who enrol; null for others."""
 
     account: Hex16 | None
@@ -250,7 +250,7 @@ class LookupView(Response):
 # --- certificate types and purposes ------------------------------------------------------------------------------
 
 
-class CertificateTypeView(Response):
+class CertificateTypeView(Response, frozen=True):
     """`schema` is the full description (`zhenglian.catalogue.CertificateTypeSpec`)."""
 
     code: str
@@ -266,13 +266,13 @@ class CertificateTypeView(Response):
     schema: dict[str, Any]
 
 
-class TemplateItemView(Response):
+class TemplateItemView(Response, frozen=True):
     certificate_type: str
     fields: list[str]
     attachments: list[str]
 
 
-class PurposeView(Response):
+class PurposeView(Response, frozen=True):
     code: str
     name_zh: str
     name_en: str
@@ -287,13 +287,13 @@ class PurposeView(Response):
 FieldValue = str | int | list[dict[str, str | int]]
 
 
-class AttachmentUpload(Request):
+class AttachmentUpload(Request, frozen=True):
     name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
     media_type: Literal["application/pdf", "image/png", "image/jpeg"]
     data: Base64
 
 
-class DepositRequest(Request):
+class DepositRequest(Request, frozen=True):
     """Data to be put on the ledger. The node seals it and answers with what the issuer then signs.
 
     `salt_seed` is chosen by the client, so that it can recompute `commitment_root`: the salt of a field or attachment is
@@ -308,7 +308,7 @@ class DepositRequest(Request):
     attachments: Annotated[list[AttachmentUpload], Meta(max_length=16)] = []
 
 
-class DepositDraft(Response):
+class DepositDraft(Response, frozen=True):
     """Sealed and replicated, not yet on the ledger: sign `certificates.issue` with these and submit it."""
 
     certificate_id: Hex16
@@ -322,14 +322,14 @@ class DepositDraft(Response):
     expires: datetime
 
 
-class StateEntryView(Response):
+class StateEntryView(Response, frozen=True):
     state: str
     since: datetime
     until: datetime | None
     reason: str
 
 
-class CertificateView(Response):
+class CertificateView(Response, frozen=True):
     certificate_id: Hex16
     certificate_type: str
     certificate_type_name_zh: str
@@ -353,7 +353,7 @@ class CertificateView(Response):
 # --- grants -----------------------------------------------------------------------------------------------------
 
 
-class GrantItemView(Response):
+class GrantItemView(Response, frozen=True):
     certificate_type: str
     certificate: Hex16 | None
     fields: list[str]
@@ -361,7 +361,7 @@ class GrantItemView(Response):
     declined: list[str]
 
 
-class GrantView(Response):
+class GrantView(Response, frozen=True):
     grant_id: Hex16
     pii_principal_id: Hex16
     grantee: Hex16
@@ -391,14 +391,14 @@ class GrantView(Response):
 # --- releases ---------------------------------------------------------------------------------------------------
 
 
-class OutputView(Response):
+class OutputView(Response, frozen=True):
     certificate: Hex16
     format: str
     fields: list[str]
     attachment: str
 
 
-class FileView(Response):
+class FileView(Response, frozen=True):
     media_type: str
     size_bytes: int
     file_hash: Hex32
@@ -406,7 +406,7 @@ class FileView(Response):
     url: str
 
 
-class ReleaseView(Response):
+class ReleaseView(Response, frozen=True):
     """`status_url` is where to ask again; `files` appear once PREPARED is final."""
 
     release_id: HexRelease
@@ -435,14 +435,14 @@ class ReleaseView(Response):
 # --- traces -----------------------------------------------------------------------------------------------------
 
 
-class TraceRequest(Request):
+class TraceRequest(Request, frozen=True):
     """`transaction` is the auditor's signed `traces.request`, which names the file's hash and the certificates to compare with."""
 
     transaction: TransactionBase64
     file: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$", max_length=LEAK_SIZE_BYTES_MAX * 4 // 3 + 4)]
 
 
-class TraceMatch(Response):
+class TraceMatch(Response, frozen=True):
     """One release that the leak carries the mark of. log10_np: common logarithm of candidates × p-value."""
 
     release_id: HexRelease
@@ -454,7 +454,7 @@ class TraceMatch(Response):
     receipt: dict[str, Any]
 
 
-class TraceView(Response):
+class TraceView(Response, frozen=True):
     """`verdict` is "open" while the work goes on; `progress` is from 0 to 1."""
 
     trace_id: Hex16
@@ -475,7 +475,7 @@ class TraceView(Response):
     status_url: str
 
 
-class ProposalView(Response):
+class ProposalView(Response, frozen=True):
     proposal_id: Hex16
     proposer: Hex16
     proposer_name: str

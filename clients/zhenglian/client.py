@@ -82,7 +82,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _verification(ca_file: Path | None) -> ssl.SSLContext | bool:
+def _verification(core: Core, ca_file: Path | None) -> ssl.SSLContext | bool:
+    """How X.509 is checked. Reading the system's authorities is slow; it is left out where nothing is https."""
+    if not any(base.startswith("https:") for base in core.bases):
+        return False
     return True if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
 
 
@@ -150,7 +153,9 @@ class Client(Operations):
     ) -> None:
         self.core = _core(nodes, key, language, trust, policy)
         self._http = httpx.Client(
-            verify=_verification(ca_file), transport=transport, trust_env=_uses_environment(self.core)
+            verify=_verification(self.core, ca_file),
+            transport=transport,
+            trust_env=_uses_environment(self.core),
         )
 
     def __enter__(self) -> Self:
@@ -253,7 +258,9 @@ class AsyncClient(Operations):
     ) -> None:
         self.core = _core(nodes, key, language, trust, policy)
         self._http = httpx.AsyncClient(
-            verify=_verification(ca_file), transport=transport, trust_env=_uses_environment(self.core)
+            verify=_verification(self.core, ca_file),
+            transport=transport,
+            trust_env=_uses_environment(self.core),
         )
 
     async def __aenter__(self) -> Self:

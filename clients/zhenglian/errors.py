@@ -132,6 +132,14 @@ class Mismatch(LedgerError):
     en = "{what} does not match: expected {expected}, got {actual}; it was not used."
 
 
+class NodeUnknown(LedgerError):
+    """None of the client's nodes is that operator's. Fields: operator, nodes."""
+
+    code = "node_unknown"
+    zh = "{nodes} 中没有运营方 {operator} 的节点；请用 --node 给出它的地址。"
+    en = "None of {nodes} is the node of operator {operator}; give its address with --node."
+
+
 class UnexpectedAnswer(LedgerError):
     """The node's answer is not what the API promises. Fields: url, reason."""
 

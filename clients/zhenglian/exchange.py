@@ -185,8 +185,9 @@ def exchange(core: Core, request: Request) -> Plan[Answer]:
         outcome = yield from _once(core, request, base)
         if isinstance(outcome, Unreached):
             reason = outcome.reason
-            core.preferred += 1
-            yield Pause(seconds=backoff_s(policy, attempt, len(core.bases)))
+            _turn_away(core, request)
+            if attempt + 1 < policy.attempts_max:
+                yield Pause(seconds=backoff_s(policy, attempt, 1 if request.base else len(core.bases)))
             continue
         if outcome.status < 400:
             return replace(outcome, base=base)
@@ -197,9 +198,15 @@ def exchange(core: Core, request: Request) -> Plan[Answer]:
         if outcome.status not in {429, 503} or attempt + 1 == policy.attempts_max:
             raise problem_from(outcome.status, outcome.body[:ERROR_BODY_SIZE_BYTES_MAX], outcome.url)
         if outcome.status == 503:
-            core.preferred += 1
+            _turn_away(core, request)
         yield Pause(seconds=_retry_after_s(outcome, backoff_s(policy, attempt, len(core.bases))))
     raise NotReachable(nodes=request.base or ", ".join(core.bases), reason=reason)
+
+
+def _turn_away(core: Core, request: Request) -> None:
+    """Ask the next node from now on, unless the request is for one node only."""
+    if request.base is None:
+        core.preferred += 1
 
 
 def _once(core: Core, request: Request, base: str) -> Plan[Answer | Unreached]:

@@ -59,7 +59,7 @@ def main() -> int:
             devnet.start_all()
             devnet.wait_ready(READY_S)
             steps.tell("  ".join(devnet.urls))
-        if devnet is not None and steps.failed == 0:
+        if steps.failed == 0 and devnet is not None:
             asyncio.run(run(steps, devnet))
         if sys.stdin.isatty() and devnet is not None:
             stay(console, devnet)

@@ -61,8 +61,8 @@ async def set_the_scene(steps: Steps, cast: Cast) -> Setting:
     """Carry out everything that comes before the story proper."""
     setting = Setting(cast=cast, specs={spec.code: spec for spec in load_catalogue()})
     people = make_people(SEED, PEOPLE)
-    await _found_organizations(steps, setting, people)
     await _register_catalogue(steps, setting)
+    await _found_organizations(steps, setting, people)
     await _enroll(steps, setting, people)
     await _issue_all(steps, setting)
     return setting

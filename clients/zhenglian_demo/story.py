@@ -136,6 +136,7 @@ class Story:
             "三家银行申请，市民只同意其中一部分字段",
             "Three banks ask; the citizen consents to some of the fields only",
         ):
+            declined: set[str] = set()
             wanted_identity = (*GRANTED_IDENTITY, "identity_number", "address")
             wanted_insurance = (*GRANTED_INSURANCE, "insured_status")
             for bank in self.setting.banks:
@@ -208,7 +209,7 @@ class Story:
                     known.append(progress.subject)
 
             client = bank.officer.client
-            asked = asyncio.create_task(
+            asked: asyncio.Future[Retrieved] = asyncio.ensure_future(
                 client.retrieve(
                     self.grants[0], self.outputs(), self.folder / "released", node=operator, report=note
                 )

@@ -93,7 +93,10 @@ class Bodies:
             InvariantViolation: a quorum certified what is not valid here.
         """
         invariant(digest == self._executing, "the execution of a block was reported that nobody asked for")
-        invariant(valid or not (certified or self._must_be_valid), f"certified block {digest.hex()} is not valid here")
+        invariant(
+            valid or not (certified or self._must_be_valid),
+            f"certified block {digest.hex()} is not valid here",
+        )
         self._executing = None
         entry = self.tree.get(digest)
         if entry is not None:

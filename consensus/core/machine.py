@@ -1,30 +1,32 @@
 """Simplex: the state machine of one validator.
 
-Protocol, for n validators of which at most f = ⌊(n−1)/3⌋ are faulty, and quorum q = n − f. View v is led by validator (v − 1) mod n.
+Protocol, for n validators of which at most f = ⌊(n−1)/3⌋ are faulty, and quorum q = n − f. Validator (v − 1) mod n leads view v.
 
-* **Enter view v** by a certificate of v − 1, or by any certificate of a view w ≥ v, which leads to w + 1. While there is work, start
+* **Enter view v** by a certificate of v − 1; any certificate of a view w ≥ v leads to w + 1. While there is work, start
   t_leader = 2Δ and t_advance = 3Δ; a leader that was silent for n views, while a quorum was heard, is given up at once.
-* **Leader of v**: extend the newest notarized block such that every view between its view p and v has a Nullification. Broadcast
-  Propose: the block, the own Notarize vote, the parent's certificate, the gap's Nullifications.
-* **Propose(v)** from the leader, first one: once the parent is certified, the gap nullified and the block executed and valid, vote
-  Notarize(v), unless Nullify(v) was voted. A block that breaks a rule: Nullify(v) at once.
-* **q Notarize(v)**: Notarization(v). Broadcast it, enter v + 1, even after Nullify(v). Vote Finalize(v) unless Nullify(v) was voted.
-* **A timer of v, or its leader's Nullify(v)**: vote Nullify(v) unless Finalize(v) was voted. Repeat own votes of v every t_r, with the
-  certificate that admitted to v.
-* **q Nullify(v)**: Nullification(v). Broadcast it, enter v + 1.
+* **Leader of v**: extend the newest notarized block, at view p, when every view between p and v has a Nullification.
+  Broadcast Propose: the block, the own Notarize vote, the parent's certificate, the gap's Nullifications.
+* **Propose(v)** from the leader, the first: once the parent is certified, the gap nullified, the block executed and valid,
+  vote Notarize(v), unless Nullify(v) was voted. A block that breaks a rule: Nullify(v) at once.
+* **q Notarize(v)**: Notarization(v). Broadcast it and enter v + 1, even after Nullify(v). Vote Finalize(v) unless
+  Nullify(v) was voted.
+* **A timer of v, or its leader's Nullify(v)**: vote Nullify(v) unless Finalize(v) was voted. Repeat own votes of v every
+  t_r, with the certificate that admitted to v.
+* **q Nullify(v)**: Nullification(v). Broadcast it and enter v + 1.
 * **q Finalize(v)**, however late: Finalization(v). Broadcast it; the block and its ancestors are final.
 * **Δ** is multiplied by α for every view without finality and returns to its start with finality.
-* **Standstill**: every T_s without finality, repeat the highest Finalization, certificates and own votes above it.
-* **Work** is what the application has, a notarized block above the last finalized one, a proposal or own Notarize in the current
-  view, or f + 1 Nullify votes for it. Without work no timer runs and nothing is proposed; Status goes out nevertheless.
+* **Standstill**: every T_s without finality, repeat the highest Finalization, and certificates and own votes above it.
+* **Work** is what the application has, a notarized block above the last finalized one, a proposal or own Notarize in
+  the current view, or f + 1 Nullify votes for it. Without work no timer runs and nothing is proposed, but Status goes out.
 
-Safety, since two quorums share an honest validator: one notarized digest a view (the honest notarize once); no Finalization beside a
-Nullification of one view (the honest never vote both); so a notarized block above a finalized v that does not descend from it would have
-skipped v with a Nullification(v), which cannot be.
+Safety, since two quorums share an honest validator: one notarized digest a view (the honest notarize once); no Finalization
+beside a Nullification of one view (the honest never vote both); so a notarized block above a finalized v that does not
+descend from it would have skipped v with a Nullification(v), which cannot be.
 
-Deviations from the paper (Chan and Pass, Simplex Consensus, IACR ePrint 2023/463), each for a reason given in docs/consensus.md: two timers and an
-adaptive Δ instead of one 3Δ; Nullify is a vote of its own kind, and a late Notarization still ends a view; views rest when there is
-no work; an empty block waits Δ/2 for transactions or finality; votes are repeated; single votes are verified lazily.
+Deviations from the paper (Chan and Pass, Simplex Consensus, IACR ePrint 2023/463), each with its reason in
+docs/consensus.md: two timers and an adaptive Δ instead of one 3Δ; Nullify is a vote of its own kind, and a late Notarization
+still ends a view; views rest when there is no work; an empty block waits Δ/2 for transactions or finality; votes are repeated;
+single votes are verified lazily; a silent leader is skipped.
 
 Rule: handlers record facts; `_progress` then does whatever the facts allow, so that no rule depends on the order of events.
 
@@ -33,7 +35,6 @@ Source: IACR ePrint 2023/463, sections 2 and 3.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import assert_never
 
 from consensus.core import speech
@@ -43,7 +44,6 @@ from consensus.core.effects import (
     Blame,
     Broadcast,
     BuildBlock,
-    CancelTimer,
     Effect,
     Evidence,
     Lane,
@@ -65,6 +65,7 @@ from consensus.core.events import (
     WorkNoticed,
 )
 from consensus.core.finalizer import Finalizer
+from consensus.core.judge import Judge, Verdict
 from consensus.core.messages import (
     Certificates,
     FetchBlock,
@@ -78,20 +79,12 @@ from consensus.core.messages import (
 )
 from consensus.core.pace import Pace
 from consensus.core.records import BlockRecord, CertificateRecord, FinalizationRecord, VoteRecord
-from consensus.core.settings import NO_BLOCK, PROTOCOL_VERSION, Committee, Hashing, Timing
+from consensus.core.settings import NO_BLOCK, Committee, Hashing, Timing
 from consensus.core.view import Parent, Round, Rounds
 from consensus.core.votes import VoteCounter
 from ledger.crypto.suite import QuorumScheme
 from ledger.errors import invariant
 from ledger.types import Block, Header, QuorumCertificate, Vote, VoteKind
-
-
-class Verdict(Enum):
-    """Whether the proposal of the current view may be voted for."""
-
-    WAIT = "wait"
-    VALID = "valid"
-    INVALID = "invalid"
 
 
 class Machine:
@@ -131,7 +124,8 @@ class Machine:
         self.counter = VoteCounter(committee, scheme)
         self.bodies = Bodies(self.tree, hashing, self._out)
         self.finalizer = Finalizer(self.bodies, self.rounds, hashing, self._out)
-        self.pace = Pace(committee, self.rounds)
+        self.pace = Pace(committee, self.rounds, self._out)
+        self._judge = Judge(committee, self.rounds, self.bodies)
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """Take in one event.
@@ -243,7 +237,7 @@ class Machine:
             return
         found.proposal, found.proposal_digest = message.block, digest
         self.tree.add(message.block, digest)
-        self._cancel(Timer.LEADER)
+        self.pace.cancel(Timer.LEADER)
         self._count(vote, verified=True)
 
     def _blame(self, peer: int, reason: str) -> None:
@@ -302,7 +296,9 @@ class Machine:
         """Keep a verified certificate, and go where it leads."""
         rounds, view, kind = self.rounds, certificate.view, certificate.kind
         entry = self.tree.get(certificate.digest)
-        invariant(entry is None or not entry.invalid, f"a block that is not valid here was certified in view {view}")
+        invariant(
+            entry is None or not entry.invalid, f"a block that is not valid here was certified in view {view}"
+        )
         rounds.store(certificate)
         if kind is VoteKind.FINALIZE:
             self._out.append(Persist(record=FinalizationRecord(certificate=certificate)))
@@ -343,8 +339,8 @@ class Machine:
             self._out.append(Persist(record=BlockRecord(block=entry.block)))
         self._out.append(Persist(record=VoteRecord(vote=vote)))
         if vote.kind is VoteKind.NOTARIZE and found.proposal is not None and self._leads(vote.view):
-            message = speech.proposal(self.rounds, found.proposal, vote)
-            self._out.append(Broadcast(message=message, lane=Lane.BLOCKS))
+            proposal = speech.proposal(self.rounds, found.proposal, vote)
+            self._out.append(Broadcast(message=proposal, lane=Lane.BLOCKS))
         else:
             self._out.append(Broadcast(message=Votes(votes=(vote,)), lane=Lane.VOTES))
         self._count(vote, verified=True)
@@ -361,7 +357,7 @@ class Machine:
             left.proposal = None
         self.rounds.current, self.rounds.admitted_by = view, certificate
         for timer in (Timer.LEADER, Timer.ADVANCE, Timer.REPEAT, Timer.EMPTY):
-            self._cancel(timer)
+            self.pace.cancel(timer)
         self.bodies.forget_wants()
 
     def _progress(self) -> None:
@@ -387,14 +383,14 @@ class Machine:
                     self._nullify(found)
                 else:
                     if found.proposal is None:
-                        self._set(Timer.LEADER, 2 * delta)
-                    self._set(Timer.ADVANCE, 3 * delta)
+                        self.pace.start(Timer.LEADER, 2 * delta)
+                    self.pace.start(Timer.ADVANCE, 3 * delta)
             elif found.timed and not work:
                 found.timed = False
-                self._cancel(Timer.LEADER)
-                self._cancel(Timer.ADVANCE)
+                self.pace.cancel(Timer.LEADER)
+                self.pace.cancel(Timer.ADVANCE)
         if VoteKind.NULLIFY in found.intended and Timer.REPEAT not in self.pace.running:
-            self._set(Timer.REPEAT, self._timing.repeat_ms)
+            self.pace.start(Timer.REPEAT, self._timing.repeat_ms)
 
     def _nullify(self, found: Round) -> None:
         if VoteKind.FINALIZE not in found.intended:
@@ -403,15 +399,6 @@ class Machine:
     def _delta(self) -> int:
         """Δ now. Entering v + 1 when v − 1 is final is the ordinary course, so two views are no delay."""
         return self._timing.delta_after(max(0, self.rounds.current - self.rounds.finalized.view - 2))
-
-    def _set(self, timer: Timer, delay_ms: int) -> None:
-        self.pace.running.add(timer)
-        self._out.append(SetTimer(timer=timer, delay_ms=delay_ms))
-
-    def _cancel(self, timer: Timer) -> None:
-        if timer in self.pace.running:
-            self.pace.running.discard(timer)
-            self._out.append(CancelTimer(timer=timer))
 
     def _on_timer(self, timer: Timer) -> None:
         self.pace.running.discard(timer)
@@ -424,8 +411,7 @@ class Machine:
                 self._nullify(found)
             case Timer.REPEAT:
                 if found.own_votes:
-                    message = speech.repetition(self.rounds)
-                    self._out.append(Broadcast(message=message, lane=Lane.VOTES))
+                    self._out.append(Broadcast(message=speech.repetition(self.rounds), lane=Lane.VOTES))
             case Timer.EMPTY:
                 found.empty_allowed, found.held, found.building = True, False, False
             case Timer.STANDSTILL:
@@ -486,7 +472,7 @@ class Machine:
         if not block.transactions and not found.empty_allowed:
             found.held = True
             if Timer.EMPTY not in self.pace.running:
-                self._set(Timer.EMPTY, self._delta() // 2)
+                self.pace.start(Timer.EMPTY, self._delta() // 2)
             return
         digest = self._hashing.block_digest(block.header)
         entry = self.tree.add(block, digest)
@@ -501,45 +487,9 @@ class Machine:
         """Vote on the proposal of the current view, once."""
         if found.proposal is None or found.intended or found.rejected:
             return
-        verdict = self._judge(found.proposal.header, found.proposal_digest)
+        verdict = self._judge.judge(found.proposal.header, found.proposal_digest, self._now_ms)
         if verdict is Verdict.VALID:
             self._vote(found, VoteKind.NOTARIZE, found.proposal_digest)
         elif verdict is Verdict.INVALID:
             found.rejected = True
             self._nullify(found)
-
-    def _judge(self, header: Header, digest: bytes) -> Verdict:
-        parent = self.rounds.certified(header.parent)
-        if not self._header_fits(header) or parent is None or parent.view >= header.view:
-            return Verdict.INVALID
-        leader = self.committee.leader(header.view)
-        gap = self.rounds.unproven_gap(parent.view, header.view)
-        if gap is not None:
-            self.bodies.want_certificates(gap, leader)
-            return Verdict.WAIT
-        if not self.bodies.ensure_executed(header.parent, height=header.height - 1, hint=leader):
-            return Verdict.WAIT
-        above = self.tree.header(header.parent)
-        if above is None or header.height != above.height + 1 or header.time_ms <= above.time_ms:
-            return Verdict.INVALID
-        entry = self.tree.get(digest)
-        if entry is None or entry.invalid or not self._timely(header):
-            return Verdict.INVALID
-        if not entry.executed:
-            self.bodies.execute(entry, certified=False)
-            return Verdict.WAIT
-        return Verdict.VALID
-
-    def _header_fits(self, header: Header) -> bool:
-        committee = self.committee
-        return (
-            header.version == PROTOCOL_VERSION
-            and header.chain_id == committee.chain_id
-            and header.proposer == committee.account(committee.leader(header.view))
-            and header.validators_hash == committee.validators_hash
-            and header.next_validators_hash == committee.validators_hash
-        )
-
-    def _timely(self, header: Header) -> bool:
-        """Whether the block's time is near this node's clock; asked only before the first vote for it."""
-        return abs(header.time_ms - self._now_ms) <= self.committee.clock_drift_ms_max

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from consensus.core.effects import CancelTimer, Effect, SetTimer
 from consensus.core.events import Timer
 from consensus.core.settings import NO_BLOCK, Committee
 from consensus.core.view import Round, Rounds
@@ -24,7 +25,8 @@ class Pace:
         running: the view's timers that have been set and have neither fired nor been cancelled.
     """
 
-    def __init__(self, committee: Committee, rounds: Rounds) -> None:
+    def __init__(self, committee: Committee, rounds: Rounds, out: list[Effect]) -> None:
+        self._out = out
         self._committee = committee
         self._rounds = rounds
         self.pending = False
@@ -32,6 +34,17 @@ class Pace:
         self._heard_in = [rounds.current] * committee.size
         self._ticks = 0
         self._blocked_until: dict[int, int] = {}
+
+    def start(self, timer: Timer, delay_ms: int) -> None:
+        """Start a timer of the current view."""
+        self.running.add(timer)
+        self._out.append(SetTimer(timer=timer, delay_ms=delay_ms))
+
+    def cancel(self, timer: Timer) -> None:
+        """Stop a timer of the current view, if it runs."""
+        if timer in self.running:
+            self.running.discard(timer)
+            self._out.append(CancelTimer(timer=timer))
 
     def tick(self) -> None:
         """A Status period has passed."""
@@ -58,7 +71,11 @@ class Pace:
         """Whether the leader has not been heard for n views in which a quorum was."""
         since = self._rounds.current - self._committee.size
         others = sum(1 for view in self._heard_in if view >= since)
-        return leader != self._committee.me and self._heard_in[leader] < since and others >= self._committee.quorum
+        return (
+            leader != self._committee.me
+            and self._heard_in[leader] < since
+            and others >= self._committee.quorum
+        )
 
     def has_work(self, now: Round) -> bool:
         """Whether the current view has anything to wait for."""

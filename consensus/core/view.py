@@ -156,7 +156,9 @@ class Rounds:
     def gap(self, after: int, before: int) -> list[QuorumCertificate]:
         """The Nullifications of the views strictly between the two, newest first."""
         rounds = [self._rounds.get(view) for view in range(before - 1, after, -1)]
-        return [found.nullification for found in rounds if found is not None and found.nullification is not None]
+        return [
+            found.nullification for found in rounds if found is not None and found.nullification is not None
+        ]
 
     def parent_for(self, view: int) -> Parent | None:
         """The newest block that may be extended in `view`; None when a certificate in between is missing here."""

@@ -90,7 +90,9 @@ class VoteCounter:
 
     def well_formed(self, vote: Vote) -> bool:
         """Whether the vote names this epoch, and a block unless it is a Nullify."""
-        return vote.epoch == self._committee.epoch and (vote.digest == NO_BLOCK) == (vote.kind is VoteKind.NULLIFY)
+        return vote.epoch == self._committee.epoch and (vote.digest == NO_BLOCK) == (
+            vote.kind is VoteKind.NULLIFY
+        )
 
     def count(self, ballots: Ballots, vote: Vote, *, verified: bool = False, certify: bool = True) -> Outcome:
         """Count one vote.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +39,8 @@ def up(
     found = settings(ctx)
     exists = (folder / "devnet.json").exists()
     devnet = Devnet.open(folder) if exists else Devnet.create(folder, nodes, base_port)
+    # A request to end is an interruption, so that the nodes are stopped on it too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         devnet.start_all()
         _wait(found, devnet)
@@ -47,7 +51,8 @@ def up(
     if detach:
         return
     try:
-        watch_nodes(found, devnet.urls, 1.0)
+        with suppress(KeyboardInterrupt):
+            watch_nodes(found, devnet.urls, 1.0)
     finally:
         found.note("正在停止节点…", "Stopping the nodes …")
         devnet.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -41,7 +42,8 @@ def status(
     found = settings(ctx)
     urls = found.nodes or (DEFAULT_NODE,)
     if watch:
-        watch_nodes(found, urls, interval)
+        with suppress(KeyboardInterrupt):
+            watch_nodes(found, urls, interval)
         return
     lines = ask_all(urls, found.language)
     found.emit([_plain(line) for line in lines], _printer(found, lines))

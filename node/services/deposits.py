@@ -8,28 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Final
 
 from contracts.records import AccountKind, CertificateType
-from ledger.commitments import ROWS_PER_VALUE_MAX, encode_value
+from ledger.commitments import INTEGER_MAX, ROWS_PER_VALUE_MAX, encode_value
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError, LimitExceeded, NotFound, Unavailable
 from node.chain import Chain
-from node.exchange import HOLD_BLOBS_MAX, BlobExchange
+from node.exchange import BlobExchange
 from node.services.ports import AttachmentInput, Caller, DepositInput, Draft, FieldValue
 from node.vault.blobs import BlobStore
 from node.vault.keys import KeyRelease
 from node.vault.records import PlainAttachment, PlainField, seal_record
 from zhenglian.api import ATTACHMENT_SIZE_BYTES_MAX
-from zhenglian.catalogue import CertificateTypeSpec, FieldKind, FieldSpec, decode_schema
+from zhenglian.catalogue import (
+    AttachmentSpec,
+    CatalogueInvalid,
+    CertificateTypeSpec,
+    FieldKind,
+    FieldSpec,
+    decode_schema,
+)
 from zhenglian.deposits import attachment_salt, field_salt
 from zhenglian.identifiers import check_identity_number, check_organization_code
 
 DRAFT_LIFETIME_MS: Final = 3_600_000
 TEXT_LENGTH_MAX: Final = 4096
-_DATE: Final = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
-_DECIMAL: Final = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,9})?")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?")
+# Controls, format characters (all zero-width ones), lone surrogates, line and paragraph separators. Characters that this
+# Python does not know yet, and private ones, pass: rare names are written with them.
+_INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _MAGIC: Final = {
     "application/pdf": b"%PDF-",
     "image/png": b"\x89PNG\r\n\x1a\n",
@@ -79,6 +91,8 @@ class Deposits:
     async def prepare(self, deposit: DepositInput, caller: Caller) -> Draft:
         kind = self._checked_type(deposit, caller)
         spec = decode_schema(kind.schema)
+        if _names(spec.fields) != kind.fields or _names(spec.attachments) != kind.attachments:
+            raise CatalogueInvalid(where=kind.code, reason="the schema and the ledger name different parts")
         check_fields(spec, deposit.fields)
         check_attachments(spec, deposit.attachments)
         fields = tuple(
@@ -106,8 +120,7 @@ class Deposits:
         )
         for blob in sealed.blobs.values():
             await asyncio.to_thread(self._blobs.put, blob)
-        names = tuple(sealed.blobs)
-        replicas = await self._exchange.replicate(names[:HOLD_BLOBS_MAX])
+        replicas = await self._exchange.replicate(tuple(sealed.blobs))
         if replicas < self._replicas_min:
             raise Unavailable(
                 what="replication",
@@ -136,10 +149,16 @@ class Deposits:
         if holder is None:
             raise NotFound(what="holder account", id=deposit.holder.hex())
         if holder.kind is not kind.holder:
-            raise DepositInvalid(member="holder", reason=f"{kind.code} is held by a {kind.holder}, not a {holder.kind}")
+            raise DepositInvalid(
+                member="holder", reason=f"{kind.code} is held by a {kind.holder}, not a {holder.kind}"
+            )
         if self._chain.records.certificate(deposit.certificate_id) is not None:
             raise DepositInvalid(member="certificate_id", reason="already on the ledger")
         return kind
+
+
+def _names(parts: Iterable[FieldSpec | AttachmentSpec]) -> tuple[str, ...]:
+    return tuple(part.name for part in parts)
 
 
 def check_fields(spec: CertificateTypeSpec, fields: dict[str, FieldValue]) -> None:
@@ -166,21 +185,25 @@ def check_value(field: FieldSpec, value: FieldValue) -> None:
     if field.kind is FieldKind.ROWS:
         _check_rows(field, member, value)
     elif field.kind is FieldKind.INTEGER:
-        if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= 2**53:
-            raise DepositInvalid(member=member, reason="an integer below 2**53 is expected")
+        _check_integer(member, value)
     elif not isinstance(value, str):
         raise DepositInvalid(member=member, reason="text is expected")
     else:
         _check_text(field.kind.value, field.decimals, member, value)
 
 
+def _check_integer(member: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > INTEGER_MAX:
+        raise DepositInvalid(member=member, reason=f"an integer within ±{INTEGER_MAX} is expected")
+
+
 def _check_text(kind: str, decimals: int, member: str, value: str) -> None:
     if len(value) > TEXT_LENGTH_MAX:
         raise LimitExceeded(limit=f"TEXT_LENGTH_MAX of {member}", maximum=TEXT_LENGTH_MAX, actual=len(value))
-    if not value.isprintable() and "\n" not in value:
+    if any(unicodedata.category(character) in _INVISIBLE and character != "\n" for character in value):
         raise DepositInvalid(member=member, reason="control or invisible characters are not allowed")
-    if kind == "date" and not _DATE.fullmatch(value):
-        raise DepositInvalid(member=member, reason="a date is written YYYY-MM-DD")
+    if kind == "date" and not _is_date(value):
+        raise DepositInvalid(member=member, reason="a day of the calendar, written YYYY-MM-DD, is expected")
     if kind == "decimal":
         places = len(value.partition(".")[2])
         if not _DECIMAL.fullmatch(value) or places != decimals:
@@ -191,21 +214,31 @@ def _check_text(kind: str, decimals: int, member: str, value: str) -> None:
         check_organization_code(value)
 
 
+def _is_date(value: str) -> bool:
+    try:
+        return _DATE.fullmatch(value) is not None and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
+
+
 def _check_rows(field: FieldSpec, member: str, value: FieldValue) -> None:
     if not isinstance(value, list):
         raise DepositInvalid(member=member, reason="a list of rows is expected")
     if len(value) > ROWS_PER_VALUE_MAX:
-        raise LimitExceeded(limit=f"ROWS_PER_VALUE_MAX of {member}", maximum=ROWS_PER_VALUE_MAX, actual=len(value))
+        raise LimitExceeded(
+            limit=f"ROWS_PER_VALUE_MAX of {member}", maximum=ROWS_PER_VALUE_MAX, actual=len(value)
+        )
     columns = {column.name: column for column in field.columns}
     for number, row in enumerate(value):
         where = f"{member}[{number}]"
         if set(row) != set(columns):
-            raise DepositInvalid(member=where, reason=f"exactly the columns {', '.join(columns)} are expected")
+            raise DepositInvalid(
+                member=where, reason=f"exactly the columns {', '.join(columns)} are expected"
+            )
         for name, cell in row.items():
             column = columns[name]
             if column.kind.value == "integer":
-                if not isinstance(cell, int) or isinstance(cell, bool):
-                    raise DepositInvalid(member=f"{where}.{name}", reason="an integer is expected")
+                _check_integer(f"{where}.{name}", cell)
             elif not isinstance(cell, str):
                 raise DepositInvalid(member=f"{where}.{name}", reason="text is expected")
             else:
@@ -225,10 +258,14 @@ def check_attachments(spec: CertificateTypeSpec, attachments: tuple[AttachmentIn
         seen.add(attachment.name)
         if attachment.media_type != known[attachment.name].media_type:
             raise DepositInvalid(member=member, reason=f"{known[attachment.name].media_type} is expected")
-        if not attachment.data.startswith(_MAGIC[attachment.media_type]):
+        magic = _MAGIC.get(attachment.media_type)
+        if magic is None:
+            raise DepositInvalid(member=member, reason=f"{attachment.media_type} cannot be deposited")
+        if not attachment.data.startswith(magic):
             raise DepositInvalid(member=member, reason=f"the file is not {attachment.media_type}")
         if len(attachment.data) > ATTACHMENT_SIZE_BYTES_MAX:
             raise LimitExceeded(
-                limit="ATTACHMENT_SIZE_BYTES_MAX", maximum=ATTACHMENT_SIZE_BYTES_MAX, actual=len(attachment.data)
+                limit="ATTACHMENT_SIZE_BYTES_MAX",
+                maximum=ATTACHMENT_SIZE_BYTES_MAX,
+                actual=len(attachment.data),
             )
-

@@ -67,7 +67,7 @@ class Renderer:
         manifest = await self._records.manifest(certificate)
         if output.attachment:
             attachment = await self._records.open_attachment(authority, manifest, output.attachment)
-            rendering = render_attachment(output, attachment.content)
+            rendering = render_attachment(output, attachment.media_type, attachment.content)
         else:
             values: dict[str, FieldValue] = {}
             for name in output.fields:
@@ -85,7 +85,9 @@ def mark_file(suite: CryptoSuite, rendering: Rendering, keys: MarkKeys, release_
         rendering.data, rendering.media_type, layout_key=keys.layout_key, seed=seed, policy=rendering.policy
     )
     file_hash = suite.digest(marked.data)
-    commitment = suite.hash(domains.MARK_COMMITMENT, codec.encode((release_id, rendering.asset, seed, file_hash)))
+    commitment = suite.hash(
+        domains.MARK_COMMITMENT, codec.encode((release_id, rendering.asset, seed, file_hash))
+    )
     return MarkedFile(
         data=marked.data,
         prepared=PreparedFile(
@@ -95,4 +97,3 @@ def mark_file(suite: CryptoSuite, rendering: Rendering, keys: MarkKeys, release_
             mark_commitment=commitment,
         ),
     )
-

@@ -47,12 +47,13 @@ class NodeAccount:
             Denied: the contract refused.
             Unavailable: neither finalized nor expired within WAIT_S.
         """
+        lifetime_ms = min(LIFETIME_MS, self._chain.genesis.limits.transaction_lifetime_ms_max // 2)
         body = TransactionBody(
             chain_id=self._chain.chain_id,
             account=self.account,
             key_id=self._key_id,
             nonce=os.urandom(NONCE_SIZE_BYTES),
-            valid_until_ms=max(self._clock_ms(), self._chain.head_time_ms) + LIFETIME_MS,
+            valid_until_ms=max(self._clock_ms(), self._chain.head_time_ms) + lifetime_ms,
             call=call(args),
         )
         transaction = sign_transaction(self._suite, self._signer, body)

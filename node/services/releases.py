@@ -17,11 +17,11 @@ from typing import Final
 import structlog
 
 from contracts.calls import ReleasesFail, ReleasesPrepare, ReleasesRequest
-from contracts.records import Output, Release, ReleaseState
+from contracts.records import Output, PreparedFile, Release, ReleaseState
 from contracts.state import CERTIFICATE_TYPE_VERSIONS
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import Category, LedgerError, NotFound, Unavailable, VerificationFailed
+from ledger.errors import Busy, Category, LedgerError, NotFound, Unavailable, VerificationFailed
 from ledger.hashing import transaction_id
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
 from node.chain import Chain
@@ -32,7 +32,8 @@ from node.services.node_account import NodeAccount
 from node.services.ports import Denied, ReleasedFile, ReleaseTransactions, Standing
 from node.services.spool import Spool
 from node.services.submission import Submission
-from node.vault.keys import Authority, AuthorityKind, KeyRefused
+from node.vault.keys import Authority, AuthorityKind
+from watermark import WatermarkError
 from zhenglian.catalogue import decode_schema
 
 KEEP_WINDOW_MS: Final = 24 * 3_600_000
@@ -40,6 +41,7 @@ FINALITY_WAIT_S: Final = 60.0
 JOBS_AT_ONCE: Final = 2
 RETRY_FIRST_S: Final = 1.0
 RETRY_LONGEST_S: Final = 30.0
+INTERNAL_ERROR: Final = "internal_error"
 _RESUME_PAGE: Final = 200
 
 log = structlog.get_logger()
@@ -134,22 +136,19 @@ class Releases:
             raise NotFound(what="file of this release", id=str(index))
         if self._clock_ms() > release.prepared_ms + KEEP_WINDOW_MS:
             raise ReleaseWindowOver(id=release_id.hex())
-        data = await asyncio.to_thread(self._spool.get, _spool_name(release_id, index))
-        if data is None:
-            data = await self._make_again(release, index)
-        if self._suite.digest(data) != release.files[index].file_hash:
-            raise VerificationFailed(reason="the kept file is not the one on the ledger")
+        data = await self._kept(release, index) or await self._make_again(release, index)
         return ReleasedFile(data=data, prepared=release.files[index])
 
     async def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
         self._release(release_id)
         await self._index.wait_height(self._chain.height, FINALITY_WAIT_S)
-        events = await self._index.events(subject=release_id, kind_prefix="releases.", limit=100)
-        by_kind = {event.kind: event.transaction_id for event in events if event.code == RESULT_OK}
-        requested = by_kind.get("releases.requested")
-        if requested is None:
+        requested = await self._index.events(subject=release_id, kind_prefix="releases.requested", limit=1)
+        prepared = await self._index.events(subject=release_id, kind_prefix="releases.prepared", limit=1)
+        if not requested:
             raise NotFound(what="request of release", id=release_id.hex())
-        return ReleaseTransactions(request=requested, prepare=by_kind.get("releases.prepared"))
+        return ReleaseTransactions(
+            request=requested[0].transaction_id, prepare=prepared[0].transaction_id if prepared else None
+        )
 
     def release_id(self, transaction: Transaction) -> bytes:
         """The id that the contract gives to the release which this transaction requests."""
@@ -192,15 +191,16 @@ class Releases:
         await asyncio.gather(*jobs, return_exceptions=True)
 
     def sweep(self) -> None:
-        """Delete kept files whose window is over. Blocks on disk."""
+        """Delete kept files that can never be fetched any more. Blocks on disk."""
         for name in self._spool.names():
-            if not name.startswith("release-"):
-                continue
-            release = self._chain.records.release(bytes.fromhex(name.split("-")[1]))
-            if release is None or (
-                release.prepared_ms and self._clock_ms() > release.prepared_ms + KEEP_WINDOW_MS
-            ):
+            if name.startswith("release-") and self._is_over(bytes.fromhex(name.split("-")[1])):
                 self._spool.delete(name)
+
+    def _is_over(self, release_id: bytes) -> bool:
+        release = self._chain.records.release(release_id)
+        if release is None or release.state is ReleaseState.FAILED:
+            return True
+        return bool(release.prepared_ms) and self._clock_ms() > release.prepared_ms + KEEP_WINDOW_MS
 
     def _start(self, release_id: bytes) -> None:
         release = self._chain.records.release(release_id)
@@ -219,30 +219,31 @@ class Releases:
             if release.state is not ReleaseState.REQUESTED or self._clock_ms() > release.deadline_ms:
                 return
             try:
-                async with self._at_once:
-                    await self._prepare(release)
+                await self._prepare(release)
                 return
-            except Unavailable as error:
-                log.warning("release waits", release=release_id.hex(), code=error.code, reason=str(error))
-            except (KeyRefused, VerificationFailed, Denied) as error:
-                await self._fail(release_id, "key_refused" if isinstance(error, KeyRefused) else "not_verified", error)
+            except (Unavailable, Busy) as error:
+                log.warning("release waits", release=release_id.hex(), reason=str(error))
+            except Denied as error:
+                await self._fail(release_id, error.result.code, error)
+                return
+            except (LedgerError, WatermarkError) as error:
+                await self._fail(release_id, error.code, error)
                 return
             except Exception as error:
                 log.exception("release failed", release=release_id.hex())
-                await self._fail(release_id, "internal_error", error)
+                await self._fail(release_id, INTERNAL_ERROR, error)
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RETRY_LONGEST_S)
 
     async def _prepare(self, release: Release) -> None:
-        files: list[MarkedFile] = []
-        for index, output in enumerate(release.outputs):
-            marked = await self._make(release, output)
-            await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
-            files.append(marked)
-        await self._node.submit(
-            ReleasesPrepare(release_id=release.release_id, files=tuple(marked.prepared for marked in files))
-        )
+        files: list[PreparedFile] = []
+        async with self._at_once:
+            for index, output in enumerate(release.outputs):
+                marked = await self._make(release, output)
+                await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
+                files.append(marked.prepared)
+        await self._node.submit(ReleasesPrepare(release_id=release.release_id, files=tuple(files)))
         log.info("release prepared", release=release.release_id.hex(), files=len(files))
 
     async def _make(self, release: Release, output: Output) -> MarkedFile:
@@ -254,24 +255,42 @@ class Releases:
         if kind is None:
             raise VerificationFailed(reason="the certificate's type is not on the ledger")
         authority = Authority(kind=AuthorityKind.RELEASE, record_id=release.release_id)
-        rendering, keys = await self._renderer.render(authority, certificate, decode_schema(kind.schema), output)
+        rendering, keys = await self._renderer.render(
+            authority, certificate, decode_schema(kind.schema), output
+        )
         return await asyncio.to_thread(mark_file, self._suite, rendering, keys, release.release_id)
+
+    async def _kept(self, release: Release, index: int) -> bytes | None:
+        """The kept file if it is the one on the ledger."""
+        name = _spool_name(release.release_id, index)
+        try:
+            data = await asyncio.to_thread(self._spool.get, name)
+        except VerificationFailed:
+            data = b""
+        if data is not None and self._suite.digest(data) != release.files[index].file_hash:
+            log.error("kept file is damaged; making it again", file=name)
+            return None
+        return data
 
     async def _make_again(self, release: Release, index: int) -> bytes:
         """The same bytes once more, where the kept file is lost; possible while the release is PREPARED."""
-        marked = await self._make(release, release.outputs[index])
+        async with self._at_once:
+            marked = await self._make(release, release.outputs[index])
         if marked.prepared != release.files[index]:
             raise VerificationFailed(reason="the file made again is not the one on the ledger")
         await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
         return marked.data
 
     async def _fail(self, release_id: bytes, reason: str, error: Exception) -> None:
+        """Give the release up, unless an earlier try of this node did prepare it after all."""
         log.warning("release failed", release=release_id.hex(), reason=reason, error=str(error))
-        with suppress(Denied, Unavailable):
+        with suppress(LedgerError):
             await self._node.submit(ReleasesFail(release_id=release_id, reason=reason))
-        for name in self._spool.names():
+        if self._release(release_id).state is not ReleaseState.FAILED:
+            return
+        for name in await asyncio.to_thread(self._spool.names):
             if name.startswith(f"release-{release_id.hex()}-"):
-                self._spool.delete(name)
+                await asyncio.to_thread(self._spool.delete, name)
 
     def _release(self, release_id: bytes) -> Release:
         release = self._chain.records.release(release_id)

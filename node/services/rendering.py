@@ -16,7 +16,7 @@ from typing import Final
 
 from contracts.records import Output, OutputFormat
 from ledger.commitments import FieldValue
-from ledger.errors import VerificationFailed, invariant
+from ledger.errors import VerificationFailed
 from watermark import Policy
 from watermark.policy import TableSchema
 from zhenglian.catalogue import CertificateTypeSpec, FieldKind, FieldSpec
@@ -55,8 +55,21 @@ def asset_of(output: Output) -> str:
     return f"{output.format.value}:{what}"
 
 
-def render_attachment(output: Output, content: bytes) -> Rendering:
-    """An attachment as it was deposited."""
+def render_attachment(output: Output, media_type: str, content: bytes) -> Rendering:
+    """An attachment as it was deposited.
+
+    Args:
+        output: what was asked for.
+        media_type: what the attachment was deposited as.
+        content: its bytes.
+
+    Raises:
+        VerificationFailed: the output asks for another format than the attachment has.
+    """
+    if MEDIA_TYPES[output.format] != media_type:
+        raise VerificationFailed(
+            reason=f"attachment {output.attachment} is {media_type}, not {output.format}"
+        )
     return Rendering(
         data=content, media_type=MEDIA_TYPES[output.format], policy=Policy(), asset=asset_of(output)
     )
@@ -69,15 +82,21 @@ def render_fields(
 
     JSON is one object: certificate id and type, the fields in the schema's order, and an opaque copy reference.
     CSV is the table itself when the output names exactly one `rows` field, and one line with a header otherwise.
+    Cells that begin with `=`, `+`, `-` or `@` stay as they are, although a spreadsheet may take them for formulas: a
+    legal value is never changed, and a negative number is one of them. Whoever opens such a file imports it as text.
 
     Args:
         spec: the certificate's type.
         certificate_id: 16 bytes.
         output: what was asked for.
         values: the value of each field that the output names.
+
+    Raises:
+        VerificationFailed: the certificate's type does not have just these fields.
     """
     chosen = [field for field in spec.fields if field.name in values]
-    invariant({field.name for field in chosen} == set(output.fields), "a rendering has exactly the granted fields")
+    if {field.name for field in chosen} != set(output.fields) or set(values) != set(output.fields):
+        raise VerificationFailed(reason=f"{spec.code} does not have just the fields of the release")
     if output.format is OutputFormat.JSON:
         data, policy = _json(spec, certificate_id, chosen, values)
     elif len(chosen) == 1 and chosen[0].kind is FieldKind.ROWS:
@@ -88,7 +107,10 @@ def render_fields(
 
 
 def _json(
-    spec: CertificateTypeSpec, certificate_id: bytes, chosen: list[FieldSpec], values: Mapping[str, FieldValue]
+    spec: CertificateTypeSpec,
+    certificate_id: bytes,
+    chosen: list[FieldSpec],
+    values: Mapping[str, FieldValue],
 ) -> tuple[bytes, Policy]:
     document = {
         "certificate_id": certificate_id.hex(),
@@ -105,6 +127,8 @@ def _table(field: FieldSpec, rows: FieldValue) -> tuple[bytes, Policy]:
     if isinstance(rows, str | int):
         raise VerificationFailed(reason=f"field {field.name} is not a table")
     names = [column.name for column in field.columns]
+    if any(set(row) != set(names) for row in rows):
+        raise VerificationFailed(reason=f"a row of {field.name} does not have just the columns of the type")
     lines = [[str(row[name]) for name in names] for row in rows]
     reference = next((column.name for column in field.columns if column.reference), None)
     schema = TableSchema(
@@ -124,7 +148,11 @@ def _line(
     certificate_id: bytes, chosen: list[FieldSpec], values: Mapping[str, FieldValue]
 ) -> tuple[bytes, Policy]:
     names = ["certificate_id", *(field.name for field in chosen), COPY_REFERENCE]
-    cells = [certificate_id.hex(), *(_cell(values[field.name]) for field in chosen), COPY_REFERENCE_OF_ORIGINAL]
+    cells = [
+        certificate_id.hex(),
+        *(_cell(values[field.name]) for field in chosen),
+        COPY_REFERENCE_OF_ORIGINAL,
+    ]
     return _csv(names, [cells]), Policy(table=TableSchema(keys=("certificate_id",), reference=COPY_REFERENCE))
 
 

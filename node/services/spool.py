@@ -30,6 +30,8 @@ class Spool:
         self._suite = suite
         self._key = suite.mac(node_secret, domains.SPOOL, SPOOL_KEY_LABEL)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for torn in folder.glob(".*.part"):
+            torn.unlink()
 
     def put(self, name: str, data: bytes) -> None:
         write_file(self._folder / name, self._suite.seal(self._key, data, name.encode()), secret=True)

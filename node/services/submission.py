@@ -18,7 +18,7 @@ from contracts.admission import admit
 from contracts.methods import BlockContext
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import LedgerError, LimitExceeded, NotFound
+from ledger.errors import LedgerError, LimitExceeded, NotFound, Unavailable
 from ledger.hashing import transaction_id
 from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Limits, Transaction
 from node.chain import Chain
@@ -37,7 +37,8 @@ class Submission:
 
     Args:
         chain: the finalized chain.
-        mempool, pool_log: where accepted transactions wait, in memory and durably.
+        mempool, pool_log: where accepted transactions wait, in memory and durably. From the first `submit` on the log
+            is this object's alone, until `stop`.
         verify: signature check.
         clock_ms: wall clock.
         spread: sends encoded transactions to the peers.
@@ -66,18 +67,17 @@ class Submission:
         self._wake = wake
         self._waiters: dict[bytes, list[asyncio.Future[None]]] = {}
         self._expired: OrderedDict[bytes, None] = OrderedDict()
-        self._sync_wanted: list[asyncio.Future[None]] = []
-        self._sync_task: asyncio.Task[None] | None = None
+        self._promised: set[bytes] = set()
+        self._to_log: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._log_task: asyncio.Task[None] | None = None
+        self._log_in_doubt = False
 
     async def submit(self, transaction: Transaction, *, wait_s: float) -> TransactionStatus:
         name = transaction_id(self._suite, transaction.body)
         if self._chain.locate(name) is None and name not in self._expired:
-            pending = self._accept(name, transaction)
-            if pending is not None:
-                self._pool_log.append(pending.encoded)
-                await self._synced()
-                self._spread(pending.encoded)
-                self._wake()
+            self._accept(name, transaction)
+            if name not in self._promised:
+                await self._promise(name, codec.encode(transaction))
             if wait_s > 0:
                 await self._decided(name, wait_s)
         return self.status(name)
@@ -110,32 +110,43 @@ class Submission:
             log.debug("peer transaction dropped", code=error.code)
 
     def recover(self, encoded: Iterable[bytes]) -> int:
-        """Take back what the pool log held at start; how many are still to be decided."""
+        """Take back what the pool log held at start; how many are still to be decided.
+
+        All of it was admitted once and promised, so it is neither judged anew nor held against the clock: what has
+        become inadmissible since stays out of blocks, and is decided as expired when block time has passed it.
+        """
         count = 0
         for item in encoded:
-            with suppress(LedgerError):
+            try:
                 transaction = codec.decode(item, Transaction, size_bytes_max=TRANSACTION_SIZE_BYTES_MAX)
                 name = transaction_id(self._suite, transaction.body)
-                if self._chain.locate(name) is None and self._accept(name, transaction) is not None:
+                if self._chain.locate(name) is not None:
+                    continue
+                if transaction.body.valid_until_ms < self._chain.head_time_ms:
+                    self._expired[name] = None
+                elif self._mempool.add(name, transaction) is not None:
+                    self._promised.add(name)
                     count += 1
+            except LedgerError as error:
+                log.error("promised transaction not taken back", code=error.code, reason=str(error))
         return count
 
-    def respread(self) -> None:
-        """Send all that is pending again, to a peer that has just come back."""
-        for entry in self._mempool:
-            self._spread(entry.encoded)
+    async def stop(self) -> None:
+        """Wait until the pool log is not written any more, so that it can be closed."""
+        if self._log_task is not None:
+            await self._log_task
 
     def block_finalized(self, final: FinalizedExecution) -> None:
         """Wake those who wait, and expire what this block's time has passed."""
         for name in final.executed.transaction_ids:
             self._settle(name)
+            self._promised.discard(name)
         for entry in self._mempool.remove_expired(final.executed.header.time_ms):
             self._expired[entry.transaction_id] = None
             self._settle(entry.transaction_id)
+            self._promised.discard(entry.transaction_id)
         while len(self._expired) > EXPIRED_REMEMBERED_MAX:
             self._expired.popitem(last=False)
-        if self._pool_log.wants_rewrite and not self._sync_wanted:
-            self._pool_log.rewrite([entry.encoded for entry in self._mempool])
 
     def _accept(self, name: bytes, transaction: Transaction) -> Pending | None:
         limits: Limits = self._chain.genesis.limits
@@ -175,23 +186,51 @@ class Submission:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def _synced(self) -> None:
-        """Wait until what was appended is durable; waiters that come while a sync runs share the next one."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sync_wanted.append(waiter)
-        if self._sync_task is None or self._sync_task.done():
-            self._sync_task = asyncio.create_task(self._sync_loop())
-        await waiter
+    async def _promise(self, name: bytes, encoded: bytes) -> None:
+        """Make a transaction durable, then let the world know of it.
 
-    async def _sync_loop(self) -> None:
-        while self._sync_wanted:
-            batch, self._sync_wanted = self._sync_wanted, []
+        Raises:
+            Unavailable: it could not be made durable; nothing is promised.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._to_log.append((encoded, waiter))
+        if self._log_task is None or self._log_task.done():
+            self._log_task = asyncio.create_task(self._write_log(), name="pool log")
+        await waiter
+        if name in self._mempool:
+            self._promised.add(name)
+            self._spread(encoded)
+            self._wake()
+
+    async def _write_log(self) -> None:
+        """Write what waits, one sync for all that came while the one before ran."""
+        while self._to_log:
+            batch, self._to_log = self._to_log, []
+            rewritten: list[bytes] | None = None
+            if self._log_in_doubt or self._pool_log.wants_rewrite:
+                rewritten = [
+                    entry.encoded for entry in self._mempool if entry.transaction_id in self._promised
+                ]
+            failure: LedgerError | None = None
             try:
-                await asyncio.to_thread(self._pool_log.sync)
-            except OSError as error:
-                for waiter in batch:
-                    waiter.set_exception(error)
-                continue
-            for waiter in batch:
-                if not waiter.done():
+                await asyncio.to_thread(self._write_batch, [encoded for encoded, _ in batch], rewritten)
+            except Exception as error:
+                log.exception("pool log cannot be written")
+                failure = Unavailable(what="pool log", reason=str(error) or type(error).__name__)
+            self._log_in_doubt = failure is not None
+            for _, waiter in batch:
+                if waiter.done():
+                    continue
+                if failure is None:
                     waiter.set_result(None)
+                else:
+                    waiter.set_exception(failure)
+
+    def _write_batch(self, new: list[bytes], rewritten: list[bytes] | None) -> None:
+        """In a worker thread, the only place that touches the file: append, or begin the file anew."""
+        if rewritten is not None:
+            self._pool_log.rewrite([*rewritten, *new])
+            return
+        for encoded in new:
+            self._pool_log.append(encoded)
+        self._pool_log.sync()

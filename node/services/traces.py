@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,7 +20,7 @@ from contracts.records import Certificate, Output, Trace, TraceVerdict
 from contracts.state import CERTIFICATE_TYPE_VERSIONS
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import LedgerError, NotFound, Unavailable, VerificationFailed
+from ledger.errors import Busy, LedgerError, NotFound, Unavailable, VerificationFailed
 from ledger.hashing import transaction_id
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
 from node.chain import Chain
@@ -42,7 +41,16 @@ FINALITY_WAIT_S: Final = 60.0
 RELEASES_PER_CERTIFICATE_MAX: Final = 100_000
 REPORTS_IN_MEMORY_MAX: Final = 256
 TRACES_AT_ONCE: Final = 1
-_SEVERITY: Final = (TraceVerdict.UNTRACEABLE, TraceVerdict.NONE, TraceVerdict.INVESTIGATE, TraceVerdict.ACCUSED)
+RETRY_FIRST_S: Final = 1.0
+RETRY_LONGEST_S: Final = 60.0
+RELEASES_NAMED_MAX: Final = 64
+LOG10_NP_MAX: Final = {TraceVerdict.ACCUSED: -9.0, TraceVerdict.INVESTIGATE: -6.0}
+_SEVERITY: Final = (
+    TraceVerdict.UNTRACEABLE,
+    TraceVerdict.NONE,
+    TraceVerdict.INVESTIGATE,
+    TraceVerdict.ACCUSED,
+)
 _EMPTY: Final = TraceReport(progress=0.0, matches=(), candidates=0, phantom_best_log10_np=None, notes=())
 
 log = structlog.get_logger()
@@ -87,6 +95,7 @@ class Traces:
         self._renderer = renderer
         self._spool = spool
         self._reports: OrderedDict[bytes, TraceReport] = OrderedDict()
+        self._progress: dict[bytes, float] = {}
         self._jobs: dict[bytes, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(TRACES_AT_ONCE)
 
@@ -105,20 +114,33 @@ class Traces:
         name = transaction_id(self._suite, transaction.body)
         trace_id = self._suite.hash(domains.TRACE_ID, name)[:16]
         await asyncio.to_thread(self._spool.put, _leak_name(trace_id), file)
-        status = await self._submission.submit(transaction, wait_s=FINALITY_WAIT_S)
-        if status.standing is not Standing.FINALIZED or status.result is None:
-            raise Unavailable(what="finality", reason=f"the request is {status.standing.value}; ask again")
-        if status.result.code != RESULT_OK:
+        try:
+            status = await self._submission.submit(transaction, wait_s=FINALITY_WAIT_S)
+        except LedgerError:
             await asyncio.to_thread(self._spool.delete, _leak_name(trace_id))
+            raise
+        if status.standing is Standing.PENDING:
+            raise Unavailable(what="finality", reason="the request is pending; ask again")
+        if status.result is None or status.result.code != RESULT_OK:
+            await asyncio.to_thread(self._spool.delete, _leak_name(trace_id))
+            if status.result is None:
+                raise Unavailable(what="finality", reason="the request has expired; sign it again")
             raise Denied(status.result)
-        self._start(trace_id)
+        if self._trace(trace_id).verdict is TraceVerdict.OPEN:
+            self._start(trace_id)
+        else:
+            await asyncio.to_thread(self._spool.delete, _leak_name(trace_id))
         return self._trace(trace_id)
 
     def report(self, trace_id: bytes) -> TraceReport:
+        trace = self._chain.records.trace(trace_id)
+        if trace is None or trace.verdict is TraceVerdict.OPEN:
+            return replace(_EMPTY, progress=self._progress.get(trace_id, 0.0))
         report = self._reports.get(trace_id)
         if report is None:
-            kept = self._spool.get(_report_name(trace_id))
+            kept = self._spool.get(_report_name(trace_id, trace.report_hash))
             report = msgspec.json.decode(kept, type=TraceReport) if kept is not None else _EMPTY
+            self._remember(trace_id, report)
         return report
 
     # --- the work ---
@@ -131,10 +153,14 @@ class Traces:
                     self._start(event.object_id)
 
     def resume(self) -> None:
-        """Go on with open traces whose leak is kept here. Blocks on disk."""
+        """Go on with open traces whose leak is kept here, and delete the leaks of others. Blocks on disk."""
         for name in self._spool.names():
             if name.startswith("leak-"):
-                self._start(bytes.fromhex(name.removeprefix("leak-")))
+                trace_id = bytes.fromhex(name.removeprefix("leak-"))
+                trace = self._chain.records.trace(trace_id)
+                if trace is not None and trace.verdict is not TraceVerdict.OPEN:
+                    self._spool.delete(name)
+                self._start(trace_id)
 
     async def stop(self) -> None:
         """Cancel what runs; it is found again at the next start."""
@@ -145,42 +171,76 @@ class Traces:
 
     def _start(self, trace_id: bytes) -> None:
         trace = self._chain.records.trace(trace_id)
-        if trace is None or trace.performed_by != self._node.account or trace.verdict is not TraceVerdict.OPEN:
+        if (
+            trace is None
+            or trace.performed_by != self._node.account
+            or trace.verdict is not TraceVerdict.OPEN
+        ):
             return
         if trace_id in self._jobs:
             return
         job = asyncio.create_task(self._perform(trace), name=f"trace {trace_id.hex()}")
         self._jobs[trace_id] = job
-        job.add_done_callback(lambda _: self._jobs.pop(trace_id, None))
+        job.add_done_callback(lambda _: self._ended(trace_id))
+
+    def _ended(self, trace_id: bytes) -> None:
+        self._jobs.pop(trace_id, None)
+        self._progress.pop(trace_id, None)
 
     async def _perform(self, trace: Trace) -> None:
-        async with self._at_once:
+        pause_s = RETRY_FIRST_S
+        while self._trace(trace.trace_id).verdict is TraceVerdict.OPEN:
             leak = await asyncio.to_thread(self._spool.get, _leak_name(trace.trace_id))
             if leak is None:
+                log.error("leak of an open trace is not here", trace=trace.trace_id.hex())
                 return
             try:
+                await self._conclude(trace, leak)
+            except Denied as error:
+                if self._trace(trace.trace_id).verdict is TraceVerdict.OPEN:
+                    log.error("verdict refused", trace=trace.trace_id.hex(), code=error.result.code)
+                    return
+            except (Unavailable, Busy) as error:
+                log.warning("trace waits", trace=trace.trace_id.hex(), reason=str(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_LONGEST_S)
+        await asyncio.to_thread(self._tidy, self._trace(trace.trace_id))
+
+    async def _conclude(self, trace: Trace, leak: bytes) -> None:
+        """Examine the leak, keep the report, and write verdict and report hash on the ledger."""
+        async with self._at_once:
+            try:
                 verdict, report = await self._examine(trace, leak)
+            except (Unavailable, Busy):
+                raise
             except Exception as error:
                 log.exception("trace failed", trace=trace.trace_id.hex())
                 verdict = TraceVerdict.UNTRACEABLE
-                report = replace(_EMPTY, progress=1.0, notes=(f"the examination failed: {type(error).__name__}",))
-            encoded = msgspec.json.encode(report)
-            await asyncio.to_thread(self._spool.put, _report_name(trace.trace_id), encoded)
-            self._remember(trace.trace_id, replace(report, progress=min(report.progress, 0.99)))
-            with suppress(Denied, Unavailable):
-                await self._node.submit(
-                    TracesConclude(
-                        trace_id=trace.trace_id,
-                        verdict=verdict,
-                        releases=tuple(match.release_id for match in report.matches)[:64],
-                        report_hash=self._suite.digest(encoded),
-                    )
-                )
-            self._remember(trace.trace_id, report)
-            await asyncio.to_thread(self._spool.delete, _leak_name(trace.trace_id))
+                note = f"the examination failed: {type(error).__name__}"
+                report = replace(_EMPTY, progress=1.0, notes=(note,))
+        encoded = msgspec.json.encode(report)
+        report_hash = self._suite.digest(encoded)
+        await asyncio.to_thread(self._spool.put, _report_name(trace.trace_id, report_hash), encoded)
+        await self._node.submit(
+            TracesConclude(
+                trace_id=trace.trace_id,
+                verdict=verdict,
+                releases=_named(verdict, report),
+                report_hash=report_hash,
+            )
+        )
+
+    def _tidy(self, trace: Trace) -> None:
+        """Delete the leak, and reports that are not the one on the ledger: of tries that came to nothing."""
+        self._spool.delete(_leak_name(trace.trace_id))
+        kept = _report_name(trace.trace_id, trace.report_hash)
+        for name in self._spool.names():
+            if name.startswith(f"report-{trace.trace_id.hex()}-") and name != kept:
+                self._spool.delete(name)
 
     async def _examine(self, trace: Trace, leak: bytes) -> tuple[TraceVerdict, TraceReport]:
-        await self._index.wait_height(self._chain.height, FINALITY_WAIT_S)
+        if not await self._index.wait_height(self._chain.height, FINALITY_WAIT_S):
+            raise Unavailable(what="audit index", reason="it does not know the newest releases yet")
         assets = await self._assets(trace)
         total = sum(len(asset.releases) for asset in assets)
         report = replace(_EMPTY, candidates=total)
@@ -190,13 +250,14 @@ class Traces:
         verdicts: list[TraceVerdict] = []
         authority = Authority(kind=AuthorityKind.TRACE, record_id=trace.trace_id)
         for number, asset in enumerate(assets):
-            report = replace(report, progress=number / len(assets))
-            self._remember(trace.trace_id, report)
+            self._progress[trace.trace_id] = number / len(assets)
             label = f"{asset.certificate.certificate_id.hex()} {asset_of(asset.output)}"
-            rendering, keys = await self._open(authority, asset)
             try:
+                rendering, keys = await self._open(authority, asset)
                 found = await asyncio.to_thread(self._detect, leak, rendering, keys, asset, total)
-            except WatermarkError as error:
+            except (Unavailable, Busy):
+                raise
+            except (LedgerError, WatermarkError) as error:
                 report = replace(report, notes=(*report.notes, f"{label}: {error}"))
                 continue
             verdicts.append(TraceVerdict(found.verdict.value))
@@ -283,7 +344,9 @@ def _merge(report: TraceReport, label: str, asset: Asset, found: Verdict) -> Tra
         )
         for match in found.matches
     )
-    phantoms = [value for value in (report.phantom_best_log10_np, found.phantom_best_log10_np) if value is not None]
+    phantoms = [
+        value for value in (report.phantom_best_log10_np, found.phantom_best_log10_np) if value is not None
+    ]
     notes = tuple(f"{label}: {note.en}" for note in found.notes)
     return replace(
         report,
@@ -293,9 +356,18 @@ def _merge(report: TraceReport, label: str, asset: Asset, found: Verdict) -> Tra
     )
 
 
+def _named(verdict: TraceVerdict, report: TraceReport) -> tuple[bytes, ...]:
+    """The releases that the verdict is about, most certain first: beside an accused one no mere suspect is named."""
+    limit = LOG10_NP_MAX.get(verdict)
+    if limit is None:
+        return ()
+    named = dict.fromkeys(match.release_id for match in report.matches if match.log10_np <= limit)
+    return tuple(named)[:RELEASES_NAMED_MAX]
+
+
 def _leak_name(trace_id: bytes) -> str:
     return f"leak-{trace_id.hex()}"
 
 
-def _report_name(trace_id: bytes) -> str:
-    return f"report-{trace_id.hex()}"
+def _report_name(trace_id: bytes, report_hash: bytes) -> str:
+    return f"report-{trace_id.hex()}-{report_hash.hex()}"

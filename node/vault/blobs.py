@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from ledger import domains
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import LimitExceeded, StorageDamaged
+from ledger.lmdb_file import sync_folder
 from node.home import write_file
 
 BLOB_SIZE_BYTES_MAX: Final = 9 * 1024 * 1024
@@ -28,7 +29,9 @@ class BlobStore(Protocol):
         """The bytes, checked against their hash, or None. Raises StorageDamaged when they differ."""
         ...
 
-    def has(self, blob_hash: bytes) -> bool: ...
+    def has(self, blob_hash: bytes) -> bool:
+        """Whether `get` would give it: a damaged copy is none, and the next `put` replaces it."""
+        ...
 
     def delete(self, blob_hash: bytes) -> bool:
         """Whether there was something to delete."""
@@ -56,10 +59,12 @@ class LocalBlobStore:
         if len(data) > BLOB_SIZE_BYTES_MAX:
             raise LimitExceeded(limit="BLOB_SIZE_BYTES_MAX", maximum=BLOB_SIZE_BYTES_MAX, actual=len(data))
         name = blob_hash(self._suite, data)
-        path = self._path(name)
-        if path.exists():
+        if self.has(name):
             return name
-        path.parent.mkdir(exist_ok=True, mode=0o700)
+        path = self._path(name)
+        if not path.parent.exists():
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            sync_folder(self._folder)
         write_file(path, data, secret=True)
         return name
 
@@ -68,12 +73,17 @@ class LocalBlobStore:
             data = self._path(blob_hash).read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StorageDamaged(what="blob", reason=error.strerror or str(error)) from None
         if self._suite.hash(domains.BLOB, data) != blob_hash:
             raise StorageDamaged(what="blob", reason=f"{blob_hash.hex()} does not hash to its name")
         return data
 
     def has(self, blob_hash: bytes) -> bool:
-        return self._path(blob_hash).exists()
+        try:
+            return self.get(blob_hash) is not None
+        except StorageDamaged:
+            return False
 
     def delete(self, blob_hash: bytes) -> bool:
         try:

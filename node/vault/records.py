@@ -12,20 +12,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
+import structlog
 from msgspec import Meta
 
 from contracts.records import ATTACHMENTS_PER_TYPE_MAX, FIELDS_PER_TYPE_MAX, Certificate
 from ledger import codec, commitments
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import LimitExceeded, Unavailable, VerificationFailed
+from ledger.errors import LimitExceeded, StorageDamaged, Unavailable, VerificationFailed
 from ledger.types import Hash, Id16, Name, Wire
 from node.vault.blobs import BLOB_SIZE_BYTES_MAX, BlobStore, blob_hash
 from node.vault.keys import Authority, KeyHeader, KeyRelease, PartKind, PartName, new_data_key
 
+MANIFEST_VERSION: Final = 1
 FIELD_SIZE_BYTES_MAX: Final = 1024 * 1024
 MANIFEST_SIZE_BYTES_MAX: Final = BLOB_SIZE_BYTES_MAX
 MARK_SECRET_SIZE_BYTES: Final = 64
 _PART_NAME_OF_MARK: Final = "mark"
+
+log = structlog.get_logger()
 
 
 class SealedPart(Wire):
@@ -164,7 +168,7 @@ def seal_record(
     mark = _Plain(salt=b"", content=os.urandom(MARK_SECRET_SIZE_BYTES))
     seal(PartKind.MARK, _PART_NAME_OF_MARK, "", b"", mark)
 
-    manifest = Manifest(version=1, certificate_id=certificate_id, parts=tuple(parts))
+    manifest = Manifest(version=MANIFEST_VERSION, certificate_id=certificate_id, parts=tuple(parts))
     encoded = codec.encode(manifest)
     payload_hash = blob_hash(suite, encoded)
     blobs[payload_hash] = encoded
@@ -192,12 +196,18 @@ class RecordReader:
 
         Raises:
             Unavailable: neither this node nor a peer has it.
-            VerificationFailed: it is another certificate's, or its leaves are not what the issuer signed for.
+            VerificationFailed: it is another certificate's, names a part twice, or its leaves are not what the
+                issuer signed for.
         """
         data = await self._blob(certificate.payload_hash)
         manifest = codec.decode(data, Manifest, size_bytes_max=MANIFEST_SIZE_BYTES_MAX)
         if manifest.certificate_id != certificate.certificate_id:
             raise VerificationFailed(reason="the manifest belongs to another certificate")
+        if manifest.version != MANIFEST_VERSION:
+            raise VerificationFailed(reason=f"the manifest has version {manifest.version}")
+        # The root takes one leaf a name, and a part is opened by its name: of two, they could mean different ones.
+        if len({(part.kind, part.name) for part in manifest.parts}) != len(manifest.parts):
+            raise VerificationFailed(reason="the manifest names a part twice")
         if record_root(self._suite, manifest) != certificate.commitment_root:
             raise VerificationFailed(reason="the sealed record is not the one that the issuer signed for")
         return manifest
@@ -240,7 +250,11 @@ class RecordReader:
         return codec.decode(plaintext, _Plain, size_bytes_max=BLOB_SIZE_BYTES_MAX), part
 
     async def _blob(self, name: bytes) -> bytes:
-        data = await asyncio.to_thread(self._store.get, name)
+        try:
+            data = await asyncio.to_thread(self._store.get, name)
+        except StorageDamaged as error:
+            log.error("blob is damaged here; asking the peers", blob=name.hex(), reason=str(error))
+            data = None
         if data is None:
             data = await self._fetch(name)
         if data is None:

@@ -12,10 +12,16 @@ from tests.simulation.harness.campaign import Campaign, Report
 from tests.simulation.harness.checkers import PropertyBroken
 
 
+def say(text: str) -> None:
+    """One line for the reader, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def show(time_ms: int, node: int, effect: Effect) -> None:
     """One line of a readable trace."""
     text = str(effect)
-    print(f"{time_ms:>8} node {node}: {text[:400]}")
+    say(f"{time_ms:>8} node {node}: {text[:400]}")
 
 
 def run_seed(seed: int, *, trace: bool) -> Report | None:
@@ -23,16 +29,16 @@ def run_seed(seed: int, *, trace: bool) -> Report | None:
     campaign = Campaign(
         seed,
         observe=show if trace else None,
-        trace=(lambda node, text: print(f"         node {node}: {text}")) if trace else None,
+        trace=(lambda node, text: say(f"         node {node}: {text}")) if trace else None,
     )
     try:
         return campaign.run()
     except PropertyBroken as error:
-        print(f"seed {seed} FAILED ({campaign.cluster.size} nodes, {campaign.byzantine}): {error}")
-    except Exception:
-        traceback.print_exc()
-        print(f"seed {seed} FAILED ({campaign.cluster.size} nodes, {campaign.byzantine}): an exception")
-    print(f"replay it with: python -m tests.simulation --seed {seed} --trace")
+        say(f"seed {seed} FAILED ({campaign.cluster.size} nodes, {campaign.byzantine}): {error}")
+    except Exception:  # noqa: BLE001
+        say(traceback.format_exc())
+        say(f"seed {seed} FAILED ({campaign.cluster.size} nodes, {campaign.byzantine}): an exception")
+    say(f"replay it with: python -m tests.simulation --seed {seed} --trace")
     return None
 
 
@@ -44,7 +50,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="run this seed alone")
     parser.add_argument("--trace", action="store_true", help="print every effect of every node")
     arguments = parser.parse_args()
-    seeds = [arguments.seed] if arguments.seed is not None else range(arguments.first, arguments.first + arguments.seeds)
+    seeds = (
+        [arguments.seed]
+        if arguments.seed is not None
+        else range(arguments.first, arguments.first + arguments.seeds)
+    )
     failed = 0
     simulated_ms = 0
     began = time.perf_counter()
@@ -54,12 +64,14 @@ def main() -> int:
         if report is not None:
             simulated_ms += report.simulated_ms
             if arguments.seed is not None:
-                print(report)
+                say(str(report))
         if count % 10 == 0:
             elapsed = time.perf_counter() - began
-            rate = f"{count / elapsed * 60:.0f} seeds/min, {simulated_ms / 1000 / elapsed:.0f} simulated s per s"
-            print(f"{count}/{len(seeds)} seeds, {failed} failed, {rate}", flush=True)
-    print(f"simulation: {len(seeds) - failed} seeds passed, {failed} failed")
+            rate = (
+                f"{count / elapsed * 60:.0f} seeds/min, {simulated_ms / 1000 / elapsed:.0f} simulated s per s"
+            )
+            say(f"{count}/{len(seeds)} seeds, {failed} failed, {rate}")
+    say(f"simulation: {len(seeds) - failed} seeds passed, {failed} failed")
     return 1 if failed else 0
 
 

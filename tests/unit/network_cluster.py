@@ -15,7 +15,7 @@ from network.handshake import Hello, encode_hello
 from network.peers import NetworkTimings, PeerAddress, PeerNetwork, TlsIdentity
 from network.tls import client_context, issue_certificate, load_certificate, spki_sha256
 
-NOW_MS = 1_790_000_000_000
+NOW_MS = 1_735_689_600_000
 CHAIN = b"\x07" * 32
 WAIT_S = 10.0
 QUICK = NetworkTimings(

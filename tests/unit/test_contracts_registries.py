@@ -133,6 +133,16 @@ def test_what_became_impossible_before_its_quorum_is_denied_then(world: World) -
     world.refused(OPERATORS[2], GovernanceApprove(proposal_id=first), "account_exists")
 
 
+def test_an_action_is_carried_out_as_a_whole_or_not_at_all(world: World) -> None:
+    newer = swap(DEGREE_TYPE, version=2)
+    both = RegisterCertificateTypes(types=(swap(DEGREE_TYPE, code="permit"), newer))
+    proposal_id = world.done(OPERATORS[0], GovernancePropose(action=both))
+    world.done(OPERATORS[1], GovernanceApprove(proposal_id=proposal_id))
+    world.vote(RegisterCertificateTypes(types=(newer,)))
+    world.refused(OPERATORS[2], GovernanceApprove(proposal_id=proposal_id), "type_version")
+    assert certificate_type(world, "permit") is None
+
+
 IMPOSSIBLE: tuple[tuple[Action, str], ...] = (
     (registration(BANK_ADMIN, AccountKind.ENTERPRISE), "account_exists"),
     (registration(actor("x", "y"), AccountKind.PERSON), "not_an_organization"),

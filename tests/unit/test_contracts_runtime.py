@@ -226,7 +226,7 @@ def test_a_finished_block_takes_nothing_more() -> None:
 
 
 def test_cost_grows_with_the_arguments() -> None:
-    small, large = Call(contract="a", method="b", args=b"1"), Call(contract="a", method="b", args=bytes(257))
+    small, large = Call(contract="a", method="b", args=b"1"), Call(contract="a", method="b", args=bytes(33))
     assert call_cost(large) == call_cost(small) + 1 == call_cost(NOTHING) + 2
 
 

@@ -65,7 +65,7 @@ def test_other_values_are_refused(value: object) -> None:
 
 
 def test_a_value_of_the_largest_size_is_taken_and_one_byte_more_is_not() -> None:
-    largest = "x" * (commitments.VALUE_SIZE_BYTES_MAX - 3)
+    largest = "x" * (commitments.VALUE_SIZE_BYTES_MAX - 5)
     assert len(encode_value(largest)) == commitments.VALUE_SIZE_BYTES_MAX
     with pytest.raises(LimitExceeded):
         encode_value(largest + "x")

@@ -217,3 +217,13 @@ def test_every_domain_is_distinct() -> None:
 def test_an_unknown_suite_is_refused(name: str) -> None:
     with pytest.raises(UnknownSuite):
         load_suite(name)
+
+
+@pytest.mark.parametrize("case", edge_cases("ed25519_edge.json"))
+def test_edge_cases_are_refused_even_if_the_library_would_take_them(
+    case: self_test.SignatureCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ed25519.bindings, "crypto_sign_open", lambda *_: b"")
+    ours = case.name.startswith(("small order", "S ", "short", "long", "empty sig", "all zero"))
+    key, signature = bytes.fromhex(case.public_key), bytes.fromhex(case.signature)
+    assert ed25519.verify(key, bytes.fromhex(case.message), signature) is not ours

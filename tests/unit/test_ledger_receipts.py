@@ -173,7 +173,7 @@ def test_files_are_read_back_as_written() -> None:
 
 @pytest.mark.parametrize("indent", [None, 1, "\t"])
 def test_white_space_between_tokens_is_free(indent: int | str | None) -> None:
-    assert receipt_from_json(json.dumps(json.loads(TEXT), indent=indent)) == RECEIPT
+    assert receipt_from_json(json.dumps(json.loads(TEXT), ensure_ascii=False, indent=indent)) == RECEIPT
 
 
 def test_any_changed_character_of_the_file_is_rejected() -> None:
@@ -245,7 +245,10 @@ def test_a_changed_summary_is_rejected(member: str) -> None:
         (TEXT.replace('"block_height": 1', '"block_height": true'), Check.NOT_CANONICAL),
         (TEXT.replace('"result": "ok"', '"result": null'), Check.SUMMARY),
         (TEXT.replace('"result": "ok"', '"result": "\\ud800"'), Check.SUMMARY),
-        (json.dumps(dict(reversed(json.loads(TEXT).items()))), Check.NOT_CANONICAL),
+        (
+            json.dumps(dict(reversed(json.loads(TEXT).items())), ensure_ascii=False),
+            Check.NOT_CANONICAL,
+        ),
     ],
 )
 def test_a_file_has_one_form(text: str | bytes, check: Check) -> None:

@@ -15,6 +15,7 @@ from ledger.errors import Busy, InvariantViolation, LimitExceeded, NotFound, Una
 from network.errors import RemoteError
 from network.frames import VOTES_BYTES_MAX, Channel, Frame, FrameKind, encode_frame
 from network.lanes import LANE_LIMITS
+from network.links import replaces
 from network.peers import Backoff, NetworkTimings
 from network.rpc import REQUESTS_IN_FLIGHT_MAX, REQUESTS_SERVED_MAX
 from tests.unit.network_cluster import QUICK, Member, RawPeer
@@ -161,16 +162,25 @@ async def test_a_request_without_an_answer_times_out_and_a_late_answer_harms_nob
 @on_both_loops
 async def test_more_requests_than_the_bound_are_busy_at_once(make: Make) -> None:
     one, two = make(1), make(2)
-    await join(one, two)
+    await two.start(one.address(), timings=SLOW_TO_DIAL)
+    mute = await RawPeer.dial(one, two)
+    mute.hello(one)
+    await two.connected(one)
     waiting = [
-        asyncio.ensure_future(one.net.request(two.node_id, Channel.SYNC, b"wait", timeout_s=10))
+        asyncio.ensure_future(two.net.request(one.node_id, Channel.SYNC, b"x", timeout_s=60))
         for _ in range(REQUESTS_IN_FLIGHT_MAX)
     ]
-    await two.log.until(lambda: len(two.log.named("test.waiting")) == REQUESTS_IN_FLIGHT_MAX)
+    asked = 0
+    while asked < REQUESTS_IN_FLIGHT_MAX:
+        asked += (await mute.frame()).kind is FrameKind.REQUEST
     with pytest.raises(Busy):
-        await one.net.request(two.node_id, Channel.SYNC, b"one more", timeout_s=5)
-    two.gate.set()
-    assert await asyncio.gather(*waiting) == [b"tiaw"] * REQUESTS_IN_FLIGHT_MAX
+        await two.net.request(one.node_id, Channel.SYNC, b"one more", timeout_s=60)
+    mute.say(encode_frame(Frame(FrameKind.RESPONSE, Channel.SYNC, 1, b"answer")))
+    assert await waiting[0] == b"answer"
+    await mute.close()
+    for request in waiting[1:]:
+        with pytest.raises(Unavailable):
+            await request
 
 
 @on_both_loops
@@ -341,6 +351,24 @@ async def test_an_address_that_is_taken_is_an_error_by_name(make: Make) -> None:
     with pytest.raises(Unavailable) as taken:
         await two.start()
     assert str(one.port) in taken.value.message()
+
+
+@pytest.mark.parametrize("own_is_lower", [True, False])
+@pytest.mark.parametrize("current_dialed", [True, False])
+def test_both_sides_keep_the_same_of_two_connections(own_is_lower: bool, current_dialed: bool) -> None:
+    def replaced(*, new_dialed: bool, restarted: bool = False) -> bool:
+        return replaces(
+            current_dialed=current_dialed,
+            new_dialed=new_dialed,
+            restarted=restarted,
+            own_is_lower=own_is_lower,
+        )
+
+    crossing = replaced(new_dialed=not current_dialed)
+    stays_dialed_by_own = current_dialed if not crossing else not current_dialed
+    assert stays_dialed_by_own == own_is_lower
+    assert replaced(new_dialed=current_dialed)
+    assert replaced(new_dialed=not current_dialed, restarted=True)
 
 
 def test_pauses_between_attempts_grow_up_to_a_bound_and_reset() -> None:

@@ -1,4 +1,4 @@
-"""A wrong setting stops the node with its name and the remedy, in zh and en; defaults are the components' own."""
+"""A wrong setting stops the node with its name and the remedy; defaults are the components' own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys are made once, stay secret, and fit together; networks are founded only on cards that prove themselves."""
+"""Keys are made once, stay secret and fit together; networks are founded on cards that prove themselves."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from node.identity import (
 )
 
 SUITE = load_suite("intl")
-NOW_MS = 1_790_000_000_000
+NOW_MS = 1_735_689_600_000
 NETWORK = "测试网"
 DIRECTORY_KEY = bytes(range(32))
 
@@ -258,9 +258,11 @@ def test_a_card_for_another_network_suite_or_with_bad_keys_is_refused(
     renamed = msgspec.structs.replace(stranger, network=NETWORK)
     other_suite = msgspec.structs.replace(cards[0], suite="sm")
     short_wrap = msgspec.structs.replace(cards[0], wrap_key="00")
-    for bad in (stranger, renamed, other_suite, short_wrap):
-        with pytest.raises(FoundingRefused):
+    reasons = ("别的网", "持有", "sm", "封装密钥")
+    for bad, reason in zip((stranger, renamed, other_suite, short_wrap), reasons, strict=True):
+        with pytest.raises(FoundingRefused) as refused:
             assemble((bad, *cards[1:]))
+        assert reason in refused.value.message("zh")
     with pytest.raises(TlsIdentityInvalid):
         assemble((msgspec.structs.replace(cards[0], certificate_pem="none"), *cards[1:]))
     with pytest.raises(FoundingRefused):

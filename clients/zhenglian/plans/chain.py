@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from zhenglian import exchange
 from zhenglian.api import AccountView, BlockView, CertificateTypeView, NodeStatus, Page, PurposeView, Session
@@ -76,7 +76,7 @@ def certificate_types(core: Core) -> Plan[list[CertificateTypeView]]:
 
 def certificate_type(core: Core, code: str) -> Plan[CertificateTypeView]:
     """One certificate type."""
-    return (yield from get(core, f"/v1/certificate-types/{code}", CertificateTypeView))
+    return (yield from get(core, f"/v1/certificate-types/{quote(code, safe='')}", CertificateTypeView))
 
 
 def purposes(core: Core) -> Plan[list[PurposeView]]:

@@ -23,6 +23,7 @@ from zhenglian.api import WAIT_S_MAX, NodeStatus, ReleaseView, TransactionView
 from zhenglian.errors import (
     ApiError,
     Mismatch,
+    NodeUnknown,
     NotPrepared,
     NotReachable,
     ReleaseFailed,
@@ -187,18 +188,22 @@ def node_base(core: Core, operator: str) -> Plan[str]:
     """The URL, among the client's, of an operator's node.
 
     Raises:
-        NotReachable: none of them is that operator's, or it is away.
+        NodeUnknown: none of them is that operator's.
+        NotReachable: one that may be is away.
     """
-    reason = f"none of these is the node of operator {operator}"
+    reason = ""
     for base in core.bases:
         if base not in core.operators:
             try:
                 core.operators[base] = (yield from chain.status(core, base=base)).account
             except NotReachable as error:
-                reason = error.message()
+                reason = str(error.fields["reason"])
         if core.operators.get(base) == operator:
             return base
-    raise NotReachable(nodes=", ".join(core.bases), reason=reason)
+    nodes = ", ".join(core.bases)
+    if reason:
+        raise NotReachable(nodes=nodes, reason=reason)
+    raise NodeUnknown(operator=operator, nodes=nodes)
 
 
 def any_node(core: Core) -> Plan[tuple[str, str]]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from random import Random
 
+from msgspec.structs import replace
+
 from consensus.core.effects import Lane
 from consensus.core.messages import (
     Certificates,
@@ -20,7 +22,7 @@ from consensus.core.messages import (
 )
 from consensus.core.settings import NO_BLOCK
 from ledger.types import Block, FinalizedBlock, Header, QuorumCertificate, Vote, VoteKind
-from msgspec.structs import replace
+from tests.simulation.harness.application import next_state_root
 from tests.simulation.harness.node import SimNode, message_of
 
 
@@ -94,6 +96,45 @@ class Equivocator(Actor):
         if self.random.random() < 0.5:
             self.put(Votes(votes=(vote,)), first)
             self.put(Votes(votes=(message.vote,)), second)
+
+
+class Forker(Actor):
+    """As leader, extends an older block than the newest notarized one, without proof that the views between were skipped."""
+
+    name = "forker"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        application = self.node.application
+        engine = self.node.engine
+        if (
+            not isinstance(message, Propose)
+            or application is None
+            or engine is None
+            or message.parent is None
+        ):
+            self.put(message, to)
+            return
+        rounds = engine.machine.rounds
+        candidates = [
+            rounds.finalized,
+            *(rounds.certified(digest) for digest in application.overlay_digests()),
+        ]
+        older = [one for one in candidates if one is not None and one.view < message.parent.view]
+        parent = self.random.choice(older) if older else None
+        header = application.header(parent.digest) if parent is not None else None
+        if parent is None or header is None:
+            self.put(message, to)
+            return
+        forked = replace(
+            message.block.header,
+            parent=parent.digest,
+            height=header.height + 1,
+            transactions_root=self.node.world.hashing.transactions_root(()),
+            state_root=next_state_root(header, ()),
+        )
+        vote = self.sign(VoteKind.NOTARIZE, forked.view, self.node.world.hashing.block_digest(forked))
+        block = Block(header=forked, transactions=())
+        self.put(Propose(block=block, vote=vote, parent=parent.certificate, nullifications=()), to)
 
 
 class ConflictingVoter(Actor):
@@ -174,7 +215,9 @@ class Babbler(Actor):
             epoch=1,
             view=self.random.choice([huge, 1 + self.random.randrange(50)]),
             digest=self.random.randbytes(32),
-            signers=((1 << self.node.committee.size) - 1).to_bytes((self.node.committee.size + 7) // 8, "little"),
+            signers=((1 << self.node.committee.size) - 1).to_bytes(
+                (self.node.committee.size + 7) // 8, "little"
+            ),
             signature=self.random.randbytes(32),
         )
         if choice == 5:
@@ -204,7 +247,9 @@ class ForgingServer(Actor):
     def _forge(self, finalized: FinalizedBlock) -> FinalizedBlock:
         if self.random.random() < 0.5:
             return replace(finalized, block=replace(finalized.block, header=_later(finalized.block.header)))
-        return replace(finalized, certificate=replace(finalized.certificate, signature=self.random.randbytes(32)))
+        return replace(
+            finalized, certificate=replace(finalized.certificate, signature=self.random.randbytes(32))
+        )
 
 
 def _later(header: Header) -> Header:
@@ -214,6 +259,7 @@ def _later(header: Header) -> Header:
 ACTORS: tuple[type[Actor], ...] = (
     Silent,
     Equivocator,
+    Forker,
     ConflictingVoter,
     AlwaysNullify,
     Babbler,

@@ -84,7 +84,7 @@ class SimApplication:
             self.store.pending[transaction.body.nonce] = transaction
 
     def propose(self, parent: bytes, context: ProposalContext) -> Block | None:
-        header = self._header(parent)
+        header = self.header(parent)
         if header is None or not self.fillable:
             return None
         taken = self._nonces_above(parent)
@@ -112,7 +112,7 @@ class SimApplication:
         return block
 
     def verify(self, block: Block, digest: bytes) -> bool:
-        header = self._header(block.header.parent)
+        header = self.header(block.header.parent)
         invariant(header is not None, "asked to execute a block whose parent was not executed")
         if header is None:
             return False
@@ -162,7 +162,12 @@ class SimApplication:
         above = height - self.store.height - 1
         return self._volatile[above] if above < len(self._volatile) else None
 
-    def _header(self, digest: bytes) -> Header | None:
+    def overlay_digests(self) -> list[bytes]:
+        """Blocks executed and not final; actors ask."""
+        return list(self._overlays)
+
+    def header(self, digest: bytes) -> Header | None:
+        """Of the finalized head or of an executed block."""
         if digest == self._head[0]:
             return self._head[1]
         block = self._overlays.get(digest)

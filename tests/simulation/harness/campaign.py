@@ -92,7 +92,9 @@ class Campaign:
         except InvariantViolation as error:
             raise PropertyBroken(f"a node stopped: {error}") from error
         evidence = sum(
-            node.engine.status().evidence_count for node in cluster.nodes if node.honest and node.engine is not None
+            node.engine.status().evidence_count
+            for node in cluster.nodes
+            if node.honest and node.engine is not None
         )
         return Report(
             seed=self.seed,
@@ -116,7 +118,9 @@ class Campaign:
                 self.cluster.add_twin(index)
                 self.byzantine[index] = "twins"
                 continue
-            actor = corrupt(self.cluster.nodes[index], self.random.choice(ACTORS), Random(self.random.random()))
+            actor = corrupt(
+                self.cluster.nodes[index], self.random.choice(ACTORS), Random(self.random.random())
+            )
             self.byzantine[index] = actor.name
         honest = [index for index in range(self.cluster.size) if index not in self.byzantine]
         spare = faulty_max - count
@@ -227,7 +231,9 @@ class Campaign:
         views = cluster.views()
         cluster.run(REST_MS)
         if not self.byzantine:
-            require(len(set(cluster.heights(self.honest))) == 1, f"heights differ: {cluster.heights(self.honest)}")
+            require(
+                len(set(cluster.heights(self.honest))) == 1, f"heights differ: {cluster.heights(self.honest)}"
+            )
             require(views == cluster.views(), f"an idle chain does not rest: {views}, {cluster.views()}")
             for index in self.honest:
                 require(not cluster.nodes[index].store.pending, "an idle chain left a transaction behind")

@@ -42,7 +42,9 @@ class Ancestry:
         header = finalized.block.header
         parent, height, view, time_ms = self._last.get(node, (self._genesis, 0, 0, 0))
         require(header.parent == parent, f"node {node}: block {header.height} is no child of the one before")
-        require(header.height == height + 1, f"node {node}: a height is missing or repeated at {header.height}")
+        require(
+            header.height == height + 1, f"node {node}: a height is missing or repeated at {header.height}"
+        )
         require(header.view > view, f"node {node}: views do not grow at height {header.height}")
         require(header.time_ms > time_ms, f"node {node}: time does not grow at height {header.height}")
         self._last[node] = (digest, header.height, header.view, header.time_ms)
@@ -62,7 +64,10 @@ class OneVote:
 
     def on_vote(self, node: int, vote: Vote) -> None:
         key = (node, vote.view, vote.kind)
-        require(self._votes.setdefault(key, vote.digest) == vote.digest, f"node {node} voted twice in view {vote.view}")
+        require(
+            self._votes.setdefault(key, vote.digest) == vote.digest,
+            f"node {node} voted twice in view {vote.view}",
+        )
         if vote.kind is not VoteKind.NOTARIZE:
             other = VoteKind.NULLIFY if vote.kind is VoteKind.FINALIZE else VoteKind.FINALIZE
             require(
@@ -89,7 +94,8 @@ class OneFate:
             if certificate.kind is VoteKind.FINALIZE:
                 self._finalized.add(view)
         require(
-            not (view in self._nullified and view in self._finalized), f"view {view} is finalized and nullified"
+            not (view in self._nullified and view in self._finalized),
+            f"view {view} is finalized and nullified",
         )
 
 

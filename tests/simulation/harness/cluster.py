@@ -135,7 +135,9 @@ class Cluster:
 
     def heights(self, indexes: Sequence[int] | None = None) -> list[int]:
         chosen = self.nodes if indexes is None else [self.nodes[index] for index in indexes]
-        return [node.application.finalized_height() if node.application is not None else -1 for node in chosen]
+        return [
+            node.application.finalized_height() if node.application is not None else -1 for node in chosen
+        ]
 
     def views(self) -> list[int]:
         return [node.engine.status().view if node.engine is not None else -1 for node in self.nodes]

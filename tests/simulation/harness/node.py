@@ -106,7 +106,9 @@ class SimNode:
 
     def _start(self) -> None:
         if not self.journal_created:
-            journal = Journal.create(self.disk, follow_only=self.store.height > 0, segment_size_bytes=SEGMENT_SIZE_BYTES)
+            journal = Journal.create(
+                self.disk, follow_only=self.store.height > 0, segment_size_bytes=SEGMENT_SIZE_BYTES
+            )
             self.journal_created = True
         else:
             journal = Journal.open(self.disk, segment_size_bytes=SEGMENT_SIZE_BYTES)

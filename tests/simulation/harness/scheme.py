@@ -1,7 +1,7 @@
 """A keyed-hash stand-in for quorum certificates, as fast as simulation needs and as malleable as the real ones.
 
-Rule: a vote's signature is a MAC under a key that only its signer object and the scheme have, so actors cannot forge. An aggregate is
-the XOR of its signatures: like sums of BLS signatures, two forged ones may cancel out in it.
+Rule: a vote's signature is a MAC under a key that only its signer object and the scheme have, so actors cannot forge. An
+aggregate is the XOR of its signatures: like sums of BLS signatures, two forged ones may cancel out in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ import hashlib
 from collections.abc import Sequence
 
 from ledger import codec
-from ledger.types import HASH_SIZE_BYTES, Header, QuorumCertificate, Transaction, ValidatorSet, Vote, quorum_size
+from ledger.types import (
+    HASH_SIZE_BYTES,
+    Header,
+    QuorumCertificate,
+    Transaction,
+    ValidatorSet,
+    Vote,
+    quorum_size,
+)
 
 
 class SimHashing:
@@ -70,7 +78,9 @@ class SimScheme:
         self.votes_verified += 1
         if vote.validator >= len(validators.validators):
             return False
-        expected = _mac(self._secrets[vote.validator], chain_id, (vote.kind, vote.epoch, vote.view, vote.digest))
+        expected = _mac(
+            self._secrets[vote.validator], chain_id, (vote.kind, vote.epoch, vote.view, vote.digest)
+        )
         return vote.signature == expected
 
     def aggregate(self, validators: ValidatorSet, votes: tuple[Vote, ...]) -> QuorumCertificate:
@@ -87,7 +97,9 @@ class SimScheme:
             signature=_xor([vote.signature for vote in votes]),
         )
 
-    def verify_certificate(self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate) -> bool:
+    def verify_certificate(
+        self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate
+    ) -> bool:
         self.certificates_verified += 1
         known = self._certified.get(certificate)
         if known is None:
@@ -104,4 +116,6 @@ class SimScheme:
         return one.signature == _xor([_mac(self._secrets[index], chain_id, voted) for index in signers])
 
     def verify_possession(self, network: str, account: bytes, public_key: bytes, possession: bytes) -> bool:
-        return any(SimSigner(secret).prove_possession(network, account) == possession for secret in self._secrets)
+        return any(
+            SimSigner(secret).prove_possession(network, account) == possession for secret in self._secrets
+        )

@@ -1,0 +1,76 @@
+"""Whether the leader's proposal may be voted for.
+
+Rule: a verdict is final once it is not WAIT. While it is WAIT, what is missing has been asked for, and the question is put again
+after every event.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from consensus.core.bodies import Bodies
+from consensus.core.settings import PROTOCOL_VERSION, Committee
+from consensus.core.view import Rounds
+from ledger.types import Header
+
+
+class Verdict(Enum):
+    """What to do about a proposal."""
+
+    WAIT = "wait"
+    VALID = "valid"
+    INVALID = "invalid"
+
+
+class Judge:
+    """Judges proposals against what is certified, and has them executed."""
+
+    def __init__(self, committee: Committee, rounds: Rounds, bodies: Bodies) -> None:
+        self._committee = committee
+        self._rounds = rounds
+        self._bodies = bodies
+
+    def judge(self, header: Header, digest: bytes, now_ms: int) -> Verdict:
+        """Judge the proposal of the current view, which this node has not voted on.
+
+        Args:
+            header: the proposed block's; its body is in the tree under `digest`.
+            digest: its digest.
+            now_ms: the wall clock.
+        """
+        parent = self._rounds.certified(header.parent)
+        if not self._fits(header) or parent is None or parent.view >= header.view:
+            return Verdict.INVALID
+        leader = self._committee.leader(header.view)
+        gap = self._rounds.unproven_gap(parent.view, header.view)
+        if gap is not None:
+            self._bodies.want_certificates(gap, leader)
+            return Verdict.WAIT
+        if not self._bodies.ensure_executed(header.parent, height=header.height - 1, hint=leader):
+            return Verdict.WAIT
+        above = self._bodies.tree.header(header.parent)
+        if above is None or header.height != above.height + 1 or header.time_ms <= above.time_ms:
+            return Verdict.INVALID
+        entry = self._bodies.tree.get(digest)
+        if entry is None or entry.invalid:
+            return Verdict.INVALID
+        if not entry.executed:
+            if not self._timely(header, now_ms):
+                return Verdict.INVALID
+            self._bodies.execute(entry, certified=False)
+            return Verdict.WAIT
+        return Verdict.VALID
+
+    def _fits(self, header: Header) -> bool:
+        committee = self._committee
+        return (
+            header.version == PROTOCOL_VERSION
+            and header.chain_id == committee.chain_id
+            and header.proposer == committee.account(committee.leader(header.view))
+            and header.validators_hash == committee.validators_hash
+            and header.next_validators_hash == committee.validators_hash
+        )
+
+    def _timely(self, header: Header, now_ms: int) -> bool:
+        """Whether the block's time is near this node's clock; asked once, before the first vote."""
+        return abs(header.time_ms - now_ms) <= self._committee.clock_drift_ms_max
