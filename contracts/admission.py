@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from contracts.keys import find_key
+from contracts.keys import find_key, usable
 from contracts.methods import BlockContext
 from contracts.records import Account, Key
 from contracts.state import ACCOUNTS, INCLUDED, StateReader
@@ -179,7 +179,7 @@ def _find_sender(state: StateReader, transaction: Transaction, time_ms: int) -> 
         raise UnknownKey(account=body.account.hex(), key_id=body.key_id.hex())
     if key.revoked_ms != 0:
         raise KeyRevoked(key_id=body.key_id.hex())
-    if time_ms < key.valid_from_ms or (key.valid_until_ms != 0 and time_ms >= key.valid_until_ms):
+    if not usable(key, time_ms):
         raise KeyNotValid(
             key_id=body.key_id.hex(), from_ms=key.valid_from_ms, until_ms=key.valid_until_ms, time_ms=time_ms
         )

@@ -41,9 +41,7 @@ def _proposed_concerns(_state: StateReader, args: GovernancePropose) -> tuple[by
 @method(GovernancePropose, callers=OPERATOR_ADMIN, cost=60, concerns=_proposed_concerns)
 def propose(context: CallContext, args: GovernancePropose) -> bytes:
     """Propose an action, approving it oneself."""
-    proposal_id = context.derive_id(domains.PROPOSAL_ID, 16)
-    if PROPOSALS.get(context.state, proposal_id) is not None:
-        raise Denied("id_taken", id=proposal_id.hex())
+    proposal_id = context.new_id(PROPOSALS, domains.PROPOSAL_ID, 16)
     _try(context, args.action)
     proposal = Proposal(
         proposal_id=proposal_id,

@@ -98,9 +98,7 @@ def request(context: CallContext, args: GrantsRequest) -> bytes:
     for item in args.items:
         check_held(context.state, item, args.pii_principal_id)
     _check_caps(purpose, args, context.time_ms)
-    grant_id = context.derive_id(domains.GRANT_ID, 16)
-    if GRANTS.get(context.state, grant_id) is not None:
-        raise Denied("id_taken", id=grant_id.hex())
+    grant_id = context.new_id(GRANTS, domains.GRANT_ID, 16)
     grant = Grant(
         grant_id=grant_id,
         schema_version=SCHEMA_VERSION,

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from contracts.calls import CALLS, Args
 from contracts.denials import Denied
 from contracts.records import Account, AccountKind, Key, KeyRole
-from contracts.state import Draft, StateReader
+from contracts.state import Draft, StateReader, Table
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
 from ledger.domains import Domain
@@ -23,6 +23,7 @@ from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, EVENT_SUBJECTS_MAX, Event, Li
 
 Output = bytes | int | None
 A = TypeVar("A", bound=Args)
+V = TypeVar("V")
 
 ORGANIZATIONS: Final = (AccountKind.DEPARTMENT, AccountKind.ENTERPRISE, AccountKind.AUDITOR)
 HOLDERS: Final = (AccountKind.PERSON, AccountKind.ENTERPRISE)
@@ -96,9 +97,16 @@ class CallContext:
         """Block time."""
         return self.block.time_ms
 
-    def derive_id(self, domain: Domain, size_bytes: int) -> bytes:
-        """An id that only this transaction can give."""
-        return self.block.suite.hash(domain, self._transaction_id)[:size_bytes]
+    def new_id(self, records: Table[bytes, V], domain: Domain, size_bytes: int) -> bytes:
+        """An id that only this transaction can give, free in the table of `records`.
+
+        Raises:
+            Denied: id_taken.
+        """
+        derived = self.block.suite.hash(domain, self._transaction_id)[:size_bytes]
+        if records.get(self.state, derived) is not None:
+            raise Denied("id_taken", id=derived.hex())
+        return derived
 
     def emit(self, kind: str, object_id: bytes, subjects: Iterable[bytes], **data: str | int | bytes) -> None:
         """Record that something happened; the acting account becomes a subject, its key a fact.

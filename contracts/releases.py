@@ -64,9 +64,7 @@ def request(context: CallContext, args: ReleasesRequest) -> bytes:
         raise Denied("not_grantee", grant=args.grant_id.hex())
     _check_open(context, grant, args.outputs)
     check_operator(context.state, args.released_by)
-    release_id = context.derive_id(domains.RELEASE_ID, RELEASE_ID_SIZE_BYTES)
-    if RELEASES.get(context.state, release_id) is not None:
-        raise Denied("id_taken", id=release_id.hex())
+    release_id = context.new_id(RELEASES, domains.RELEASE_ID, RELEASE_ID_SIZE_BYTES)
     reserve_use(context, grant)
     release = Release(
         release_id=release_id,

@@ -37,9 +37,7 @@ def request(context: CallContext, args: TracesRequest) -> bytes:
         if CERTIFICATES.get(context.state, certificate_id) is None:
             raise Denied("unknown_certificate", certificate=certificate_id.hex())
     check_operator(context.state, args.performed_by)
-    trace_id = context.derive_id(domains.TRACE_ID, 16)
-    if TRACES.get(context.state, trace_id) is not None:
-        raise Denied("id_taken", id=trace_id.hex())
+    trace_id = context.new_id(TRACES, domains.TRACE_ID, 16)
     trace = Trace(
         trace_id=trace_id,
         auditor=context.account.account_id,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 
@@ -102,9 +103,7 @@ class SimulatedNetwork:
                 delay_ms = faults.delay_ms_min
                 if faults.delay_ms_max > delay_ms:
                     delay_ms = self.random.randint(delay_ms, faults.delay_ms_max)
-                self.time.after(
-                    delay_ms, lambda deliver=deliver: self._arrive(deliver, sender, receiver, data)
-                )
+                self.time.after(delay_ms, partial(self._arrive, deliver, sender, receiver, data))
 
     def _arrive(self, deliver: Callable[[int, bytes], None], sender: int, receiver: int, data: bytes) -> None:
         if (sender, receiver) not in self.cut:

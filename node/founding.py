@@ -10,15 +10,17 @@ else's, and what comes out is what every node's own check of genesis accepts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from contracts.genesis import genesis_state
+from ledger import readable
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import Category, DecodeError, LedgerError, LimitExceeded
+from ledger.errors import Category, DecodeError, LedgerError
 from ledger.types import (
     VALIDATORS_MAX,
     Genesis,
@@ -35,7 +37,6 @@ from network.tls import load_certificate, spki_sha256
 from node.config import ConfigFileInvalid, Host, NodeConfig, Port
 from node.home import Home, read_file, write_file
 from node.identity import NodeCard, NodeIdentity, read_card
-from node.readable import from_readable, to_readable
 from zhenglian.api import Hex16
 
 VALIDATORS_MIN: Final = 4
@@ -166,17 +167,18 @@ def open_directory_key(identity: NodeIdentity, genesis: Genesis, suite: CryptoSu
 
 def genesis_to_json(genesis: Genesis) -> bytes:
     """Genesis for people to read, bytes in hexadecimal."""
-    return _pretty(to_readable(genesis))
+    return readable.render(readable.to_tree(genesis, Genesis)).encode()
 
 
 def genesis_from_json(data: bytes) -> Genesis:
-    """Read `genesis_to_json`'s output. Raises DecodeError when it is anything else."""
-    return from_readable(_parse(data, "genesis"), Genesis, what="genesis")
+    """Read `genesis_to_json`'s output. Raises DecodeError, or LimitExceeded, when it is anything else."""
+    return _genesis(readable.parse(data, "genesis", size_bytes_max=BUNDLE_BYTES_MAX))
 
 
 def bundle_to_json(bundle: NetworkBundle) -> bytes:
     """`network.json`."""
-    return _pretty({"genesis": to_readable(bundle.genesis), "peers": msgspec.to_builtins(bundle.peers)})
+    genesis = readable.to_tree(bundle.genesis, Genesis)
+    return readable.render({"genesis": genesis, "peers": msgspec.to_builtins(bundle.peers)}).encode()
 
 
 def bundle_from_json(data: bytes) -> NetworkBundle:
@@ -184,14 +186,16 @@ def bundle_from_json(data: bytes) -> NetworkBundle:
 
     Raises:
         DecodeError: it is anything else.
+        LimitExceeded: it is larger than `BUNDLE_BYTES_MAX`.
         BundleInvalid: its peers are not the operators of its genesis.
         PinMismatch: a certificate has another key than the pinned one.
     """
-    parsed = _parse(data, "network")
-    if not isinstance(parsed, dict) or set(parsed) != {"genesis", "peers"}:
+    parsed = readable.parse(data, "network", size_bytes_max=BUNDLE_BYTES_MAX)
+    if set(parsed) != {"genesis", "peers"}:
         raise DecodeError(what="network", reason="not an object with genesis and peers")
-    genesis = from_readable(parsed["genesis"], Genesis, what="genesis")
-    bundle = NetworkBundle(genesis=genesis, peers=_peers(parsed["peers"]))
+    with _peers_at_fault():
+        peers = msgspec.json.decode(msgspec.json.encode(parsed["peers"]), type=_Peers)
+    bundle = NetworkBundle(genesis=_genesis(parsed["genesis"]), peers=peers)
     _check_bundle(bundle)
     return bundle
 
@@ -213,13 +217,15 @@ def install_network(home: Home, bundle: NetworkBundle) -> None:
             )
     else:
         write_file(home.genesis, encoded, replace=False)
-    write_file(home.peers, _pretty(msgspec.to_builtins(bundle.peers)))
+    write_file(home.peers, readable.render(msgspec.to_builtins(bundle.peers)).encode())
 
 
 def load_network(home: Home) -> NetworkBundle:
     """The network that a home belongs to; errors as for `bundle_from_json`, and FileUnusable."""
     genesis = genesis_from_json(read_file(home.genesis, size_bytes_max=BUNDLE_BYTES_MAX))
-    peers = _peers(_parse(read_file(home.peers, size_bytes_max=BUNDLE_BYTES_MAX), "peers"))
+    with _peers_at_fault():
+        data = read_file(home.peers, size_bytes_max=BUNDLE_BYTES_MAX)
+        peers = msgspec.json.decode(data, type=_Peers)
     bundle = NetworkBundle(genesis=genesis, peers=peers)
     _check_bundle(bundle)
     return bundle
@@ -381,21 +387,14 @@ def _not_a_member(card: NodeCard) -> BundleInvalid:
     )
 
 
-def _peers(data: Any) -> tuple[PeerEntry, ...]:
+def _genesis(tree: Any) -> Genesis:
+    return readable.from_tree(tree, Genesis, "genesis", size_bytes_max=BUNDLE_BYTES_MAX)
+
+
+@contextmanager
+def _peers_at_fault() -> Iterator[None]:
+    """What a decoder says in here, it says of the list of peers."""
     try:
-        return msgspec.convert(data, _Peers)
-    except msgspec.ValidationError as error:
+        yield
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise DecodeError(what="peers", reason=str(error)) from None
-
-
-def _parse(data: bytes, what: str) -> Any:
-    if len(data) > BUNDLE_BYTES_MAX:
-        raise LimitExceeded(limit=f"{what} file bytes", maximum=BUNDLE_BYTES_MAX, actual=len(data))
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DecodeError(what=what, reason=str(error)) from None
-
-
-def _pretty(data: Any) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n"

@@ -32,6 +32,8 @@ MATCH_RATIO: Final = 0.8
 CORRELATION_MIN: Final = 0.35
 """Below this the leak is not taken for a copy of the original."""
 SCALE_MIN, SCALE_MAX = 0.05, 20.0
+CORRELATION_CLEAR: Final = 0.9
+"""Above this the plain frame is right and no features need be looked for."""
 OVERLAP_MIN: Final = 0.004
 _BLURS: Final = (0.0, 0.5, 0.8, 1.2, 1.8, 2.6)
 _ECC_STEPS: Final = 40
@@ -101,16 +103,34 @@ def align(leak: U8, original: U8, known: Features | None = None) -> Alignment | 
     best = rough(leak, original, known)
     if best is None:
         return None
-    refined = _refine(leak, original, best)
+    refined = refine(leak, original, best)
     return refined if refined.correlation >= CORRELATION_MIN else None
 
 
-def rough(leak: U8, original: U8, known: Features | None = None) -> Alignment | None:
-    """The better of the hypotheses, unrefined. None when neither stands."""
-    plain = _judged(leak, original, _frame_matrix(leak, original), "scale")
-    if plain is not None and plain.correlation > 0.9:
+def same_frame(leak: U8, original: U8) -> Alignment | None:
+    """The hypothesis that both rasters show the same frame, at whatever scale."""
+    x, y = leak.shape[1] / original.shape[1], leak.shape[0] / original.shape[0]
+    return _judged(leak, original, np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]]), "scale")
+
+
+def rough(
+    leak: U8, original: U8, known: Features | None = None, seen: Features | None = None
+) -> Alignment | None:
+    """The better of the hypotheses, unrefined.
+
+    Args:
+        leak: grey raster.
+        original: grey raster; its frame is the reference.
+        known: the original's features, when they are at hand.
+        seen: the leak's features, when they are at hand.
+
+    Returns:
+        None when neither hypothesis stands.
+    """
+    plain = same_frame(leak, original)
+    if plain is not None and plain.correlation > CORRELATION_CLEAR:
         return plain
-    matrix = _similarity(features(leak), known if known is not None else features(original))
+    matrix = _similarity(seen or features(leak), known or features(original))
     found = None if matrix is None else _judged(leak, original, matrix, "features")
     hypotheses = [hypothesis for hypothesis in (plain, found) if hypothesis is not None]
     return max(hypotheses, key=lambda hypothesis: hypothesis.correlation, default=None)
@@ -130,11 +150,6 @@ def residual(leak: U8, original: U8, alignment: Alignment) -> tuple[F32, F32]:
         key=lambda candidate: _misfit(warped, candidate, mask),
     )
     return (warped - _toned(warped, blurred, mask)) * mask, mask
-
-
-def _frame_matrix(leak: U8, original: U8) -> F64:
-    x, y = leak.shape[1] / original.shape[1], leak.shape[0] / original.shape[0]
-    return np.array([[x, 0, 0.5 * x - 0.5], [0, y, 0.5 * y - 0.5]])
 
 
 def _similarity(leak: Features, original: Features) -> F64 | None:
@@ -182,7 +197,7 @@ def _correlation(a: F32, b: F32, mask: F32) -> float:
     return float(left @ right) / power if power > 1e-6 * left.size else 0.0
 
 
-def _refine(leak: U8, original: U8, start: Alignment) -> Alignment:
+def refine(leak: U8, original: U8, start: Alignment) -> Alignment:
     """ECC from a good start; kept only when it correlates better."""
     small, factors = _reduced(original, REFINE_PIXELS)
     matrix = _scaled(start.matrix, factors)

@@ -23,12 +23,13 @@ from watermark.policy import Channel, Policy
 from watermark.rasters import JPEG, JPEG_QUALITY, decode, encode
 from watermark.results import Manifest, Marked, Reading, Words
 
-AMPLITUDE_LEVELS: Final = 1.25
+AMPLITUDE_LEVELS: Final = 1.1
 """d on flat ground at strength 1, in levels of 255."""
 PSNR_DB_MIN: Final = 42.0
 """Of the marked pixels against the original ones, at strength 1, before a JPEG original is encoded again."""
 _CONTRAST_LEVELS: Final = 10.0
-_CONTRAST_GAIN_MAX: Final = 3.0
+_CONTRAST_GAIN_MAX: Final = 2.5
+_PAPER_LEVELS: Final = 32.0
 COPY_PIXELS: Final = 6_000_000
 """Larger originals are compared at this size."""
 
@@ -62,13 +63,14 @@ class ImageCodec:
     def read(self, leaks: list[U8], original: bytes, layout_key: bytes) -> Reading:
         """Read the chips of the best aligned of some rasters; see `watermark.detect`."""
         reference = decode(original, self.media_type).grey
+        if any(np.array_equal(leak, reference) for leak in leaks):
+            return equal_to_original()
         rows, columns = chips.grid_shape(*reference.shape)
         if reference.size > COPY_PIXELS:
             factor = math.sqrt(COPY_PIXELS / reference.size)
             size = (round(reference.shape[1] * factor), round(reference.shape[0] * factor))
             reference = np.asarray(cv2.resize(reference, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        known = align.features(reference) if len(leaks) > 1 else None
-        found = [(leak, align.align(leak, reference, known)) for leak in leaks]
+        found = [(leak, align.align(leak, reference)) for leak in leaks]
         leak, alignment = max(found, key=lambda pair: -1.0 if pair[1] is None else pair[1].correlation)
         if alignment is None:
             return not_a_copy()
@@ -128,6 +130,12 @@ def read_chips(leak: U8, reference: U8, alignment: align.Alignment, rows: int, c
     return chips.read_cells(difference, chips.quiet(reference) * mask, rows, columns)
 
 
+def equal_to_original() -> Reading:
+    """The reading of a raster that is, pixel for pixel, the unmarked original."""
+    note = Words("与未加标记的原件逐像素相同", "equal to the unmarked original, pixel for pixel")
+    return Reading((), "identical", (note,))
+
+
 def not_a_copy() -> Reading:
     """The reading of a raster that could not be laid over the original."""
     note = Words(
@@ -144,12 +152,13 @@ def psnr_db(before: U8, after: U8) -> float:
 
 
 def _amplitude(grey: U8) -> F32:
-    """d for each pixel: more where the picture itself is restless."""
+    """d for each pixel: more where the picture itself is restless, but never on paper, where a halo would show."""
     plane = grey.astype(np.float32)
     mean = cv2.GaussianBlur(plane, (0, 0), 4)
     variance = np.maximum(cv2.GaussianBlur(plane * plane, (0, 0), 4) - mean * mean, 0)
-    gain = np.minimum(1 + np.sqrt(variance) / _CONTRAST_LEVELS, _CONTRAST_GAIN_MAX)
-    return np.asarray(AMPLITUDE_LEVELS * gain, dtype=np.float32)
+    gain = np.minimum(np.sqrt(variance) / _CONTRAST_LEVELS, _CONTRAST_GAIN_MAX - 1)
+    inked = np.clip((255 - cv2.GaussianBlur(plane, (0, 0), 1)) / _PAPER_LEVELS, 0, 1)
+    return np.asarray(AMPLITUDE_LEVELS * (1 + gain * inked), dtype=np.float32)
 
 
 def _unmarked(original: bytes, media_type: str, zh: str, en: str) -> Marked:

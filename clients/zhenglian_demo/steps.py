@@ -34,14 +34,14 @@ class Steps:
     def step(self, zh: str, en: str) -> Iterator[None]:
         """One step: its title before, its outcome and time after.
 
-        A StepFailed or LedgerError inside makes it a failed step and is not raised further.
+        A StepFailed, LedgerError or TimeoutError inside makes it a failed step and is not raised further.
         """
         number = self.passed + self.failed + 1
         self._console.print(f"[bold][{number:2}] {zh}[/bold]\n     {en}", highlight=False)
         started = time.monotonic()
         try:
             yield
-        except (StepFailed, LedgerError) as error:
+        except (StepFailed, LedgerError, TimeoutError) as error:
             self.failed += 1
             self._console.print(f"     [red]✗ {type(error).__name__}: {error}[/red]", highlight=False)
             return

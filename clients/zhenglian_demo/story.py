@@ -10,16 +10,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from contracts.records import GrantItem, Output, OutputFormat
+from ledger.errors import Category
 from node.devnet import Devnet
 from watermark import Policy, embed
 from zhenglian.client import AsyncClient
-from zhenglian.errors import Denied
+from zhenglian.errors import ApiError, Denied
 from zhenglian.plans.grants import given_items
 from zhenglian.plans.releases import Retrieved
 from zhenglian.progress import Progress
@@ -27,6 +28,8 @@ from zhenglian_demo.cast import DAY_MS, Citizen, Organization
 from zhenglian_demo.leaks import half_sorted, rasterize
 from zhenglian_demo.setting import Issued, Setting
 from zhenglian_demo.steps import Steps, expect
+
+T = TypeVar("T")
 
 IDENTITY: Final = "resident_identity_card"
 INSURANCE: Final = "social_security_card"
@@ -140,23 +143,27 @@ class Story:
             wanted_identity = (*GRANTED_IDENTITY, "identity_number", "address")
             wanted_insurance = (*GRANTED_INSURANCE, "insured_status")
             for bank in self.setting.banks:
-                grant_id = await self.request(
-                    bank, self.items(identity=wanted_identity, insurance=wanted_insurance)
-                )
-                pending = await self.citizen.actor.client.grant(grant_id)
-                expect(pending.state == "requested", "nothing is granted by asking")
-                without = (set(wanted_identity) | set(wanted_insurance)) - {
-                    *GRANTED_IDENTITY,
-                    *GRANTED_INSURANCE,
-                }
-                given = given_items(pending.requested_items, without=without)
-                await self.citizen.actor.client.approve_grant(grant_id, items=given)
-                active = await bank.officer.client.grant(grant_id)
-                expect(active.state == "active", f"active after consent, not {active.state}")
-                declined = {name for item in active.items for name in item.declined}
+                declined = await self._consent_to(bank, wanted_identity, wanted_insurance)
                 expect("identity_number" in declined, "what was withheld is marked as the person's choice")
-                self.grants.append(grant_id)
             self.steps.tell("withheld: " + ", ".join(sorted(declined)))
+
+    async def _consent_to(
+        self, bank: Organization, identity: Sequence[str], insurance: Sequence[str]
+    ) -> set[str]:
+        """Request by the bank and consent in part by the citizen; the fields that were withheld."""
+        grant_id = await self.request(bank, self.items(identity=identity, insurance=insurance))
+        citizen = self.citizen.actor.client
+        pending = await eventually(lambda: citizen.grant(grant_id), lambda _: True, "visible to the citizen")
+        expect(pending.state == "requested", "nothing is granted by asking")
+        without = {*identity, *insurance} - {*GRANTED_IDENTITY, *GRANTED_INSURANCE}
+        await citizen.approve_grant(grant_id, items=given_items(pending.requested_items, without=without))
+        active = await eventually(
+            lambda: bank.officer.client.grant(grant_id),
+            lambda view: view.state == "active",
+            "active after consent",
+        )
+        self.grants.append(grant_id)
+        return {name for item in active.items for name in item.declined}
 
     async def _more_than_granted_is_refused(self) -> None:
         with self.steps.step(
@@ -400,10 +407,25 @@ def verify(trust: Path, receipt: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
 
 
-async def refused(attempt: Callable[[], object]) -> Denied:
+async def eventually(read: Callable[[], Awaitable[T]], accept: Callable[[T], bool], what: str) -> T:
+    """Read until it is so: another node hears of a finalized block a moment after the one that answered first."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            seen = await read()
+            if accept(seen):
+                return seen
+        except ApiError as error:
+            if error.category is not Category.MISSING:
+                raise
+        expect(time.monotonic() < deadline, what)
+        await asyncio.sleep(0.05)
+
+
+async def refused(attempt: Callable[[], Awaitable[object]]) -> Denied:
     """The denial that `attempt` must end in."""
     try:
-        await attempt()  # type: ignore[misc]
+        await attempt()
     except Denied as denied:
         return denied
     expect(False, "the ledger refuses this")

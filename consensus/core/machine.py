@@ -43,12 +43,10 @@ from consensus.core.chain import BlockTree
 from consensus.core.effects import (
     Blame,
     Broadcast,
-    BuildBlock,
     Effect,
     Evidence,
     Lane,
     Persist,
-    ProposalContext,
     Send,
     SetTimer,
     SignVote,
@@ -78,13 +76,14 @@ from consensus.core.messages import (
     Votes,
 )
 from consensus.core.pace import Pace
+from consensus.core.proposer import Proposer
 from consensus.core.records import BlockRecord, CertificateRecord, FinalizationRecord, VoteRecord
 from consensus.core.settings import NO_BLOCK, Committee, Hashing, Timing
 from consensus.core.view import Parent, Round, Rounds
 from consensus.core.votes import VoteCounter
 from ledger.crypto.suite import QuorumScheme
 from ledger.errors import invariant
-from ledger.types import Block, Header, QuorumCertificate, Vote, VoteKind
+from ledger.types import Header, QuorumCertificate, Vote, VoteKind
 
 
 class Machine:
@@ -126,6 +125,15 @@ class Machine:
         self.finalizer = Finalizer(self.bodies, self.rounds, hashing, self._out)
         self.pace = Pace(committee, self.rounds, self._out)
         self._judge = Judge(committee, self.rounds, self.bodies)
+        self._proposer = Proposer(
+            committee=committee,
+            rounds=self.rounds,
+            bodies=self.bodies,
+            pace=self.pace,
+            hashing=hashing,
+            vote=self._vote,
+            out=self._out,
+        )
 
     def handle(self, event: Event, now_ms: int) -> list[Effect]:
         """Take in one event.
@@ -150,11 +158,13 @@ class Machine:
             case BlockExecuted(digest=digest, valid=valid):
                 self.bodies.executed(digest, valid=valid, certified=self.rounds.certified(digest) is not None)
             case BlockBuilt(view=view, block=block):
-                self._on_built(view, block)
+                self._proposer.built(view, block, self._delta() // 2)
             case TimerFired(timer=timer):
                 self._on_timer(timer)
             case WorkNoticed(pending=pending):
-                self._on_work(pending)
+                self.pace.pending = pending
+                if pending:
+                    self._proposer.noticed_work(self.rounds.now)
             case Started():
                 self._out.append(SetTimer(timer=Timer.STATUS, delay_ms=self._timing.status_ms))
                 self._on_timer(Timer.STANDSTILL)
@@ -366,7 +376,7 @@ class Machine:
         found = self.rounds.now
         if self.voting:
             self._consider(found)
-            self._propose(found)
+            self._proposer.propose(found, self._now_ms)
             self._keep_pace(found)
 
     def _keep_pace(self, found: Round) -> None:
@@ -413,7 +423,7 @@ class Machine:
                 if found.own_votes:
                     self._out.append(Broadcast(message=speech.repetition(self.rounds), lane=Lane.VOTES))
             case Timer.EMPTY:
-                found.empty_allowed, found.held, found.building = True, False, False
+                self._proposer.waited(found)
             case Timer.STANDSTILL:
                 for message in speech.standstill(self.rounds):
                     self._out.append(Broadcast(message=message, lane=Lane.VOTES))
@@ -428,58 +438,6 @@ class Machine:
 
     def _status(self) -> Status:
         return speech.status(self.rounds, self.tree.root_header.height, self.committee.epoch)
-
-    def _on_work(self, pending: bool) -> None:
-        self.pace.pending = pending
-        found = self.rounds.now
-        if pending and found.held:
-            found.held, found.building = False, False
-
-    # --- proposing --------------------------------------------------------------------------------------------------
-
-    def _propose(self, found: Round) -> None:
-        if not self._leads(found.view) or found.building or found.intended or not self.pace.has_work(found):
-            return
-        parent = self.rounds.parent_for(found.view)
-        if parent is None:
-            lowest = self.rounds.unproven_gap(self.rounds.finalized.view, found.view)
-            invariant(lowest is not None, "a parent is missing although no certificate is")
-            if lowest is not None:
-                self.bodies.want_certificates(lowest, None)
-            return
-        if not self.bodies.ensure_executed(parent.digest, height=0, hint=None):
-            return
-        header = self.tree.header(parent.digest)
-        if header is None or self.committee.me is None:
-            return
-        found.building = True
-        context = ProposalContext(
-            epoch=self.committee.epoch,
-            view=found.view,
-            height=header.height + 1,
-            time_ms=max(self._now_ms, header.time_ms + 1),
-            proposer=self.committee.account(self.committee.me),
-        )
-        self._out.append(BuildBlock(parent=parent.digest, context=context))
-
-    def _on_built(self, view: int, block: Block | None) -> None:
-        found = self.rounds.find(view)
-        if found is None or view != self.rounds.current or found.intended:
-            return
-        if block is None:
-            self._nullify(found)
-            return
-        if not block.transactions and not found.empty_allowed:
-            found.held = True
-            if Timer.EMPTY not in self.pace.running:
-                self.pace.start(Timer.EMPTY, self._delta() // 2)
-            return
-        digest = self._hashing.block_digest(block.header)
-        entry = self.tree.add(block, digest)
-        if entry is not None:
-            entry.executed = True
-            found.proposal, found.proposal_digest = block, digest
-            self._vote(found, VoteKind.NOTARIZE, digest)
 
     # --- judging a proposal -----------------------------------------------------------------------------------------
 

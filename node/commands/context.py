@@ -109,7 +109,7 @@ class Settings:
             sys.stdout.write(msgspec.json.encode(value, order="deterministic").decode() + "\n")
             sys.stdout.flush()
         elif callable(show):
-            show(Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+            show(Console(highlight=False, width=None if sys.stdout.isatty() else 160))
         elif show is not None:
             Console(highlight=False, markup=False, soft_wrap=True).print(show)
         else:

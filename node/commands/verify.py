@@ -1,4 +1,4 @@
-"""`zhenglian verify`: check a receipt with no network at all."""
+"""`zhenglian verify`: check a receipt with no network at all; `zhenglian trust`: what it is checked against."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from ledger.receipts import (
     time_text,
     trust_from_json,
 )
-from node.commands.context import EXIT_NEGATIVE, Settings, read_file, settings
+from node.commands.context import (
+    DEFAULT_NODE,
+    EXIT_NEGATIVE,
+    Settings,
+    read_file,
+    settings,
+    write_output,
+)
+from zhenglian import Client, Mismatch
 from zhenglian.plans.proofs import verify as check
 
 
@@ -41,6 +49,30 @@ def verify(
         _reject(found, error)
     else:
         _accept(found, verified)
+
+
+def trust(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write. 写入文件。")] = Path("trust.json"),
+) -> None:
+    """Fetch the trust file, from every --node given; they have to agree. 下载信任文件，各节点须一致。"""
+    found = settings(ctx)
+    text = ""
+    for url in found.nodes or (DEFAULT_NODE,):
+        with Client(url, language=found.language) as client:
+            other = client.trust()
+        if text and other != text:
+            raise Mismatch(what=f"trust file of {url}", expected="the other nodes' one", actual="another")
+        text = other
+    trust_from_json(text)
+    write_output(out, text.encode())
+    nodes = len(found.nodes or (DEFAULT_NODE,))
+    found.emit(
+        {"trust": str(out), "nodes": nodes},
+        found.say(
+            f"信任文件已写入 {out}（{nodes} 个节点一致）", f"{out} written; {nodes} node(s) agree on it."
+        ),
+    )
 
 
 def _reject(found: Settings, error: VerificationFailed) -> None:

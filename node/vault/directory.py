@@ -12,7 +12,6 @@ from typing import Final, Protocol
 from ledger import domains
 from ledger.crypto.suite import CryptoSuite
 
-DIRECTORY_KEY_SIZE_BYTES: Final = 32
 TAG_VERSION: Final = 1
 
 

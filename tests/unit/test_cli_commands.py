@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from ledger.errors import DecodeError
 from node.cli import app, hoisted
 from node.commands.release import parse_output
-from tests.unit.ledger_world import fixed
+from tests.unit.ledger_world import World, fixed
 from tests.unit.sdk_ledger import KEY, Ledger, in_thread, serving
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -287,6 +287,23 @@ async def test_an_identity_number_comes_from_standard_input_and_is_not_shown(key
     nobody = await run(Ledger(), "person", "lookup", key=key_file, stdin="110101199001010015\n")
     assert nobody.code == 1
     assert "110101199001010015" not in nobody.out + nobody.err
+
+
+async def test_the_trust_file_is_written_only_when_the_nodes_agree(tmp_path: Path) -> None:
+    out = tmp_path / "trust.json"
+    async with (
+        serving(Ledger()) as one,
+        serving(Ledger()) as same,
+        serving(Ledger(world=World(n=7))) as other,
+    ):
+        agreed = await in_thread(lambda: Ran(["trust", "--out", out, "--node", one, "--node", same]))
+        assert agreed.code == 0
+        assert Ran(["verify", "--trust", out, VECTORS / "receipt.json"]).code == 0
+        differing = await in_thread(
+            lambda: Ran(["trust", "--out", tmp_path / "2.json", "--node", one, "--node", other, "--json"])
+        )
+    assert differing.code == 1
+    assert differing.json["error"]["code"] == "mismatch"
 
 
 async def test_lists_follow_every_page() -> None:

@@ -107,6 +107,14 @@ def test_impossible_positions_are_false(index: int, size: int) -> None:
     assert not merkle.verify(sha256, merkle.root(sha256, [b"a"]), b"a", proof)
 
 
+def test_a_path_shorter_or_longer_than_the_size_calls_for_is_false() -> None:
+    pair = merkle.root(sha256, [b"a", b"b"])
+    too_short = MerkleProof(index=0, size=4, siblings=(sha256(b"\0b"),))
+    too_long = MerkleProof(index=0, size=1, siblings=(sha256(b"\0a"),))
+    assert not merkle.verify(sha256, pair, b"a", too_short)
+    assert not merkle.verify(sha256, pair, b"b", too_long)
+
+
 def test_an_inner_node_is_no_leaf() -> None:
     leaves = [b"a", b"b", b"c", b"d"]
     inner = sha256(b"\0" + b"a") + sha256(b"\0" + b"b")

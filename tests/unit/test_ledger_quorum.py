@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger.crypto import bls
 from ledger.errors import DecodeError, InvariantViolation, VerificationFailed
 from ledger.hashing import ZERO_HASH
 from ledger.quorum import bitmap, check_validators, quorum_signers, signers, vote_message
 from ledger.types import QuorumCertificate, ValidatorSet, Vote, VoteKind, quorum_size
-from tests.unit.ledger_world import NETWORK, SUITE, World, fixed
+from tests.unit.ledger_world import NETWORK, SUITE, World, fixed, vote_secret
 
 WORLD = World()
 DIGEST = fixed("block")
@@ -110,13 +111,23 @@ def test_a_certificate_of_one_set_is_void_for_another() -> None:
     assert not SUITE.quorum.verify_certificate(WORLD.chain, turned, GOOD)
 
 
+def test_a_certificate_signed_for_another_epoch_is_void_for_this_set() -> None:
+    votes = tuple(WORLD.vote(i, VoteKind.FINALIZE, 5, DIGEST, epoch=2) for i in range(3))
+    other_epoch = SUITE.quorum.aggregate(WORLD.validators, votes)
+    assert not holds(other_epoch)
+    second = ValidatorSet(epoch=2, validators=WORLD.validators.validators)
+    assert SUITE.quorum.verify_certificate(WORLD.chain, second, other_epoch)
+
+
 def test_a_nullify_carries_zeros_and_nothing_else_does() -> None:
     signer = WORLD.vote_signers[0]
     for kind, digest in ((VoteKind.NULLIFY, DIGEST), (VoteKind.NOTARIZE, ZERO_HASH)):
         vote = Vote(kind=kind, epoch=1, view=5, digest=digest, validator=0, signature=b"\0")
         with pytest.raises(InvariantViolation):
             signer.sign_vote(WORLD.chain, vote)
-        assert not SUITE.quorum.verify_vote(WORLD.chain, WORLD.validators, vote)
+        message = vote_message(WORLD.chain, kind, 1, 5, digest)
+        signed = msgspec.structs.replace(vote, signature=bls.SecretKey(vote_secret(0)).sign(message))
+        assert not SUITE.quorum.verify_vote(WORLD.chain, WORLD.validators, signed)
 
 
 def test_a_vote_holds_for_its_validator_alone() -> None:
@@ -153,8 +164,6 @@ def test_votes_for_different_things_are_never_aggregated() -> None:
 
 def test_shifted_signatures_aggregate_but_prove_no_single_vote() -> None:
     """s₀ + d and s₁ − d have a good sum: a certificate says nothing of its parts."""
-    from ledger.crypto import bls
-
     offset = bls.SecretKey(fixed("offset")[:31].rjust(32, b"\0"))
     number = int.from_bytes(fixed("offset")[:31].rjust(32, b"\0"), "big")
     opposite = bls.SecretKey((bls.ORDER - number).to_bytes(32, "big"))

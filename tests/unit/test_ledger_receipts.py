@@ -178,7 +178,7 @@ def test_white_space_between_tokens_is_free(indent: int | str | None) -> None:
 
 def test_any_changed_character_of_the_file_is_rejected() -> None:
     random = Random(20261122)
-    places = random.sample(range(len(TEXT)), 600)
+    places = random.sample(range(len(TEXT)), 250)
     for at in places:
         for new in (chr(random.randrange(32, 127)), "\n", ""):
             changed = TEXT[:at] + new + TEXT[at + 1 :]

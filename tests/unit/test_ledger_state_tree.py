@@ -172,6 +172,16 @@ def test_a_leaf_elsewhere_does_not_prove_absence_here() -> None:
         assert not state_tree.verify_state(SUITE, tree.root, present, None, proof)
 
 
+def test_a_misplaced_leaf_under_a_forged_root_proves_nothing() -> None:
+    key_hash, value_hash = SUITE.hash(STATE_KEY, b"key"), SUITE.digest(b"value")
+    elsewhere = bytes((key_hash[0] ^ 0x80,)) + key_hash[1:]
+    leaf = SUITE.hash(STATE_LEAF, elsewhere + value_hash)
+    right = key_hash[0] >> 7
+    root = SUITE.hash(STATE_NODE, EMPTY_ROOT + leaf if right else leaf + EMPTY_ROOT)
+    proof = StateProof(leaf=StateLeaf(key_hash=elsewhere, value_hash=value_hash), siblings=(EMPTY_ROOT,))
+    assert not state_tree.verify_state(SUITE, root, b"key", None, proof)
+
+
 def test_too_many_siblings_are_false_not_an_error() -> None:
     proof = StateProof(leaf=None, siblings=(EMPTY_ROOT,) * 257)
     assert not state_tree.verify_state(SUITE, EMPTY_ROOT, b"k", None, proof)

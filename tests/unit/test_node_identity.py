@@ -306,7 +306,9 @@ def test_a_network_file_is_read_strictly(cards: tuple[NodeCard, ...]) -> None:
     for data in bad:
         with pytest.raises(DecodeError):
             bundle_from_json(msgspec.json.encode(data))
-    for text in (b"", b"\xff", b"[" * 100_000):
+    twice = bundle_to_json(bundle(cards)).replace(b'"peers":', b'"peers": [], "peers":', 1)
+    surrogate = bundle_to_json(bundle(cards)).replace(b'"host": "', b'"host": "\\ud800', 1)
+    for text in (b"", b"\xff", b"[" * 100_000, twice, surrogate):
         with pytest.raises(DecodeError):
             bundle_from_json(text)
     with pytest.raises(LimitExceeded):

@@ -15,6 +15,7 @@ from tests.unit.ledger_world import SUITE, World, fixed
 from tests.unit.sdk_ledger import KEY, OPERATOR, Ledger, in_thread, serving
 from zhenglian import (
     AlreadyEnrolled,
+    ApiError,
     AsyncClient,
     Attachment,
     Client,
@@ -223,6 +224,21 @@ async def test_a_release_names_the_operator_of_the_node_that_is_asked(
     view = await client.request_release("00" * 16, [OUTPUT])
     assert view.released_by == OPERATOR.hex()
     assert ledger.releases[view.release_id]["args"].released_by == OPERATOR
+
+
+async def test_a_fault_inside_the_node_is_reported_and_not_waited_out(
+    ledger: Ledger, client: AsyncClient, tmp_path: Path
+) -> None:
+    ledger.answer["POST /v1/releases"] = [(500, {})]
+    with pytest.raises(ApiError):
+        await client.retrieve("00" * 16, [OUTPUT], tmp_path)
+    assert ledger.seen["POST /v1/releases"] == 1
+
+
+async def test_a_full_queue_is_waited_for(ledger: Ledger, client: AsyncClient, tmp_path: Path) -> None:
+    ledger.answer["POST /v1/releases"] = [(503, {"Retry-After": "0"}), (429, {"Retry-After": "0"})]
+    got = await client.retrieve("00" * 16, [OUTPUT], tmp_path)
+    assert got.release.state == "delivered"
 
 
 async def test_an_operator_whose_node_is_not_among_them_is_said_so_at_once(

@@ -16,7 +16,6 @@ from typing import Final
 from contracts.calls import ReleasesAcknowledge, ReleasesPrepare, ReleasesRequest
 from contracts.records import Output, PreparedFile, ReleaseState
 from ledger import codec, domains
-from ledger.errors import Category
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RELEASE_ID_SIZE_BYTES
 from zhenglian import exchange
 from zhenglian.api import WAIT_S_MAX, NodeStatus, ReleaseView, TransactionView
@@ -37,6 +36,8 @@ from zhenglian.progress import Progress, Report, silent
 
 PATIENCE_S: Final = 120
 _POLL_S: Final = 0.4
+# Answers of a node that is starting, stopping or full; a fault of its own (500) is not waited out.
+_PASSING: Final = frozenset((429, 502, 503, 504))
 _SUFFIXES: Final = {
     "application/json": "json",
     "text/csv": "csv",
@@ -305,7 +306,7 @@ def _patiently(
             if core.clock_ms() >= deadline_ms:
                 raise ReleaseInterrupted(release_id=release_id, reason=reason) from None
         except ApiError as error:
-            if error.category not in {Category.BUSY, Category.UNAVAILABLE}:
+            if error.status not in _PASSING:
                 raise
             if core.clock_ms() >= deadline_ms:
                 raise ReleaseInterrupted(release_id=release_id, reason=error.message()) from None

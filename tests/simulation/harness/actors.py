@@ -186,6 +186,7 @@ class Babbler(Actor):
     def __init__(self, node: SimNode, random: Random) -> None:
         super().__init__(node, random)
         self._said: list[bytes] = []
+        self._habits = random.sample(range(7), 3)
 
     def say(self, message: Message, to: list[int]) -> None:
         self.put(message, to)
@@ -196,7 +197,7 @@ class Babbler(Actor):
 
     def _nonsense(self, message: Message) -> bytes:
         huge = 2**52
-        choice = self.random.randrange(7)
+        choice = self.random.choice(self._habits)
         data = encode_message(message)
         if choice == 0:
             return self.random.choice(self._said)

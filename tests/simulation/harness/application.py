@@ -141,7 +141,7 @@ class SimApplication:
             self.commit_group()
 
     def commit_group(self) -> None:
-        """Make whole blocks durable; the cluster also calls it every 100 ms."""
+        """Make whole blocks durable; the node also calls it at a steady pace."""
         for finalized in self._volatile:
             self.store.blocks.append(finalized)
             self.store.included.update(one.body.nonce for one in finalized.block.transactions)

@@ -111,7 +111,7 @@ class Campaign:
 
     def _choose_villains(self, faulty_max: int) -> None:
         """Up to f validators are Byzantine; the rest of f may lose a journal."""
-        count = self.random.randint(0, faulty_max)
+        count = self.random.choice((0, self.random.randint(0, faulty_max), faulty_max, faulty_max))
         for index in self.random.sample(range(self.cluster.size), count):
             if self.random.random() < 0.15:
                 self.cluster.nodes[index].honest = False
@@ -124,7 +124,7 @@ class Campaign:
             self.byzantine[index] = actor.name
         honest = [index for index in range(self.cluster.size) if index not in self.byzantine]
         spare = faulty_max - count
-        if spare and self.random.random() < 0.3:
+        if spare and self.random.random() < 0.5:
             self.forgetful = set(self.random.sample(honest, self.random.randint(1, spare)))
 
     # --- the phase of faults ----------------------------------------------------------------------------------------
@@ -184,7 +184,8 @@ class Campaign:
         if fate == 0:
             for index in self.honest:
                 self.cluster.nodes[index].crash()
-        elif fate == 1 and node.index in self.forgetful:
+        elif fate == 1 and self.forgetful:
+            node = self.cluster.nodes[random.choice(sorted(self.forgetful))]
             node.crash()
             if node.store.height:
                 node.lose_journal()

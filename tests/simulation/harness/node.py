@@ -29,7 +29,7 @@ from tests.simulation.harness.scheme import SimHashing, SimSigner
 
 EPOCH_START_MS = 1_800_000_000_000
 SEGMENT_SIZE_BYTES = 64 * 1024
-GROUP_COMMIT_MS = 100
+GROUP_COMMIT_MS = 400
 
 decode_once = lru_cache(maxsize=4096)(decode_message)
 
