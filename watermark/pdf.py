@@ -31,7 +31,8 @@ from watermark.results import Manifest, Marked, Reading, Words
 PDF: Final = "application/pdf"
 CHIP_LEVELS: Final = 2.5
 """How much darker a chip makes white paper at strength 1, in levels of 255."""
-_RESOURCE: Final = "ZhenglianChips"
+_IMAGE: Final = "ZhenglianChips"
+_BLEND: Final = "ZhenglianBlend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +93,26 @@ class PdfCodec:
 def _place(
     leak: U8, order: int, pages: tuple[U8, ...], known: list[align.Features | None]
 ) -> tuple[int, align.Alignment] | None:
-    """The page that the leak shows: the one in the same place if it fits at once, else the best of all."""
-    if order < len(pages):
-        same = align.same_frame(leak, pages[order])
-        if same is not None and same.correlation > align.CORRELATION_CLEAR:
-            return order, align.refine(leak, pages[order], same)
-    seen = align.features(leak)
-    best: tuple[int, align.Alignment] | None = None
-    for index, page in enumerate(pages):
-        features = known[index] = known[index] or align.features(page)
-        alignment = align.rough(leak, page, features, seen)
-        if alignment is not None and (best is None or alignment.correlation > best[1].correlation):
-            best = index, alignment
+    """The page that the leak shows. Pages often look alike, so all are compared; a tie goes to the same place."""
+    frames = [(index, align.same_frame(leak, page)) for index, page in enumerate(pages)]
+    best = _better(frames, order)
+    if best is None or best[1].correlation < align.CORRELATION_CLEAR:
+        seen = align.features(leak)
+        for index, page in enumerate(pages):
+            known[index] = known[index] or align.features(page)
+        found = [(index, align.rough(leak, page, known[index], seen)) for index, page in enumerate(pages)]
+        best = _better(found, order)
     if best is None:
         return None
     refined = align.refine(leak, pages[best[0]], best[1])
     return (best[0], refined) if refined.correlation >= align.CORRELATION_MIN else None
+
+
+def _better(
+    found: list[tuple[int, align.Alignment | None]], order: int
+) -> tuple[int, align.Alignment] | None:
+    standing = [(index, alignment) for index, alignment in found if alignment is not None]
+    return max(standing, key=lambda place: (round(place[1].correlation, 4), place[0] == order), default=None)
 
 
 def _page_signs(
@@ -125,17 +130,13 @@ def _cover(
 ) -> int:
     """Draw the chips over the page's visible box; returns their number."""
     image = _chip_image(document, signs, policy.strength)
-    number = 0
-    while any(
-        f"/{_RESOURCE}{number}" in page.resources.get(kind, {}) for kind in (Name.XObject, Name.ExtGState)
-    ):
-        number += 1
-    name = Name(f"/{_RESOURCE}{number}")
-    page.add_resource(image, Name.XObject, name)
-    page.add_resource(state, Name.ExtGState, name)
+    taken = {name for names in page.resources.as_dict().values() if isinstance(names, Dictionary) for name in names}
+    number = next(n for n in range(len(taken) + 1) if not {f"/{_IMAGE}{n}", f"/{_BLEND}{n}"} & taken)
+    drawn = page.add_resource(image, Name.XObject, Name(f"/{_IMAGE}{number}"), replace_existing=False)
+    blend = page.add_resource(state, Name.ExtGState, Name(f"/{_BLEND}{number}"), replace_existing=False)
     matrix = " ".join(f"{value:.4f}".rstrip("0").rstrip(".") for value in _matrix(page))
     page.contents_add(b"q\n", prepend=True)
-    page.contents_add(f"\nQ\nq\n{name} gs\n{matrix} cm\n{name} Do\nQ\n".encode("ascii"))
+    page.contents_add(f"\nQ\nq\n{blend} gs\n{matrix} cm\n{drawn} Do\nQ\n".encode("ascii"))
     return int(signs.size)
 
 
@@ -144,8 +145,8 @@ def _chip_image(document: pikepdf.Pdf, signs: npt.NDArray[np.float32], strength:
     rows, columns = signs.shape
     packed = np.packbits(signs < 0, axis=1).tobytes()
     dark = 255 - round(CHIP_LEVELS * strength)
-    stream = pikepdf.Stream(document, zlib.compress(packed, 9))
-    stream.stream_dict = Dictionary(
+    return document.make_stream(
+        zlib.compress(packed, 9),
         Type=Name.XObject,
         Subtype=Name.Image,
         Width=columns,
@@ -155,7 +156,6 @@ def _chip_image(document: pikepdf.Pdf, signs: npt.NDArray[np.float32], strength:
         Interpolate=True,
         Filter=Name.FlateDecode,
     )
-    return stream
 
 
 def _multiply_state(document: pikepdf.Pdf) -> Any:

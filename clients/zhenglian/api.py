@@ -297,7 +297,7 @@ class DepositRequest(Request, frozen=True):
     """Data to be put on the ledger. The node seals it and answers with what the issuer then signs.
 
     `salt_seed` is chosen by the client, so that it can recompute `commitment_root`: the salt of a field or attachment is
-    the first 16 bytes of HMAC-SHA-256(salt_seed, "field:" + name) or "attachment:" + name; see `zhenglian.deposits`.
+    the first 16 bytes of the suite's MAC under `salt_seed`, as `zhenglian.deposits` computes it.
     """
 
     certificate_id: Hex16

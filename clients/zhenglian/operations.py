@@ -6,8 +6,8 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Concatenate, Generic, ParamSpec, TypeVar, overload
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from zhenglian import exchange, plans, streams
 from zhenglian.exchange import Core, Plan
@@ -30,11 +30,11 @@ class operation(Generic[P, R]):  # noqa: N801  # used like a decorator
     @overload
     def __get__(self, instance: Client, owner: type) -> Callable[P, R]: ...
     @overload
-    def __get__(self, instance: AsyncClient, owner: type) -> Callable[P, Awaitable[R]]: ...
+    def __get__(self, instance: AsyncClient, owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
     def __get__(
         self, instance: Client | AsyncClient, owner: type
-    ) -> Callable[P, R] | Callable[P, Awaitable[R]]:
-        def bound(*args: P.args, **kwargs: P.kwargs) -> R | Awaitable[R]:
+    ) -> Callable[P, R] | Callable[P, Coroutine[Any, Any, R]]:
+        def bound(*args: P.args, **kwargs: P.kwargs) -> R | Coroutine[Any, Any, R]:
             return instance.run(self._plan(instance.core, *args, **kwargs))
 
         return bound  # type: ignore[return-value]  # which of the two it is depends on the instance

@@ -379,8 +379,8 @@ class Story:
             receipt = self.folder / "receipt.json"
             trust = self.folder / "trust.json"
             client = self.setting.cast.operators[0].client
-            trust.write_text(json.dumps(await client.trust(), ensure_ascii=False, indent=1) + "\n")
-            document = json.dumps(self.retrieved[0].receipt, ensure_ascii=False, indent=1) + "\n"
+            trust.write_text(await client.trust())
+            document = self.retrieved[0].receipt
             receipt.write_text(document)
             good = verify(trust, receipt)
             expect(

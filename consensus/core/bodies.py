@@ -25,6 +25,11 @@ class Bodies:
         self._wanted: dict[bytes, None] = {}
         self._asked: set[tuple[int, int]] = set()
 
+    @property
+    def executing(self) -> bool:
+        """Whether the answer to an ExecuteBlock is awaited."""
+        return self._executing is not None
+
     def forget_wants(self) -> None:
         """Let everything that is still missing be asked for again."""
         self._wanted.clear()

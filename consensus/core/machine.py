@@ -116,6 +116,7 @@ class Machine:
         self._hashing = hashing
         self._out: list[Effect] = []
         self._now_ms = 0
+        self._recovering = True
         digest, header = root
         certified = (digest, 0) if certificate is None else (certificate.digest, certificate.view)
         self.rounds = Rounds(Parent(digest=certified[0], view=certified[1], certificate=certificate))
@@ -371,8 +372,15 @@ class Machine:
         self.bodies.forget_wants()
 
     def _progress(self) -> None:
-        """Do whatever the facts now allow; doing it again changes nothing."""
+        """Do whatever the facts now allow; doing it again changes nothing.
+
+        After a restart, blocks that the journal proves final are committed before the node votes again.
+        """
         self.finalizer.commit()
+        if self._recovering:
+            if self.bodies.executing:
+                return
+            self._recovering = False
         found = self.rounds.now
         if self.voting:
             self._consider(found)

@@ -328,8 +328,8 @@ class Releases(Protocol):
         """
         ...
 
-    def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
-        """Raises NotFound."""
+    async def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
+        """From the audit index, once it is as high as the chain. Raises NotFound."""
         ...
 
 

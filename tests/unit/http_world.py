@@ -423,7 +423,7 @@ class FakeReleases:
             raise NotFound(what="file", id=index)
         return ReleasedFile(data=b"marked bytes", prepared=release.files[index])
 
-    def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
+    async def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
         return ReleaseTransactions(request=fixed("request", release_id), prepare=None)
 
 

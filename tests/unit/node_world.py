@@ -7,7 +7,7 @@ sign it. Time is a number that moves by a second a block.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,7 @@ from contracts.records import (
 )
 from ledger import domains
 from ledger.crypto.suite import QuorumScheme
+from ledger.errors import LedgerError
 from ledger.hashing import block_digest, sign_transaction, transaction_id
 from ledger.store import Store
 from ledger.types import (
@@ -541,12 +542,23 @@ class Node(Replica):
 
 
 @asynccontextmanager
-async def running(folder: Path, *, populated: bool = False, at: int = 0) -> AsyncIterator[Node]:
-    """A node whose chain and index move; opened again over the same folder, it is the same node after a restart."""
-    node = Node(folder, at=at)
+async def running(
+    folder: Path, *, populated: bool = False, frozen: bool = False, pool: PoolLimits | None = None
+) -> AsyncIterator[Node]:
+    """A node whose chain and index move; opened again over the same folder, it is the same node after a restart.
+
+    Args:
+        folder: its home.
+        populated: begin with the story of `Replica.populate`.
+        frozen: no block is made until `Node.thaw`.
+        pool: limits of its pool.
+    """
+    node = Node(folder, pool=pool)
+    node.frozen = frozen
     if populated:
         node.populate()
-    node.submission.recover(node.pool_log.recovered())
+    if node.submission.recover(node.pool_log.recovered()):
+        node.wanted.set()
     await catch_up(node.chain, node.index)
     tasks = [asyncio.create_task(node.consensus()), asyncio.create_task(follow(node.chain, node.index))]
     try:
@@ -619,4 +631,50 @@ def card(label: str = "card", *, rows: int = 3, attachments: Iterable[Attachment
     )
 
 
-Wire = Callable[[bytes, bytes, float], Awaitable[bytes]]
+# --- peers that exchange blobs ---
+
+A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
+
+
+class Net:
+    """Exchanges joined in memory, and peers that do as they please."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.exchanges: dict[bytes, BlobExchange] = {}
+        self.stores: dict[bytes, LocalBlobStore] = {}
+        self.rogues: dict[bytes, Rogue] = {}
+        self.asked: list[tuple[bytes, bytes]] = []
+
+    def join(self, name: bytes) -> BlobExchange:
+        async def request(peer: bytes, payload: bytes, timeout_s: float) -> bytes:
+            assert timeout_s > 0
+            self.asked.append((peer, payload))
+            if peer in self.rogues:
+                return self.rogues[peer].answer(payload)
+            return await self.exchanges[peer].serve(name, payload)
+
+        def peers() -> tuple[bytes, ...]:
+            return tuple(peer for peer in (*self.rogues, *self.exchanges) if peer != name)
+
+        self.stores[name] = LocalBlobStore(self.folder / name.decode(), SUITE)
+        self.exchanges[name] = BlobExchange(
+            suite=SUITE, store=self.stores[name], request=request, peers=peers
+        )
+        return self.exchanges[name]
+
+
+class Rogue:
+    """Answers with the chunks it was given, one after the other, the last one for ever."""
+
+    def __init__(self, *answers: bytes | LedgerError) -> None:
+        self.answers = list(answers)
+        self.count = 0
+
+    def answer(self, _payload: bytes) -> bytes:
+        self.count += 1
+        assert self.count < 100, "asked without end"
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, LedgerError):
+            raise answer
+        return answer

@@ -20,13 +20,25 @@ from tests.simulation.harness.disk import SimDisk
 
 def vote(view: int) -> VoteRecord:
     return VoteRecord(
-        vote=Vote(kind=VoteKind.NOTARIZE, epoch=1, view=view, digest=b"\x01" * 32, validator=0, signature=b"\x02" * 32)
+        vote=Vote(
+            kind=VoteKind.NOTARIZE,
+            epoch=1,
+            view=view,
+            digest=b"\x01" * 32,
+            validator=0,
+            signature=b"\x02" * 32,
+        )
     )
 
 
 def certificate(view: int) -> QuorumCertificate:
     return QuorumCertificate(
-        kind=VoteKind.FINALIZE, epoch=1, view=view, digest=b"\x01" * 32, signers=b"\x07", signature=b"\x02" * 32
+        kind=VoteKind.FINALIZE,
+        epoch=1,
+        view=view,
+        digest=b"\x01" * 32,
+        signers=b"\x07",
+        signature=b"\x02" * 32,
     )
 
 
@@ -83,7 +95,9 @@ records = st.one_of(
 
 @given(st.lists(st.lists(records, max_size=4), max_size=6), st.sampled_from([1, 400, 1 << 20]))
 @settings(max_examples=60)
-def test_replay_gives_back_every_synced_record_in_order(batches: list[list[Record]], segment_size_bytes: int) -> None:
+def test_replay_gives_back_every_synced_record_in_order(
+    batches: list[list[Record]], segment_size_bytes: int
+) -> None:
     on = disk()
     written(*[tuple(batch) for batch in batches], on=on, segment_size_bytes=segment_size_bytes)
     assert replayed(on) == [record for batch in batches for record in batch]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientResponse
 
 from ledger import codec
 from node.http.config import TRANSACTION_BODY_BYTES_MAX, HttpConfig
@@ -20,9 +22,7 @@ from zhenglian import api
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.mark.parametrize(
-    ("body", "member"),
-    [
+MALFORMED = [
         (b"", "$"),
         (b"{", "$"),
         (b"[]", "$"),
@@ -38,22 +38,22 @@ JSON = {"Content-Type": "application/json"}
         (b'{"transaction": "AA"}', "transaction"),
         (b'{"transaction": "AB=="}', "transaction"),
         (b'{"transaction": "AA==", "extra": 1}', "extra"),
-    ],
-)
-async def test_a_malformed_body_names_the_member(tmp_path: Path, body: bytes, member: str) -> None:
+]
+
+
+async def test_a_malformed_body_names_the_member(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
-        answer = await world.request("POST", "/v1/transactions", data=body, headers=JSON)
-        problem = await answer.json()
-        assert (answer.status, problem["code"]) == (400, "body_invalid"), problem
-        assert problem["fields"]["member"] == member
-        assert member in problem["detail_zh"]
-        assert member in problem["detail_en"]
+        for body, member in MALFORMED:
+            answer = await world.request("POST", "/v1/transactions", data=body, headers=JSON)
+            problem = await answer.json()
+            assert (answer.status, problem["code"]) == (400, "body_invalid"), problem
+            assert problem["fields"]["member"] == member, body
+            assert member in problem["detail_zh"]
+            assert member in problem["detail_en"]
         assert not world.submission.waits
 
 
-@pytest.mark.parametrize(
-    ("changes", "member"),
-    [
+WRONG_MEMBERS = [
         ({"holder": "zz"}, "holder"),
         ({"fields": {"name": 1.5}}, "fields[...]"),
         ({"fields": {"name": {"a": "b"}}}, "fields[...]"),
@@ -67,22 +67,22 @@ async def test_a_malformed_body_names_the_member(tmp_path: Path, body: bytes, me
         ),
         ({"attachments": [{"name": "scan", "media_type": "image/png", "data": ""}] * 17}, "attachments"),
         ({"certificate_type": ""}, "certificate_type"),
-    ],
-)
-async def test_a_wrong_member_deep_inside_is_named_by_its_path(
-    tmp_path: Path, changes: dict[str, object], member: str
-) -> None:
+]
+
+
+async def test_a_wrong_member_deep_inside_is_named_by_its_path(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
-        answer = await world.request(
-            "POST",
-            "/v1/deposits",
-            actor=w.DEPARTMENT,
-            json=w.deposit_body(**changes),
-            headers={"Idempotency-Key": "k"},
-        )
-        problem = await answer.json()
-        assert answer.status == 400
-        assert problem["fields"]["member"] == member, problem
+        for changes, member in WRONG_MEMBERS:
+            answer = await world.request(
+                "POST",
+                "/v1/deposits",
+                actor=w.DEPARTMENT,
+                json=w.deposit_body(**changes),
+                headers={"Idempotency-Key": "k"},
+            )
+            problem = await answer.json()
+            assert answer.status == 400, changes
+            assert problem["fields"]["member"] == member, problem
         assert not world.deposits.seen
 
 
@@ -127,8 +127,8 @@ async def test_the_large_routes_take_what_the_api_promises_and_no_more(tmp_path:
                 "POST",
                 "/v1/deposits",
                 actor=w.DEPARTMENT,
-                json=upload(data),
-                headers={"Idempotency-Key": str(number)},
+                data=io.BytesIO(json.dumps(upload(data)).encode()),
+                headers={**JSON, "Idempotency-Key": str(number)},
             )
             assert answer.status == status
         assert len(world.deposits.seen[0].attachments[0].data) == api.ATTACHMENT_SIZE_BYTES_MAX
@@ -157,26 +157,23 @@ async def test_more_large_bodies_than_there_is_room_for_are_sent_away_with_a_tim
         world.deposits.gate = asyncio.Event()
         padded = json.dumps(w.deposit_body()).encode() + b" " * 1024 * 1024
         session = world.log_in(w.DEPARTMENT)
-        first = asyncio.ensure_future(
-            world.request("POST", "/v1/deposits", data=padded, headers={**JSON, **session, "Idempotency-Key": "1"})
-        )
-        await world.deposits.entered.wait()
-        second = await world.request(
-            "POST", "/v1/deposits", data=padded, headers={**JSON, **session, "Idempotency-Key": "2"}
-        )
+
+        async def deposit(key: str) -> ClientResponse:
+            headers = {**JSON, **session, "Idempotency-Key": key}
+            return await world.request("POST", "/v1/deposits", data=io.BytesIO(padded), headers=headers)
+
+        first = asyncio.ensure_future(deposit("1"))
+        async with asyncio.timeout(10):
+            await world.deposits.entered.wait()
+        second = await deposit("2")
         assert second.status == 429
         assert int(second.headers["Retry-After"]) >= 1
         world.deposits.gate.set()
         assert (await first).status == 201
-        third = await world.request(
-            "POST", "/v1/deposits", data=padded, headers={**JSON, **session, "Idempotency-Key": "2"}
-        )
-        assert third.status == 201
+        assert (await deposit("2")).status == 201
 
 
-@pytest.mark.parametrize(
-    ("path", "parameter"),
-    [
+WRONG_PARAMETERS = [
         ("/v1/blocks?limit=0", "limit"),
         (f"/v1/blocks?limit={api.PAGE_SIZE_MAX + 1}", "limit"),
         ("/v1/blocks?limit=ten", "limit"),
@@ -192,15 +189,17 @@ async def test_more_large_bodies_than_there_is_room_for_are_sent_away_with_a_tim
         ("/v1/accounts/" + "A" * 32, "account"),
         ("/v1/transactions/00", "transaction"),
         ("/v1/purposes/UPPER", "code"),
-    ],
-)
-async def test_a_wrong_parameter_is_named(tmp_path: Path, path: str, parameter: str) -> None:
+]
+
+
+async def test_a_wrong_parameter_is_named(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
-        answer = await world.request("GET", path)
-        problem = await answer.json()
-        assert (answer.status, problem["code"]) == (400, "parameter_invalid"), problem
-        assert problem["fields"]["parameter"] == parameter
-        assert parameter in problem["detail_zh"]
+        for path, parameter in WRONG_PARAMETERS:
+            answer = await world.request("GET", path)
+            problem = await answer.json()
+            assert (answer.status, problem["code"]) == (400, "parameter_invalid"), problem
+            assert problem["fields"]["parameter"] == parameter, path
+            assert parameter in problem["detail_zh"]
 
 
 async def test_the_largest_page_is_allowed(tmp_path: Path) -> None:

@@ -45,32 +45,27 @@ def test_every_category_has_a_status() -> None:
     assert set(problems.STATUS) == set(Category)
 
 
-@pytest.mark.parametrize("category", list(Category))
 @pytest.mark.parametrize("language", ["zh", "en"])
-async def test_each_category_becomes_its_status_in_both_languages(
-    tmp_path: Path, category: Category, language: str
-) -> None:
+async def test_each_category_becomes_its_status_in_both_languages(tmp_path: Path, language: str) -> None:
     async with w.served(tmp_path) as world:
-        world.submission.error = error_of(category)
         body = {"transaction": world.base64(world.chain.transaction(w.BANK, "grants", "request"))}
-        answer = await world.request(
-            "POST", "/v1/transactions", json=body, headers={"Accept-Language": language}
-        )
-        assert answer.status == EXPECTED[category]
-        assert answer.content_type == "application/problem+json"
-        assert answer.headers["Content-Language"] == language
-        problem = await answer.json()
-        assert set(problem) == set(Problem.__struct_fields__)
-        assert problem["code"] == f"fault_{category.value}"
-        assert problem["type"] == f"urn:zhenglian:problem:fault_{category.value}"
-        assert problem["status"] == answer.status
-        assert (problem["detail_zh"], problem["detail_en"]) == ("错在 x", "wrong: x")
-        assert problem["detail"] == ("错在 x" if language == "zh" else "wrong: x")
-        assert problem["fields"] == {"what": "x", "retry_after_s": 9}
-        if answer.status in {429, 503}:
-            assert answer.headers["Retry-After"] == "9"
-        else:
-            assert "Retry-After" not in answer.headers
+        for category, status in EXPECTED.items():
+            world.submission.error = error_of(category)
+            answer = await world.request(
+                "POST", "/v1/transactions", json=body, headers={"Accept-Language": language}
+            )
+            assert answer.status == status
+            assert answer.content_type == "application/problem+json"
+            assert answer.headers["Content-Language"] == language
+            problem = await answer.json()
+            assert set(problem) == set(Problem.__struct_fields__)
+            assert problem["code"] == f"fault_{category.value}"
+            assert problem["type"] == f"urn:zhenglian:problem:fault_{category.value}"
+            assert problem["status"] == status
+            assert (problem["detail_zh"], problem["detail_en"]) == ("错在 x", "wrong: x")
+            assert problem["detail"] == ("错在 x" if language == "zh" else "wrong: x")
+            assert problem["fields"] == {"what": "x", "retry_after_s": 9}
+            assert answer.headers.get("Retry-After") == ("9" if status in {429, 503} else None)
 
 
 async def test_a_denial_speaks_with_the_contracts_code_words_and_fields(tmp_path: Path) -> None:

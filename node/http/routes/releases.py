@@ -41,9 +41,9 @@ class ReleasesQuery(PageQuery):
     )
 
 
-def view(services: Services, found: Release, names: Names | None = None) -> api.ReleaseView:
+async def view(services: Services, found: Release, names: Names | None = None) -> api.ReleaseView:
     """A release with the transactions behind it."""
-    transactions = services.releases.transactions_of(found.release_id)
+    transactions = await services.releases.transactions_of(found.release_id)
     return views.release(found, transactions, names or Names(services.chain.records))
 
 
@@ -54,7 +54,7 @@ async def request(context: Context[api.TransactionRequest, NoQuery]) -> Reply:
         raise NotTheSigner
     found = await context.services.releases.request(signed, wait_s=context.wait_s)
     settled = found.state is not ReleaseState.REQUESTED
-    shown = view(context.services, found)
+    shown = await view(context.services, found)
     return Reply(status=200 if settled else 202, body=shown, headers={"Location": shown.status_url})
 
 
@@ -68,7 +68,7 @@ def _find(context: Context[None, NoQuery]) -> Release:
 async def release(context: Context[None, NoQuery]) -> Reply:
     found = _find(context)
     access.check(access.may_see_release(context.session, found), "release")
-    return Reply(body=view(context.services, found))
+    return Reply(body=await view(context.services, found))
 
 
 async def releases(context: Context[None, ReleasesQuery]) -> Reply:
@@ -90,7 +90,7 @@ async def releases(context: Context[None, ReleasesQuery]) -> Reply:
     )
     names = Names(services.chain.records)
     return Reply(
-        body=[view(services, found, names) for found in listing.items],
+        body=[await view(services, found, names) for found in listing.items],
         headers=next_link(context.target, listing.next),
     )
 

@@ -30,7 +30,7 @@ async def request(context: Context[api.TraceRequest, NoQuery]) -> Reply:
     if len(data) > api.LEAK_SIZE_BYTES_MAX:
         raise LimitExceeded(limit="file", maximum=api.LEAK_SIZE_BYTES_MAX, actual=len(data))
     found = await services.traces.request(signed, data)
-    shown = views.trace(
+    shown = await views.trace(
         found, services.traces.report(found.trace_id), services, Names(services.chain.records)
     )
     return Reply(status=202, body=shown, headers={"Location": shown.status_url})
@@ -43,7 +43,9 @@ async def trace(context: Context[None, NoQuery]) -> Reply:
         raise NotFound(what="trace", id=trace_id.hex())
     access.check(access.may_see_trace(context.session, found), "trace")
     return Reply(
-        body=views.trace(found, services.traces.report(trace_id), services, Names(services.chain.records))
+        body=await views.trace(
+            found, services.traces.report(trace_id), services, Names(services.chain.records)
+        )
     )
 
 

@@ -61,8 +61,11 @@ def release(record: Release, transactions: ReleaseTransactions, names: Names) ->
     )
 
 
-def trace(record: Trace, report: TraceReport, services: Services, names: Names) -> api.TraceView:
+async def trace(record: Trace, report: TraceReport, services: Services, names: Names) -> api.TraceView:
     """A trace with what was found."""
+    matches = [
+        found for facts in report.matches if (found := await match(facts, services, names)) is not None
+    ]
     return api.TraceView(
         trace_id=record.trace_id.hex(),
         file_hash=record.file_hash.hex(),
@@ -73,7 +76,7 @@ def trace(record: Trace, report: TraceReport, services: Services, names: Names) 
         certificates=[certificate.hex() for certificate in record.certificates],
         verdict=record.verdict.value,
         progress=report.progress,
-        matches=[found for found in (match(facts, services, names) for facts in report.matches) if found],
+        matches=matches,
         candidates=report.candidates,
         phantom_best_log10_np=report.phantom_best_log10_np,
         notes=list(report.notes),
@@ -83,12 +86,12 @@ def trace(record: Trace, report: TraceReport, services: Services, names: Names) 
     )
 
 
-def match(facts: MatchFacts, services: Services, names: Names) -> api.TraceMatch | None:
+async def match(facts: MatchFacts, services: Services, names: Names) -> api.TraceMatch | None:
     """A release that the leak points to, with the receipt of the request that its officer signed."""
     record = services.chain.records.release(facts.release_id)
     if record is None:
         return None
-    transactions = services.releases.transactions_of(facts.release_id)
+    transactions = await services.releases.transactions_of(facts.release_id)
     receipt = receipt_to_json(services.chain.receipt(transactions.request))
     return api.TraceMatch(
         release_id=facts.release_id.hex(),

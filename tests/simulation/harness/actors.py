@@ -137,8 +137,35 @@ class Forker(Actor):
         self.put(Propose(block=block, vote=vote, parent=parent.certificate, nullifications=()), to)
 
 
+class InvalidProposer(Actor):
+    """As leader, proposes blocks that break a rule of the application or of the header."""
+
+    name = "invalid proposer"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        if not isinstance(message, Propose):
+            self.put(message, to)
+            return
+        block = message.block
+        choice = self.random.randrange(4)
+        if choice == 0:
+            header = replace(block.header, state_root=self.random.randbytes(32))
+        elif choice == 1:
+            header = replace(block.header, height=block.header.height + 1)
+        elif choice == 2:
+            header = replace(
+                block.header, time_ms=block.header.time_ms + self.random.choice((-600_000, 600_000))
+            )
+        else:
+            twice = block.transactions * 2
+            root = self.node.world.hashing.transactions_root(twice)
+            block, header = replace(block, transactions=twice), replace(block.header, transactions_root=root)
+        vote = self.sign(VoteKind.NOTARIZE, header.view, self.node.world.hashing.block_digest(header))
+        self.put(replace(message, block=replace(block, header=header), vote=vote), to)
+
+
 class ConflictingVoter(Actor):
-    """Votes one thing to some and another to others; forges votes that cancel out with nobody."""
+    """Votes one thing to some and another to others, and to some with a signature that does not hold."""
 
     name = "conflicting voter"
 
@@ -148,10 +175,11 @@ class ConflictingVoter(Actor):
             return
         first, second = self.halves()
         self.put(message, first)
-        self.put(Votes(votes=tuple(self._other(vote) for vote in message.votes)), second)
-        if self.random.random() < 0.1:
+        if self.random.random() < 0.2:
             forged = tuple(replace(vote, signature=self.random.randbytes(32)) for vote in message.votes)
-            self.put(Votes(votes=forged), self.others)
+            self.put(Votes(votes=forged), second)
+        else:
+            self.put(Votes(votes=tuple(self._other(vote) for vote in message.votes)), second)
 
     def _other(self, vote: Vote) -> Vote:
         match vote.kind:
@@ -209,7 +237,8 @@ class Babbler(Actor):
         if choice == 3:
             return encode_message(Votes(votes=(self.sign(VoteKind.NULLIFY, huge, NO_BLOCK),)))
         if choice == 4:
-            vote = self.sign(VoteKind.NULLIFY, 1, NO_BLOCK)
+            view = message.votes[0].view if isinstance(message, Votes) else 1
+            vote = self.sign(VoteKind.NULLIFY, view, NO_BLOCK)
             return encode_message(Votes(votes=(replace(vote, validator=self.random.choice(self.others)),)))
         forged = QuorumCertificate(
             kind=self.random.choice(list(VoteKind)),
@@ -246,11 +275,12 @@ class ForgingServer(Actor):
                 self.put(message, to)
 
     def _forge(self, finalized: FinalizedBlock) -> FinalizedBlock:
-        if self.random.random() < 0.5:
-            return replace(finalized, block=replace(finalized.block, header=_later(finalized.block.header)))
-        return replace(
-            finalized, certificate=replace(finalized.certificate, signature=self.random.randbytes(32))
-        )
+        block = replace(finalized.block, header=_later(finalized.block.header))
+        if self.random.random() < 0.3:
+            return replace(finalized, block=block)
+        digest = self.node.world.hashing.block_digest(block.header)
+        certificate = replace(finalized.certificate, digest=digest, signature=self.random.randbytes(32))
+        return FinalizedBlock(block=block, path=(), certificate=certificate)
 
 
 def _later(header: Header) -> Header:
@@ -261,6 +291,7 @@ ACTORS: tuple[type[Actor], ...] = (
     Silent,
     Equivocator,
     Forker,
+    InvalidProposer,
     ConflictingVoter,
     AlwaysNullify,
     Babbler,

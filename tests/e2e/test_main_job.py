@@ -1,0 +1,246 @@
+"""The main job on real nodes: deposit, consent, marked download, leak, trace, proof."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from contracts.records import GrantItem, Output, OutputFormat
+from ledger.errors import Category
+from node.devnet import Devnet
+from tests.e2e.conftest import DAY_MS, City, citizen, until
+from zhenglian import ApiError, Attachment, Client, Denied
+from zhenglian_demo.certificates import make_certificate
+from zhenglian_demo.leaks import half_sorted, rasterize
+from zhenglian_demo.people import make_people
+
+IDENTITY, INSURANCE = "resident_identity_card", "social_security_card"
+NUMBERS = iter(make_people(7, 40))
+
+
+class Holder:
+    """A citizen with both certificates on the ledger."""
+
+    def __init__(self, city: City) -> None:
+        self.person = next(NUMBERS)
+        self.client = citizen(city.devnet, city.police.client, self.person.identity_number)
+        assert self.client.core.key is not None
+        self.account = self.client.core.key.account
+        self.contents = {
+            code: make_certificate(city.specs[code], self.person, random.Random(1))
+            for code in (IDENTITY, INSURANCE)
+        }
+        self.certificates = {
+            code: city.police.client.issue_certificate(
+                certificate_type=code,
+                holder=self.account,
+                fields=content.fields,
+                attachments=[
+                    Attachment(name=name, media_type=media_type, content=data)
+                    for name, media_type, data in content.attachments
+                ],
+            ).certificate_id
+            for code, content in self.contents.items()
+        }
+
+    def output(self, code: str, kind: OutputFormat, *fields: str, attachment: str = "") -> Output:
+        certificate = bytes.fromhex(self.certificates[code])
+        return Output(certificate=certificate, format=kind, fields=fields, attachment=attachment)
+
+    def granted(self, bank: Client, *, uses_max: int = 3) -> str:
+        """A grant for name, payments and the identity card's document."""
+        grant_id = bank.request_grant(
+            person=self.account,
+            purpose="loan",
+            items=[
+                GrantItem(
+                    certificate_type=IDENTITY,
+                    certificate=b"",
+                    fields=("name", "sex"),
+                    attachments=("document",),
+                ),
+                GrantItem(certificate_type=INSURANCE, certificate=b"", fields=("payments",), attachments=()),
+            ],
+            uses_max=uses_max,
+            consent_expiry_ms=time.time_ns() // 1_000_000 + DAY_MS,
+        )
+        seen(self.client, grant_id)
+        self.client.approve_grant(grant_id)
+        return grant_id
+
+    def everything(self) -> list[Output]:
+        return [
+            self.output(IDENTITY, OutputFormat.JSON, "name", "sex"),
+            self.output(INSURANCE, OutputFormat.CSV, "payments"),
+            self.output(IDENTITY, OutputFormat.PDF, attachment="document"),
+        ]
+
+
+def seen(client: Client, grant_id: str, state: str = "") -> None:
+    """Wait until the client's own node knows the grant, in a state."""
+
+    def there() -> bool:
+        try:
+            return client.grant(grant_id).state.startswith(state)
+        except ApiError as error:
+            if error.category is not Category.MISSING:
+                raise
+            return False
+
+    until(there, "the grant is known everywhere")
+
+
+@pytest.fixture(scope="module")
+def holder(city: City) -> Holder:
+    return Holder(city)
+
+
+def test_exactly_the_granted_data_arrives_and_is_what_was_deposited(
+    city: City, holder: Holder, folder: Path
+) -> None:
+    bank = city.banks[0].client
+    got = bank.retrieve(holder.granted(bank), holder.everything(), folder)
+    assert got.release.state == "delivered"
+    record = json.loads(got.files[0].read_bytes())
+    content = holder.contents[IDENTITY].fields
+    assert record["fields"] == {"name": content["name"], "sex": content["sex"]}
+    rows = holder.contents[INSURANCE].fields["payments"]
+    assert isinstance(rows, list)
+    assert len(got.files[1].read_text().splitlines()) == len(rows) + 1
+    original = next(data for name, _, data in holder.contents[IDENTITY].attachments if name == "document")
+    assert got.files[2].read_bytes() != original
+
+
+def test_asking_again_gives_the_same_bytes_and_costs_no_second_use(
+    city: City, holder: Holder, folder: Path
+) -> None:
+    bank = city.banks[0].client
+    grant_id = holder.granted(bank)
+    got = bank.retrieve(grant_id, holder.everything(), folder / "one")
+    again = bank.retrieve_again(got.release.release_id, folder / "two")
+    assert [path.read_bytes() for path in got.files] == [path.read_bytes() for path in again.files]
+    assert bank.grant(grant_id).uses_left == 2
+
+
+def test_a_node_killed_between_request_and_delivery_delivers_when_it_is_back(
+    city: City, holder: Holder, folder: Path, devnet: Devnet
+) -> None:
+    bank = city.banks[1].client
+    grant_id = holder.granted(bank)
+    release_id = ""
+    killed = False
+
+    def report(progress: object) -> None:
+        nonlocal release_id, killed
+        release_id = getattr(progress, "subject", "") or release_id
+        if getattr(progress, "stage", "") == "download" and not killed:
+            killed = True
+            devnet.kill(2)
+            devnet.start(2)
+
+    got = bank.retrieve(grant_id, holder.everything(), folder, node=devnet.account(2), report=report)
+    assert killed
+    assert got.release.state == "delivered"
+    assert got.release.release_id == release_id
+    assert bank.grant(grant_id).uses_left == 2
+    devnet.wait_ready()
+
+
+def test_what_was_not_granted_is_refused_and_on_record(city: City, holder: Holder) -> None:
+    bank = city.banks[0].client
+    grant_id = holder.granted(bank)
+    with pytest.raises(Denied) as caught:
+        bank.request_release(
+            grant_id, [holder.output(IDENTITY, OutputFormat.JSON, "name", "identity_number")]
+        )
+    assert caught.value.code == "field_not_granted"
+    until(
+        lambda: any(
+            event.code == "field_not_granted"
+            for event in holder.client.events(subject=holder.account, kind="releases.refused").items
+        ),
+        "the citizen sees the refused attempt",
+    )
+
+
+def test_revocation_stops_the_next_download(city: City, holder: Holder, folder: Path) -> None:
+    bank = city.banks[0].client
+    grant_id = holder.granted(bank)
+    bank.retrieve(grant_id, holder.everything()[:1], folder)
+    holder.client.revoke_grant(grant_id)
+    with pytest.raises(Denied) as caught:
+        bank.request_release(grant_id, holder.everything()[:1])
+    assert caught.value.code == "grant_not_active"
+
+
+def test_others_neither_see_the_grant_nor_fetch_the_file(city: City, holder: Holder, folder: Path) -> None:
+    bank, stranger = city.banks[0].client, city.banks[2].client
+    grant_id = holder.granted(bank)
+    got = bank.retrieve(grant_id, holder.everything()[:1], folder)
+    for attempt in (lambda: stranger.grant(grant_id), lambda: stranger.release(got.release.release_id)):
+        with pytest.raises(ApiError) as caught:
+            attempt()
+        assert caught.value.category in {Category.FORBIDDEN, Category.MISSING}
+    with pytest.raises(Denied):
+        stranger.request_release(grant_id, holder.everything()[:1])
+
+
+def test_a_leak_leads_back_to_its_source_and_to_nobody_else(city: City, holder: Holder, folder: Path) -> None:
+    copies = []
+    for bank in city.banks:
+        grant_id = holder.granted(bank.client)
+        copies.append(bank.client.retrieve(grant_id, holder.everything(), folder / bank.name))
+    auditor = city.auditor.client
+    leaks = {
+        rasterize(copies[1].files[2].read_bytes()): (IDENTITY, city.banks[1].name),
+        half_sorted(copies[2].files[1].read_bytes(), seed=3): (INSURANCE, city.banks[2].name),
+        copies[0].files[0].read_bytes(): (IDENTITY, city.banks[0].name),
+    }
+    for leak, (code, expected) in leaks.items():
+        view = auditor.trace(leak, [holder.certificates[code]])
+        assert view.verdict == "accused"
+        assert [match.release.grantee_name for match in view.matches] == [expected]
+        assert view.matches[0].release.pii_principal_id == holder.account
+        assert view.matches[0].log10_np <= -9
+    original = next(data for name, _, data in holder.contents[IDENTITY].attachments if name == "document")
+    control = auditor.trace(rasterize(original), [holder.certificates[IDENTITY]])
+    assert control.verdict in {"none", "untraceable"}
+    assert control.matches == []
+
+
+def test_anybody_can_check_the_receipt_and_no_change_passes(city: City, holder: Holder, folder: Path) -> None:
+    bank = city.banks[0].client
+    got = bank.retrieve(holder.granted(bank), holder.everything()[:1], folder)
+    receipt, trust = folder / "receipt.json", folder / "trust.json"
+    text = got.receipt
+    trust.write_text(bank.trust())
+    assert verified(trust, receipt, text) == 0
+    for wrong in (
+        text.replace(got.release.release_id, "0" * 16),
+        text.replace('"network": "devnet"', '"network": "other"'),
+        text.replace('"ok"', '"no"', 1),
+        text[:-1] + ', "note": "added"}',
+    ):
+        assert wrong != text
+        assert verified(trust, receipt, wrong) == 1
+    assert verified(trust, receipt, "no json") == 2
+
+
+def verified(trust: Path, receipt: Path, text: str) -> int:
+    receipt.write_text(text)
+    command = [
+        str(Path(sys.executable).with_name("zhenglian")),
+        "verify",
+        "--trust",
+        str(trust),
+        str(receipt),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "ZHENGLIAN_NODE"}
+    return subprocess.run(command, check=False, capture_output=True, env=environment, timeout=60).returncode

@@ -1,0 +1,333 @@
+"""From a signed transaction to its result: accepted means durable, once means once, and every wait ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+import node.poollog
+from contracts.admission import (
+    Expired,
+    LifetimeTooLong,
+    TooLarge,
+    TransactionSignatureInvalid,
+    UnknownAccount,
+    UnknownKey,
+    WrongNetwork,
+)
+from contracts.calls import DeadlinesTick
+from ledger import codec
+from ledger.errors import Busy, LedgerError, LimitExceeded, NotFound, Unavailable
+from ledger.hashing import sign_transaction, transaction_id
+from ledger.types import Call, Transaction, TransactionBody
+from node.mempool import PoolLimits
+from node.poollog import PoolLog
+from node.services.ports import Standing
+from tests.unit.contracts_world import BANK, LI, NODES, SUITE, Actor
+from tests.unit.node_world import Node, running
+
+
+def tick(at: Node, lifetime_ms: int = 60_000, who: Actor = NODES[0]) -> Transaction:
+    return at.sign(who, DeadlinesTick(), lifetime_ms=lifetime_ms)
+
+
+def name_of(transaction: Transaction) -> bytes:
+    return transaction_id(SUITE, transaction.body)
+
+
+def logged(folder: Path) -> list[bytes]:
+    """What a restart would find in the pool log."""
+    copy = folder / "copy.log"
+    copy.write_bytes((folder / "pool.log").read_bytes())
+    log = PoolLog(copy)
+    log.close()
+    return log.recovered()
+
+
+class Disk:
+    """The disk under the pool log: its syncs wait until they are let go, or fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered = asyncio.Event()
+        self.let_go = threading.Event()
+        self.failures = 0
+        self._loop = asyncio.get_running_loop()
+        self._sync = os.fdatasync
+        monkeypatch.setattr(os, "fdatasync", self.fdatasync)
+
+    def fdatasync(self, descriptor: int) -> None:
+        self._loop.call_soon_threadsafe(self.entered.set)
+        assert self.let_go.wait(30)
+        if self.failures:
+            self.failures -= 1
+            raise OSError(5, "Input/output error")
+        self._sync(descriptor)
+
+
+async def test_nobody_hears_accepted_before_it_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        disk = Disk(monkeypatch)
+        sent = tick(here)
+        first = asyncio.create_task(here.submission.submit(sent, wait_s=0))
+        await disk.entered.wait()
+        again = asyncio.create_task(here.submission.submit(sent, wait_s=0))
+        await asyncio.sleep(0)
+        assert not first.done()
+        assert not again.done()
+        assert here.spread == []
+        disk.let_go.set()
+        for status in await asyncio.gather(first, again):
+            assert status.standing is Standing.PENDING
+        assert here.spread[0] == codec.encode(sent)
+        assert set(logged(tmp_path)) == {codec.encode(sent)}
+
+
+async def test_the_same_transaction_twice_takes_effect_once(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        sent = tick(here)
+        for _ in range(3):
+            assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.PENDING
+        assert len(here.mempool) == 1
+        assert logged(tmp_path) == [codec.encode(sent)]
+        assert here.spread == [codec.encode(sent)]
+        here.thaw()
+        done = await asyncio.gather(*(here.submission.submit(sent, wait_s=30) for _ in range(3)))
+        assert {status.location for status in done} == {here.submission.status(name_of(sent)).location}
+        assert len([final for final in here.finalized if final.executed.results]) == 1
+        assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.FINALIZED
+
+
+async def test_what_a_peer_brought_first_is_promised_only_after_it_is_durable_here(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        sent = tick(here)
+        here.submission.receive(codec.encode(sent))
+        assert logged(tmp_path) == []
+        assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.PENDING
+        assert logged(tmp_path) == [codec.encode(sent)]
+
+
+async def test_a_wait_ends_with_the_result(tmp_path: Path) -> None:
+    async with running(tmp_path) as here:
+        status = await here.submission.submit(tick(here), wait_s=30)
+        assert status.standing is Standing.FINALIZED
+        assert status.result is not None
+        assert status.result.code == "ok"
+        assert status.location is not None
+        assert status.time_ms == here.finalized[-1].executed.header.time_ms
+
+
+async def test_a_wait_ends_when_block_time_has_passed_the_transaction(tmp_path: Path) -> None:
+    async with running(tmp_path) as here:
+        sent = tick(here, lifetime_ms=500)
+        status = await here.submission.submit(sent, wait_s=30)
+        assert status.standing is Standing.EXPIRED
+        assert status.result is None
+        assert len(here.mempool) == 0
+        assert (await here.submission.submit(sent, wait_s=30)).standing is Standing.EXPIRED
+
+
+async def test_a_wait_that_is_over_first_says_pending(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        sent = tick(here)
+        assert (await here.submission.submit(sent, wait_s=0.001)).standing is Standing.PENDING
+        assert here.submission._waiters == {}
+        here.thaw()
+        assert (await here.submission.submit(sent, wait_s=30)).standing is Standing.FINALIZED
+
+
+async def test_nobody_knows_a_transaction_that_was_never_sent(tmp_path: Path) -> None:
+    async with running(tmp_path) as here:
+        with pytest.raises(NotFound):
+            here.submission.status(bytes(32))
+
+
+async def test_what_was_promised_is_carried_out_after_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        done = await here.submission.submit(first := tick(here), wait_s=0)
+        assert done.standing is Standing.PENDING
+        here.thaw()
+        await here.submission.submit(first, wait_s=30)
+        here.frozen = True
+        late = tick(here, lifetime_ms=500)
+        promised = tick(here)
+        for transaction in (late, promised):
+            await here.submission.submit(transaction, wait_s=0)
+    async with running(tmp_path, frozen=True) as again:
+        assert again.submission.status(name_of(first)).standing is Standing.FINALIZED
+        for transaction in (late, promised):
+            assert again.submission.status(name_of(transaction)).standing is Standing.PENDING
+        again.thaw()
+        assert (await again.submission.submit(promised, wait_s=30)).standing is Standing.FINALIZED
+        assert (await again.submission.submit(late, wait_s=30)).standing is Standing.EXPIRED
+
+
+async def test_a_promise_is_not_held_against_the_clock_at_restart(tmp_path: Path) -> None:
+    """Only block time decides that a transaction has expired: others may include it still."""
+    async with running(tmp_path, frozen=True) as here:
+        sent = tick(here, lifetime_ms=1_500)
+        await here.submission.submit(sent, wait_s=0)
+    folder = tmp_path
+    again = Node(folder)
+    again.now_ms += 3_600_000
+    assert again.submission.recover(again.pool_log.recovered()) == 1
+    assert again.submission.status(name_of(sent)).standing is Standing.PENDING
+    again.step()
+    assert again.submission.status(name_of(sent)).standing is Standing.EXPIRED
+    await again.index.close()
+    again.pool_log.close()
+    again.close()
+
+
+async def test_rubbish_in_the_log_costs_no_promise(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        kept = codec.encode(tick(here))
+        assert here.submission.recover([b"", b"\xc1", kept, kept]) == 1
+        assert len(here.mempool) == 1
+
+
+async def test_a_full_pool_says_busy_and_promises_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True, pool=PoolLimits(transactions_max=1)) as here:
+        await here.submission.submit(tick(here), wait_s=0)
+        refused = tick(here)
+        with pytest.raises(Busy):
+            await here.submission.submit(refused, wait_s=0)
+        assert len(logged(tmp_path)) == 1
+        with pytest.raises(NotFound):
+            here.submission.status(name_of(refused))
+        here.submission.receive(codec.encode(refused))
+        assert len(here.mempool) == 1
+
+
+async def test_the_reason_why_a_transaction_is_inadmissible_passes_through(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        good = tick(here)
+        hour_ms = 3_600_000
+
+        def changed(**changes: object) -> Transaction:
+            fields = {name: getattr(good.body, name) for name in good.body.__struct_fields__}
+            return sign_transaction(SUITE, NODES[0].signer, TransactionBody(**{**fields, **changes}))
+
+        big = Call(contract="deadlines", method="tick", args=b"x" * 65_500)
+        cases: list[tuple[type[LedgerError], Transaction]] = [
+            (UnknownAccount, tick(here, who=LI)),
+            (UnknownKey, changed(key_id=BANK.key_id)),
+            (WrongNetwork, changed(chain_id=bytes(32))),
+            (Expired, changed(valid_until_ms=here.now_ms - 1)),
+            (LifetimeTooLong, changed(valid_until_ms=here.now_ms + hour_ms)),
+            (TransactionSignatureInvalid, Transaction(body=good.body, signature=b"\1" * 64)),
+            (LimitExceeded, changed(call=big)),
+        ]
+        for expected, transaction in cases:
+            with pytest.raises(expected):
+                await here.submission.submit(transaction, wait_s=0)
+        assert TooLarge.code == "too_large"
+        assert len(here.mempool) == 0
+        assert logged(tmp_path) == []
+        assert here.spread == []
+
+
+async def test_a_peers_good_transaction_is_carried_and_not_sent_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as here:
+        sent = tick(here)
+        here.submission.receive(codec.encode(sent))
+        await here.until(lambda: here.chain.locate(name_of(sent)) is not None)
+        here.submission.receive(codec.encode(sent))
+        assert len(here.mempool) == 0
+        assert here.spread == []
+
+
+async def test_a_peers_rubbish_is_dropped(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        good = codec.encode(tick(here))
+        cut = [good[:size] for size in range(len(good))]
+        flipped = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))]
+        for payload in (*cut, *flipped, good + b"\0", b"\xc1" * 70_000, b"\x91" * 5_000):
+            here.submission.receive(payload)
+        assert len(here.mempool) == 0
+        here.submission.receive(good)
+        assert len(here.mempool) == 1
+
+
+async def test_a_disk_that_fails_is_reported_and_nothing_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        earlier, sent = tick(here), tick(here)
+        await here.submission.submit(earlier, wait_s=0)
+        disk = Disk(monkeypatch)
+        disk.let_go.set()
+        disk.failures = 1
+        with pytest.raises(Unavailable) as caught:
+            await here.submission.submit(sent, wait_s=0)
+        assert caught.value.fields["what"] == "pool log"
+        assert codec.encode(sent) not in here.spread
+        # A disk that failed says so once: what is acknowledged now must not rest on what it may have dropped.
+        entered = disk.entered = asyncio.Event()
+        assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.PENDING
+        assert not entered.is_set()
+        assert logged(tmp_path) == [codec.encode(earlier), codec.encode(sent)]
+        assert codec.encode(sent) in here.spread
+
+
+async def test_a_record_written_in_part_is_reported_and_harms_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        sent, later = tick(here), tick(here)
+
+        class FullDisk:
+            def __init__(self, file: object) -> None:
+                self.file = file
+
+            def write(self, data: bytes) -> int:
+                return int(self.file.write(data[:7]))  # type: ignore[attr-defined]
+
+            def close(self) -> None:
+                self.file.close()  # type: ignore[attr-defined]
+
+        monkeypatch.setattr(here.pool_log, "_file", FullDisk(here.pool_log._file))
+        with pytest.raises(Unavailable):
+            await here.submission.submit(sent, wait_s=0)
+        await here.submission.submit(later, wait_s=0)
+        assert logged(tmp_path) == [codec.encode(later)]
+
+
+async def test_a_caller_who_goes_away_during_the_sync_leaves_the_others_their_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        disk = Disk(monkeypatch)
+        disk.failures = 1
+        gone = asyncio.create_task(here.submission.submit(tick(here), wait_s=0))
+        await disk.entered.wait()
+        other = asyncio.create_task(here.submission.submit(tick(here), wait_s=0))
+        await asyncio.sleep(0)
+        gone.cancel()
+        disk.let_go.set()
+        assert (await other).standing is Standing.PENDING
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+
+
+async def test_the_log_forgets_what_is_decided_and_keeps_what_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as here:
+        monkeypatch.setattr(node.poollog, "LOG_SIZE_BYTES_BEFORE_REWRITE", 1000)
+        for _ in range(20):
+            await here.submission.submit(tick(here), wait_s=30)
+            assert (tmp_path / "pool.log").stat().st_size < 2000
+        here.frozen = True
+        pending = [tick(here) for _ in range(20)]
+        for transaction in pending:
+            await here.submission.submit(transaction, wait_s=0)
+        found = logged(tmp_path)
+        assert [item for item in found if item in {codec.encode(one) for one in pending}] == [
+            codec.encode(one) for one in pending
+        ]
