@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Final
 
 from ledger import codec
@@ -66,6 +67,8 @@ class Mempool:
         self._pending: OrderedDict[bytes, Pending] = OrderedDict()
         self._per_account: dict[bytes, int] = {}
         self._bytes = 0
+        # Earliest expiry first; entries of what was removed since fall out when their time comes.
+        self._expiries: list[tuple[int, bytes]] = []
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -97,6 +100,7 @@ class Mempool:
             raise Busy(what="mempool", retry_after_s=RETRY_AFTER_S)
         entry = Pending(transaction_id=transaction_id, transaction=transaction, encoded=encoded)
         self._pending[transaction_id] = entry
+        heappush(self._expiries, (transaction.body.valid_until_ms, transaction_id))
         self._per_account[account] = self._per_account.get(account, 0) + 1
         self._bytes += len(encoded)
         return entry
@@ -116,12 +120,10 @@ class Mempool:
         return entry
 
     def remove_expired(self, finalized_time_ms: int) -> list[Pending]:
-        """Take out what no later block can hold."""
-        expired = [
-            entry
-            for entry in self._pending.values()
-            if entry.transaction.body.valid_until_ms < finalized_time_ms
-        ]
-        for entry in expired:
-            self.remove(entry.transaction_id)
+        """Take out what no later block can hold. Costs nothing while nothing expires."""
+        expired: list[Pending] = []
+        while self._expiries and self._expiries[0][0] < finalized_time_ms:
+            entry = self.remove(heappop(self._expiries)[1])
+            if entry is not None:
+                expired.append(entry)
         return expired

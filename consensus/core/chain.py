@@ -78,9 +78,6 @@ class BlockTree:
         entry = self._entries.get(digest)
         return entry.block if entry is not None else self._recent.get(digest)
 
-    def children(self, digest: bytes) -> list[Entry]:
-        return [entry for entry in self._entries.values() if entry.header.parent == digest]
-
     def executed(self, digest: bytes) -> bool:
         """Whether the application has the state after this block."""
         if digest == self.root_digest:

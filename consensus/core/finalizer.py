@@ -81,9 +81,20 @@ class Finalizer:
             self._tip = (entry.digest, entry.header.height)
         self._out.append(Finalize(finalized=finalized, digest=entry.digest))
 
-    def restore(self, finalized: FinalizedBlock, digest: bytes) -> None:
-        """Take a proof from the journal for the block above the highest proven one."""
-        self._extend(finalized, digest)
+    def restore(self, digest: bytes, record: FinalizationRecord) -> None:
+        """Take a proof from the journal: of the block of that digest and, where their bodies are here, its ancestors."""
+        lineage = self._tree.lineage(digest)
+        if lineage is None or isinstance(lineage, Gap):
+            return
+        headers = tuple(entry.header for entry in lineage) + record.path
+        for index, entry in enumerate(lineage):
+            if entry.header.height > self._tip[1]:
+                self._extend(
+                    FinalizedBlock(
+                        block=entry.block, path=headers[index + 1 :], certificate=record.certificate
+                    ),
+                    entry.digest,
+                )
 
     def receive(
         self, blocks: tuple[FinalizedBlock, ...], certified: Callable[[QuorumCertificate], bool]

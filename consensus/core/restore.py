@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from consensus.core.machine import Machine
 from consensus.core.records import BlockRecord, CertificateRecord, FinalizationRecord, Record, VoteRecord
 from consensus.core.settings import Hashing
-from ledger.types import FinalizedBlock, QuorumCertificate, Vote, VoteKind
+from ledger.types import QuorumCertificate, Vote, VoteKind
 
 
 def restore(machine: Machine, records: Iterable[Record], hashing: Hashing) -> None:
@@ -45,17 +45,10 @@ def restore(machine: Machine, records: Iterable[Record], hashing: Hashing) -> No
 
 
 def _restore_proofs(machine: Machine, proofs: dict[bytes, FinalizationRecord]) -> None:
-    """Blocks that were proven one by one, as long as they follow each other."""
-    tip = machine.tree.root_digest
-    while True:
-        entry = next((child for child in machine.tree.children(tip) if child.digest in proofs), None)
-        if entry is None:
-            return
-        proof = proofs[entry.digest]
-        machine.finalizer.restore(
-            FinalizedBlock(block=entry.block, path=proof.path, certificate=proof.certificate), entry.digest
-        )
-        tip = entry.digest
+    """Every block that was proven final, also where the body of the newest one is missing."""
+    bodies = [entry for entry in map(machine.tree.get, proofs) if entry is not None]
+    for entry in sorted(bodies, key=lambda entry: entry.header.height):
+        machine.finalizer.restore(entry.digest, proofs[entry.digest])
 
 
 def _restore_certificates(machine: Machine, certificates: list[QuorumCertificate]) -> None:

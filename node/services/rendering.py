@@ -116,7 +116,7 @@ def _json(
         "certificate_id": certificate_id.hex(),
         "certificate_type": spec.code,
         "certificate_type_name": spec.name_zh,
-        "fields": {field.name: values[field.name] for field in chosen},
+        "fields": {field.name: _in_order(field, values[field.name]) for field in chosen},
         COPY_REFERENCE: COPY_REFERENCE_OF_ORIGINAL,
     }
     data = json.dumps(document, ensure_ascii=False, indent=1).encode()
@@ -124,12 +124,8 @@ def _json(
 
 
 def _table(field: FieldSpec, rows: FieldValue) -> tuple[bytes, Policy]:
-    if isinstance(rows, str | int):
-        raise VerificationFailed(reason=f"field {field.name} is not a table")
     names = [column.name for column in field.columns]
-    if any(set(row) != set(names) for row in rows):
-        raise VerificationFailed(reason=f"a row of {field.name} does not have just the columns of the type")
-    lines = [[str(row[name]) for name in names] for row in rows]
+    lines = [[str(cell) for cell in row.values()] for row in _rows_in_order(field, rows)]
     reference = next((column.name for column in field.columns if column.reference), None)
     schema = TableSchema(
         keys=tuple(field.natural_key),
@@ -150,10 +146,24 @@ def _line(
     names = ["certificate_id", *(field.name for field in chosen), COPY_REFERENCE]
     cells = [
         certificate_id.hex(),
-        *(_cell(values[field.name]) for field in chosen),
+        *(_cell(_in_order(field, values[field.name])) for field in chosen),
         COPY_REFERENCE_OF_ORIGINAL,
     ]
     return _csv(names, [cells]), Policy(table=TableSchema(keys=("certificate_id",), reference=COPY_REFERENCE))
+
+
+def _in_order(field: FieldSpec, value: FieldValue) -> FieldValue:
+    """The value, the members of its rows in the schema's order: a committed value has them sorted by name."""
+    return _rows_in_order(field, value) if field.kind is FieldKind.ROWS else value
+
+
+def _rows_in_order(field: FieldSpec, rows: FieldValue) -> list[dict[str, str | int]]:
+    if isinstance(rows, str | int):
+        raise VerificationFailed(reason=f"field {field.name} is not a table")
+    names = [column.name for column in field.columns]
+    if any(set(row) != set(names) for row in rows):
+        raise VerificationFailed(reason=f"a row of {field.name} does not have just the columns of the type")
+    return [{name: row[name] for name in names} for row in rows]
 
 
 def _cell(value: FieldValue) -> str:

@@ -541,6 +541,15 @@ class Node(Replica):
             assert await self.chain.wait_height_above(height, 30) > height, "nothing more happens"
 
 
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Let everything else run until something is so."""
+    async with asyncio.timeout(30):
+        while True:
+            if holds():
+                return
+            await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def running(
     folder: Path, *, populated: bool = False, frozen: bool = False, pool: PoolLimits | None = None

@@ -567,6 +567,23 @@ def test_what_was_fetched_as_final_is_final_again_after_a_restart() -> None:
     assert again.application.finalized_height() == 2
 
 
+def test_what_was_final_is_final_after_a_restart_although_the_body_of_a_newer_final_block_is_missing() -> (
+    None
+):
+    desk = Desk(me=3)
+    first, one = desk.block(1, transactions=(1,))
+    second, two = desk.block(2, first.header)
+    desk.propose(first)
+    desk.propose(second, parent=desk.certificate(NOTARIZE, 1, one))
+    desk.hear(0, Certificates(certificates=(desk.certificate(FINALIZE, 2, two),)))
+    assert desk.application.finalized_height() == 2
+    _, three = desk.block(3, second.header)
+    desk.hear(0, Certificates(certificates=(desk.certificate(FINALIZE, 3, three),)))
+    again = desk.restarted()
+    again.start()
+    assert again.application.finalized_height() == 2
+
+
 def test_a_peer_that_is_behind_is_told_of_the_highest_finalization() -> None:
     desk = Desk(me=3)
     blocks = chain(desk, 1)

@@ -1,0 +1,467 @@
+"""Handing data out: no byte before PREPARED is final, one use a release, and the same bytes every time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from contracts.calls import (
+    GrantsPause,
+    GrantsRevoke,
+    ReleasesAcknowledge,
+)
+from contracts.records import Grant, GrantState, Output, OutputFormat, Release, ReleaseState
+from ledger import codec
+from ledger.errors import DecodeError, NotFound, VerificationFailed
+from ledger.hashing import transaction_id
+from ledger.types import Call, Transaction
+from node.mempool import PoolLimits
+from node.services import releases
+from node.services.ports import AttachmentInput, Denied, Draft
+from node.services.releases import (
+    KEEP_WINDOW_MS,
+    NotPerformedHere,
+    ReleaseNotPrepared,
+    ReleaseWindowOver,
+    WrongCall,
+)
+from node.vault.keys import KeyRefused
+from node.vault.records import Manifest, PlainField, RecordReader, SealedPart, seal_record
+from tests.unit.contracts_world import BANK, LI, SHOP, SUITE, identity
+from tests.unit.node_world import Node, card, card_fields, eventually, running
+
+JSON_FIELDS = ("name", "identity_number")
+
+
+@dataclass
+class Lent:
+    """A node with Li's card on it, which a bank may download."""
+
+    node: Node
+    draft: Draft
+    grant_id: bytes
+
+    @property
+    def certificate(self) -> bytes:
+        return self.draft.certificate_id
+
+    @property
+    def grant(self) -> Grant:
+        grant = self.node.chain.records.grant(self.grant_id)
+        assert grant is not None
+        return grant
+
+    def json(self) -> Output:
+        return Output(
+            certificate=self.certificate, format=OutputFormat.JSON, fields=JSON_FIELDS, attachment=""
+        )
+
+    def request(self, *outputs: Output) -> Transaction:
+        return self.node.request_of(BANK, self.grant_id, *(outputs or (self.json(),)))
+
+    def release(self, transaction: Transaction) -> Release:
+        release = self.node.chain.records.release(self.node.releases.release_id(transaction))
+        assert release is not None
+        return release
+
+    async def until(self, transaction: Transaction, state: ReleaseState) -> Release:
+        await self.node.until(lambda: self.release(transaction).state is state)
+        return self.release(transaction)
+
+    async def prepared(self) -> Release:
+        release = await self.node.releases.request(self.request(), wait_s=30)
+        assert release.state is ReleaseState.PREPARED, release.failure
+        return release
+
+
+async def lend(node: Node) -> Lent:
+    draft = await node.deposit(
+        card(attachments=(AttachmentInput(name="card", media_type="image/png", data=PNG),))
+    )
+    return Lent(node, draft, await node.grant(BANK, draft))
+
+
+PNG = b"\x89PNG\r\n\x1a\n no picture at all"
+
+
+@pytest.fixture
+async def lent(tmp_path: Path) -> AsyncIterator[Lent]:
+    async with running(tmp_path, populated=True) as node:
+        yield await lend(node)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try again at once."""
+    monkeypatch.setattr(releases, "RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(releases, "RETRY_LONGEST_S", 0.001)
+
+
+def freeze_at(node: Node, kind: str) -> None:
+    """Make no block any more after the one in which this has happened."""
+
+    def look(final: object) -> None:
+        events = [event for result in node.finalized[-1].executed.results for event in result.events]
+        if any(event.kind == kind for event in events):
+            node.frozen = True
+
+    node.services.append(look)
+
+
+async def pooled(node: Node, contract: str, method: str) -> bytes:
+    """Wait until a call is in the pool; its transaction's id."""
+
+    def found() -> list[bytes]:
+        return [
+            entry.transaction_id
+            for entry in node.mempool
+            if (entry.transaction.body.call.contract, entry.transaction.body.call.method)
+            == (contract, method)
+        ]
+
+    await eventually(lambda: bool(found()))
+    return found()[0]
+
+
+def acknowledgement(release: Release) -> ReleasesAcknowledge:
+    return ReleasesAcknowledge(
+        release_id=release.release_id, file_hashes=tuple(file.file_hash for file in release.files)
+    )
+
+
+# --- the whole path ---
+
+
+async def test_from_request_to_acknowledgement(lent: Lent) -> None:
+    release = await lent.prepared()
+    assert lent.grant.uses_left == 8
+    (prepared,) = release.files
+    file = await lent.node.releases.file(release.release_id, 0)
+    assert file.prepared == prepared
+    assert SUITE.digest(file.data) == prepared.file_hash
+    assert len(file.data) == prepared.size_bytes
+    document = json.loads(file.data)
+    assert document["fields"] == {name: card_fields()[name] for name in JSON_FIELDS}
+    await lent.node.send(BANK, acknowledgement(release))
+    delivered = lent.node.chain.records.release(release.release_id)
+    assert delivered is not None
+    assert delivered.state is ReleaseState.DELIVERED
+    assert (await lent.node.releases.file(release.release_id, 0)).data == file.data
+    assert (lent.grant.uses_left, lent.grant.uses_reserved) == (8, 0)
+
+
+async def test_a_retry_gives_the_same_release_and_bytes_and_costs_no_second_use(lent: Lent) -> None:
+    request = lent.request()
+    both = await asyncio.gather(*(lent.node.releases.request(request, wait_s=30) for _ in range(2)))
+    again = await lent.node.releases.request(request, wait_s=30)
+    assert both[0] == both[1] == again
+    files = [await lent.node.releases.file(again.release_id, 0) for _ in range(3)]
+    assert len({file.data for file in files}) == 1
+    assert lent.grant.uses_left == 8
+
+
+async def test_two_releases_of_the_same_data_differ(lent: Lent) -> None:
+    one, two = await lent.prepared(), await lent.prepared()
+    first, second = [await lent.node.releases.file(each.release_id, 0) for each in (one, two)]
+    assert first.data != second.data
+    assert first.prepared.mark_commitment != second.prepared.mark_commitment
+    assert json.loads(first.data)["fields"] == json.loads(second.data)["fields"]
+
+
+async def test_a_release_of_several_files_has_them_in_order(lent: Lent) -> None:
+    table = Output(certificate=lent.certificate, format=OutputFormat.CSV, fields=("payments",), attachment="")
+    line = Output(certificate=lent.certificate, format=OutputFormat.CSV, fields=JSON_FIELDS, attachment="")
+    release = await lent.node.releases.request(lent.request(table, lent.json(), line), wait_s=30)
+    assert [file.media_type for file in release.files] == ["text/csv", "application/json", "text/csv"]
+    files = [(await lent.node.releases.file(release.release_id, n)).data.decode() for n in range(3)]
+    assert "养老" in files[0]
+    assert "养老" not in files[1] + files[2]
+    assert "11010519491231002X" in files[2]
+
+
+async def test_the_transactions_of_a_release_are_found_whatever_else_is_tried_on_it(lent: Lent) -> None:
+    request = lent.request()
+    release = await lent.node.releases.request(request, wait_s=30)
+    for _ in range(3):
+        await lent.node.submission.submit(lent.node.sign(SHOP, acknowledgement(release)), wait_s=30)
+    found = await lent.node.releases.transactions_of(release.release_id)
+    assert found.request == transaction_id(SUITE, request.body)
+    assert found.prepare is not None
+    assert lent.node.chain.locate(found.prepare) is not None
+    with pytest.raises(NotFound):
+        await lent.node.releases.transactions_of(bytes(8))
+
+
+# --- nothing too early, nothing elsewhere, nothing too late ---
+
+
+async def test_no_byte_leaves_before_prepared_is_final(lent: Lent) -> None:
+    freeze_at(lent.node, "releases.requested")
+    request = lent.request()
+    release = await lent.node.releases.request(request, wait_s=0)
+    assert release.state is ReleaseState.REQUESTED
+    await pooled(lent.node, "releases", "prepare")
+    assert lent.node.spool.names() == [f"release-{release.release_id.hex()}-0"]
+    with pytest.raises(ReleaseNotPrepared):
+        await lent.node.releases.file(release.release_id, 0)
+    lent.node.thaw()
+    await lent.until(request, ReleaseState.PREPARED)
+    assert (await lent.node.releases.file(release.release_id, 0)).data
+
+
+async def test_what_is_not_there_is_not_found(lent: Lent) -> None:
+    release = await lent.prepared()
+    for index in (-1, 1, 10**9):
+        with pytest.raises(NotFound):
+            await lent.node.releases.file(release.release_id, index)
+    with pytest.raises(NotFound):
+        await lent.node.releases.file(bytes(8), 0)
+
+
+async def test_another_nodes_release_is_neither_taken_nor_performed_nor_served(lent: Lent) -> None:
+    elsewhere = lent.node.request_of(BANK, lent.grant_id, lent.json(), at=1)
+    with pytest.raises(NotPerformedHere):
+        await lent.node.releases.request(elsewhere, wait_s=0)
+    await lent.node.submission.submit(elsewhere, wait_s=30)
+    assert lent.release(elsewhere).state is ReleaseState.REQUESTED
+    assert lent.node.releases._jobs == {}
+    with pytest.raises(NotPerformedHere):
+        await lent.node.releases.file(lent.release(elsewhere).release_id, 0)
+
+
+async def test_only_a_release_request_is_taken(lent: Lent) -> None:
+    with pytest.raises(WrongCall):
+        await lent.node.releases.request(lent.node.sign(LI, GrantsPause(grant_id=lent.grant_id)), wait_s=0)
+    for args in (b"", b"\x90", codec.encode(GrantsPause(grant_id=lent.grant_id)), b"\xc1"):
+        call = Call(contract="releases", method="request", args=args)
+        with pytest.raises(DecodeError):
+            await lent.node.releases.request(lent.node.sign(BANK, call), wait_s=0)
+    assert len(lent.node.mempool) == 0
+
+
+async def test_what_the_contract_refuses_is_told_with_its_code(lent: Lent) -> None:
+    other = await lent.node.grant(SHOP, lent.draft)
+    with pytest.raises(Denied) as caught:
+        await lent.node.releases.request(lent.node.request_of(BANK, other, lent.json()), wait_s=30)
+    assert caught.value.result.code == "not_grantee"
+    assert lent.node.releases._jobs == {}
+
+
+async def test_after_the_keep_window_nothing_is_served_and_nothing_is_kept(lent: Lent) -> None:
+    release = await lent.prepared()
+    lent.node.now_ms = release.prepared_ms + KEEP_WINDOW_MS
+    lent.node.releases.sweep()
+    assert await lent.node.releases.file(release.release_id, 0)
+    lent.node.now_ms += 1
+    with pytest.raises(ReleaseWindowOver):
+        await lent.node.releases.file(release.release_id, 0)
+    assert len(lent.node.spool.names()) == 1
+    lent.node.releases.sweep()
+    assert lent.node.spool.names() == []
+
+
+# --- losses ---
+
+
+def lose(node: Node) -> None:
+    for name in node.spool.names():
+        node.spool.delete(name)
+
+
+def damage(node: Node) -> None:
+    for name in node.spool.names():
+        path = node.folder / "spool" / name
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def mix_up(node: Node) -> None:
+    for name in node.spool.names():
+        node.spool.put(name, b"another file")
+
+
+@pytest.mark.parametrize("mishap", [lose, damage, mix_up])
+async def test_a_kept_file_that_is_lost_is_made_again_byte_for_byte(
+    lent: Lent, mishap: Callable[[Node], None]
+) -> None:
+    release = await lent.prepared()
+    before = await lent.node.releases.file(release.release_id, 0)
+    mishap(lent.node)
+    after = await lent.node.releases.file(release.release_id, 0)
+    assert after == before
+    assert lent.node.spool.get(lent.node.spool.names()[0]) == before.data
+
+
+async def test_a_lost_file_stays_lost_when_the_grant_is_over_or_the_copy_was_acknowledged(lent: Lent) -> None:
+    delivered, revoked = await lent.prepared(), await lent.prepared()
+    await lent.node.send(BANK, acknowledgement(delivered))
+    await lent.node.send(LI, GrantsRevoke(grant_id=lent.grant_id))
+    assert (await lent.node.releases.file(revoked.release_id, 0)).data
+    lose(lent.node)
+    for release in (delivered, revoked):
+        with pytest.raises(KeyRefused):
+            await lent.node.releases.file(release.release_id, 0)
+
+
+# --- interruptions ---
+
+
+async def test_a_node_that_was_stopped_between_request_and_prepare_finds_its_work_again(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, populated=True) as node:
+        lent = await lend(node)
+        (tmp_path / "blobs").rename(tmp_path / "away")
+        request = lent.request()
+        release = await node.releases.request(request, wait_s=0)
+        assert release.state is ReleaseState.REQUESTED
+        head = node.chain.height
+    (tmp_path / "away").rename(tmp_path / "blobs")
+    async with running(tmp_path) as again:
+        assert again.chain.height == head
+        after = Lent(again, lent.draft, lent.grant_id)
+        assert after.release(request).state is ReleaseState.REQUESTED
+        await again.releases.resume()
+        await after.until(request, ReleaseState.PREPARED)
+        file = await again.releases.file(release.release_id, 0)
+        assert SUITE.digest(file.data) == after.release(request).files[0].file_hash
+        assert after.grant.uses_left == 8
+
+
+async def test_a_prepare_that_was_under_way_at_the_stop_and_its_repetition_make_one_release(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, populated=True) as node:
+        lent = await lend(node)
+        freeze_at(node, "releases.requested")
+        request = lent.request()
+        await node.releases.request(request, wait_s=0)
+        await pooled(node, "releases", "prepare")
+        await eventually(lambda: bool(node.submission._promised))
+    async with running(tmp_path, frozen=True) as again:
+        after = Lent(again, lent.draft, lent.grant_id)
+        assert len(again.mempool) == 1
+        await again.releases.resume()
+        await eventually(lambda: len(again.mempool) == 2)
+        again.thaw()
+        await again.until(lambda: len(again.mempool) == 0)
+        release = after.release(request)
+        assert release.state is ReleaseState.PREPARED
+        await eventually(lambda: not again.releases._jobs)
+        assert after.release(request) == release
+        assert len(again.spool.names()) == 1
+        assert (await again.releases.file(release.release_id, 0)).prepared == release.files[0]
+        assert after.grant.uses_left == 8
+
+
+@pytest.mark.parametrize(
+    ("stop", "state"), [(GrantsPause, GrantState.PAUSED), (GrantsRevoke, GrantState.REVOKED)]
+)
+async def test_what_is_stopped_before_it_is_opened_fails_and_returns_the_use(
+    lent: Lent, impatient: None, stop: type[GrantsPause | GrantsRevoke], state: GrantState
+) -> None:
+    blobs = lent.node.folder / "blobs"
+    blobs.rename(lent.node.folder / "away")
+    request = lent.request()
+    await lent.node.releases.request(request, wait_s=0)
+    assert lent.grant.uses_left == 8
+    await lent.node.send(LI, stop(grant_id=lent.grant_id))
+    (lent.node.folder / "away").rename(blobs)
+    release = await lent.until(request, ReleaseState.FAILED)
+    assert release.failure == "key_refused"
+    assert lent.grant.state is state
+    assert (lent.grant.uses_left, lent.grant.uses_reserved) == (9, 0)
+    with pytest.raises(ReleaseNotPrepared):
+        await lent.node.releases.file(release.release_id, 0)
+    assert lent.node.spool.names() == []
+
+
+@pytest.mark.parametrize("stop", [GrantsPause, GrantsRevoke])
+async def test_what_is_stopped_after_it_was_marked_and_before_prepared_is_final_fails_too(
+    lent: Lent, stop: type[GrantsPause | GrantsRevoke]
+) -> None:
+    node = lent.node
+    freeze_at(node, "releases.requested")
+    request = lent.request()
+    await node.releases.request(request, wait_s=0)
+    prepare = await pooled(node, "releases", "prepare")
+    overtaken = node.mempool.remove(prepare)
+    assert overtaken is not None
+    node.pool(node.sign(LI, stop(grant_id=lent.grant_id)), overtaken.transaction)
+    node.thaw()
+    release = await lent.until(request, ReleaseState.FAILED)
+    assert release.failure == "grant_not_active"
+    assert (lent.grant.uses_left, lent.grant.uses_reserved) == (9, 0)
+    await eventually(lambda: not node.releases._jobs)
+    assert node.spool.names() == []
+
+
+async def test_a_busy_pool_delays_a_release_and_does_not_fail_it(tmp_path: Path, impatient: None) -> None:
+    pool = PoolLimits(transactions_max=2)
+    async with running(tmp_path, populated=False, pool=pool) as node:
+        node.mempool._limits = PoolLimits()
+        node.populate()
+        node.mempool._limits = pool
+        lent = await lend(node)
+        freeze_at(node, "releases.requested")
+        request = lent.request()
+        others = [node.sign(LI, GrantsPause(grant_id=bytes([n]) * 16)) for n in range(2)]
+        node.services.append(lambda _: node.frozen and node.pool(*others[len(node.mempool) :]))
+        await node.releases.request(request, wait_s=0)
+        assert len(node.mempool) == 2
+        assert lent.release(request).state is ReleaseState.REQUESTED
+        node.services.pop()
+        node.thaw()
+        await lent.until(request, ReleaseState.PREPARED)
+
+
+# --- what cannot be handed out ---
+
+
+async def test_an_attachment_in_another_format_fails_and_returns_the_use(lent: Lent) -> None:
+    as_pdf = Output(certificate=lent.certificate, format=OutputFormat.PDF, fields=(), attachment="card")
+    release = await lent.node.releases.request(lent.request(as_pdf), wait_s=30)
+    assert (release.state, release.failure) == (ReleaseState.FAILED, "verification_failed")
+    assert lent.grant.uses_left == 9
+
+
+async def test_a_file_that_cannot_be_marked_fails_with_the_reason_and_returns_the_use(lent: Lent) -> None:
+    picture = Output(certificate=lent.certificate, format=OutputFormat.PNG, fields=(), attachment="card")
+    release = await lent.node.releases.request(lent.request(lent.json(), picture), wait_s=30)
+    assert (release.state, release.failure) == (ReleaseState.FAILED, "media_malformed")
+    assert lent.grant.uses_left == 9
+    await eventually(lambda: not lent.node.releases._jobs)
+    assert lent.node.spool.names() == []
+
+
+async def test_a_record_that_names_a_part_twice_is_not_believed(lent: Lent) -> None:
+    """The root takes the last part of a name; a forger would have the first one opened."""
+    node = lent.node
+    true = PlainField(name="name", salt=identity("salt"), value=codec.encode("张三"))
+    forged = PlainField(name="name", salt=identity("other salt"), value=codec.encode("李鬼"))
+    certificate = node.chain.records.certificate(lent.certificate)
+    assert certificate is not None
+
+    def parts(field: PlainField) -> tuple[SealedPart, ...]:
+        sealed = seal_record(SUITE, node.keys, certificate.certificate_id, (field,), ())
+        data = sealed.blobs[sealed.payload_hash]
+        return codec.decode(data, Manifest, size_bytes_max=10**6).parts
+
+    honest = seal_record(SUITE, node.keys, certificate.certificate_id, (true,), ())
+    both = Manifest(
+        version=1, certificate_id=certificate.certificate_id, parts=(parts(forged)[0], *parts(true))
+    )
+    payload_hash = node.blobs.put(codec.encode(both))
+    claimed = {
+        **{name: getattr(certificate, name) for name in certificate.__struct_fields__},
+        "payload_hash": payload_hash,
+        "commitment_root": honest.commitment_root,
+    }
+    reader = RecordReader(SUITE, node.keys, node.blobs, node.exchange.fetch)
+    with pytest.raises(VerificationFailed, match="twice"):
+        await reader.manifest(type(certificate)(**claimed))

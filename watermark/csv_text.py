@@ -1,0 +1,119 @@
+"""CSV, read and written cell by cell.
+
+Rule: a cell that is not changed keeps its bytes, quotes included; delimiter, line ends and encoding stay as they were.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watermark.errors import MediaMalformed
+from watermark.limits import CELL_CHARS_MAX, TABLE_CELLS_MAX, TABLE_COLUMNS_MAX, TABLE_ROWS_MAX, within
+from watermark.sheets import Changes, Sheet, decode_text
+
+_DELIMITERS: Final = (",", ";", "\t", "|")
+_SAMPLE_CHARS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class CsvFile:
+    """A parsed CSV file.
+
+    Attributes:
+        tokens: raw cells of each line, the header first.
+        ends: line end of each line, by place; the last may be empty.
+        delimiter: one character.
+        encoding: name for Python's codecs.
+        sheet: the decoded table.
+    """
+
+    tokens: tuple[tuple[str, ...], ...]
+    ends: tuple[str, ...]
+    delimiter: str
+    encoding: str
+    sheet: Sheet
+
+    def written(self, changes: Changes, order: Sequence[int]) -> bytes:
+        """The file with changes made and rows in order."""
+        lines = [list(tokens) for tokens in self.tokens]
+        for (row, column), text in changes.items():
+            lines[row + 1][column] = self._token(text, quoted=lines[row + 1][column].startswith('"'))
+        placed = [lines[0], *(lines[row + 1] for row in order)]
+        text = "".join(
+            self.delimiter.join(tokens) + end for tokens, end in zip(placed, self.ends, strict=True)
+        )
+        return text.encode(self.encoding)
+
+    def _token(self, text: str, quoted: bool) -> str:
+        if quoted or any(char in text for char in (self.delimiter, '"', "\r", "\n")):
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+
+def parse_csv(data: bytes) -> CsvFile:
+    """Parse a CSV file whose first line is the header.
+
+    Raises:
+        MediaMalformed: no text, no header, a quote out of place.
+        MediaTooLarge: more rows, columns, cells or characters a cell than the limits.
+    """
+    text, encoding = decode_text(data, "CSV")
+    if not text.strip():
+        raise MediaMalformed(what="CSV", reason="empty")
+    delimiter = _delimiter(text)
+    tokens, ends = _tokens(text, delimiter)
+    header = tuple(_value(token) for token in tokens[0])
+    rows = tuple(
+        tuple(_value(line[column]) if column < len(line) else None for column in range(len(header)))
+        for line in tokens[1:]
+    )
+    return CsvFile(tuple(tokens), tuple(ends), delimiter, encoding, Sheet(header, rows))
+
+
+def _delimiter(text: str) -> str:
+    """The delimiter that splits the sample's lines into most, and equally many, cells."""
+    sample = [line for line in text[:_SAMPLE_CHARS].splitlines()[:20] if line.strip()]
+    best, best_score = ",", (0, 0)
+    for delimiter in _DELIMITERS:
+        counts = [re.sub(r'"[^"]*"', "", line).count(delimiter) for line in sample]
+        usual = max(set(counts), key=lambda count: (counts.count(count), count)) if counts else 0
+        score = (counts.count(usual) if usual else 0, usual)
+        if score > best_score:
+            best, best_score = delimiter, score
+    return best
+
+
+def _tokens(text: str, delimiter: str) -> tuple[list[tuple[str, ...]], list[str]]:
+    cell = re.compile(
+        r'("[^"]*(?:""[^"]*)*")?([^' + re.escape(delimiter) + r"\r\n]*)(" + re.escape(delimiter) + r"|\r\n|\n|\r|\Z)"
+    )
+    lines: list[tuple[str, ...]] = []
+    ends: list[str] = []
+    line: list[str] = []
+    place = cells = 0
+    while place < len(text) or line:
+        match = cell.match(text, place)
+        if match is None:
+            raise MediaMalformed(what="CSV", reason=f"line {len(lines) + 1} cannot be split into cells")
+        quoted, bare, end = match.groups(default="")
+        if (quoted and bare) or bare.startswith('"'):
+            raise MediaMalformed(what="CSV", reason=f"line {len(lines) + 1}: a quote out of place")
+        within("CELL_CHARS_MAX", CELL_CHARS_MAX, len(quoted) + len(bare))
+        line.append(quoted + bare)
+        cells += 1
+        place = match.end()
+        if end != delimiter:
+            within("TABLE_COLUMNS_MAX", TABLE_COLUMNS_MAX, len(line))
+            within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(lines))
+            within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, cells)
+            lines.append(tuple(line))
+            ends.append(end)
+            line = []
+    return lines, ends
+
+
+def _value(token: str) -> str:
+    return token[1:-1].replace('""', '"') if token.startswith('"') else token

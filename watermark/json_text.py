@@ -1,0 +1,258 @@
+"""JSON and JSON Lines, read and written without losing a digit.
+
+Rule: numbers are kept as the text they stand in; indentation, separators and escaping are written as found whenever
+the file follows one of the usual styles. Duplicate names and non-finite numbers are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watermark.errors import MediaMalformed
+from watermark.limits import (
+    CELL_CHARS_MAX,
+    JSON_DEPTH_MAX,
+    JSON_FIELDS_MAX,
+    TABLE_CELLS_MAX,
+    TABLE_ROWS_MAX,
+    within,
+)
+from watermark.sheets import Changes, Sheet, decode_text
+
+
+class Literal(str):
+    """A number, true, false or null, as it stands in the file."""
+
+    __slots__ = ()
+
+
+Json = str | list["Json"] | dict[str, "Json"]
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a value is laid out: indentation (None: one line), separators, and whether non-ASCII is escaped."""
+
+    indent: str | None
+    comma: str
+    colon: str
+    ascii_only: bool
+
+
+STYLES: Final = tuple(
+    Style(indent, comma, colon, ascii_only)
+    for indent, comma, colon in (
+        (None, ",", ":"),
+        (None, ", ", ": "),
+        ("  ", ",", ": "),
+        ("    ", ",", ": "),
+        ("\t", ",", ": "),
+    )
+    for ascii_only in (False, True)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFile:
+    """A parsed file.
+
+    Attributes:
+        values: the rows: one for a single record.
+        shape: "record", "rows" (an array of objects) or "lines".
+        style: how it is laid out.
+        tail: text after the last value (a line end or nothing).
+        encoding: name for Python's codecs.
+        paths: path of each column of `sheet`.
+        sheet: leaves by dotted path.
+    """
+
+    values: tuple[dict[str, Json], ...]
+    shape: str
+    style: Style
+    tail: str
+    encoding: str
+    paths: tuple[Path, ...]
+    sheet: Sheet
+
+    def written(
+        self, changes: Changes, order: Sequence[int], key_order: Callable[[str, list[str]], list[str]] | None = None
+    ) -> bytes:
+        """The file with changes made and rows in order.
+
+        Args:
+            changes: (row, column) → new text.
+            order: indexes of rows.
+            key_order: (path of an object, its keys) → its keys in the order to be written.
+        """
+        by_row: dict[int, dict[Path, str]] = {}
+        for (row, column), text in changes.items():
+            by_row.setdefault(row, {})[self.paths[column]] = text
+        rows: list[Json] = [_changed(self.values[row], by_row.get(row, {}), key_order, ()) for row in order]
+        if self.shape == "lines":
+            text = "\n".join(dump(row, self.style) for row in rows)
+        else:
+            text = dump(rows[0] if self.shape == "record" else rows, self.style)
+        return (text + self.tail).encode(self.encoding)
+
+
+def parse_json(data: bytes) -> JsonFile:
+    """Parse a JSON object, an array of objects, or JSON Lines of objects.
+
+    Raises:
+        MediaMalformed: no such text, duplicate names, too deep.
+        MediaTooLarge: more rows, fields or characters than the limits.
+    """
+    text, encoding = decode_text(data, "JSON")
+    body = text.rstrip()
+    try:
+        value = _loads(body)
+        values, shape = ([value], "record") if isinstance(value, dict) else (value, "rows")
+    except json.JSONDecodeError as error:
+        lines = [line for line in body.splitlines() if line.strip()]
+        if len(lines) < 2 or "Extra data" not in error.msg:
+            raise MediaMalformed(what="JSON", reason=str(error)[:200]) from error
+        within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(lines))
+        try:
+            values, shape = [_loads(line) for line in lines], "lines"
+        except json.JSONDecodeError as inner:
+            raise MediaMalformed(what="JSON", reason=str(inner)[:200]) from inner
+    if not isinstance(values, list) or not values or not all(isinstance(row, dict) for row in values):
+        raise MediaMalformed(what="JSON", reason="an object, an array of objects or lines of objects is expected")
+    within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(values))
+    rows = tuple(row for row in values if isinstance(row, dict))
+    paths, sheet = _sheet(rows)
+    styled, layout = (rows[0], body.splitlines()[0]) if shape == "lines" else (value, body)
+    return JsonFile(rows, shape, _style(styled, layout), text[len(body) :], encoding, paths, sheet)
+
+
+def objects(value: Json, path: Path = ()) -> Iterator[tuple[str, dict[str, Json]]]:
+    """Every object inside a value with its dotted path, outermost first."""
+    if isinstance(value, dict):
+        yield dotted(path), value
+        for name, member in value.items():
+            yield from objects(member, (*path, name))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from objects(member, (*path, index))
+
+
+def dotted(path: Path) -> str:
+    """`holder.name`, `items.0.price`."""
+    return ".".join(str(step) for step in path)
+
+
+def dump(value: Json, style: Style, depth: int = 0) -> str:
+    """Serialise in a style."""
+    if isinstance(value, Literal):
+        return str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=style.ascii_only)
+    if not value:
+        return "{}" if isinstance(value, dict) else "[]"
+    if isinstance(value, dict):
+        parts = [
+            json.dumps(name, ensure_ascii=style.ascii_only) + style.colon + dump(member, style, depth + 1)
+            for name, member in value.items()
+        ]
+        left, right = "{", "}"
+    else:
+        parts = [dump(member, style, depth + 1) for member in value]
+        left, right = "[", "]"
+    if style.indent is None:
+        return left + style.comma.join(parts) + right
+    inner = "\n" + style.indent * (depth + 1)
+    return left + inner + (style.comma + inner).join(parts) + "\n" + style.indent * depth + right
+
+
+def _loads(text: str) -> Json:
+    depth = 0
+    try:
+        value = json.loads(
+            text, parse_float=Literal, parse_int=Literal, parse_constant=_not_finite, object_pairs_hook=_unique
+        )
+        return _checked(value, depth)
+    except RecursionError as error:
+        raise MediaMalformed(what="JSON", reason="nested too deeply") from error
+
+
+def _checked(value: object, depth: int) -> Json:
+    """The value with true, false and null as literals, and its depth and texts within bounds."""
+    if depth > JSON_DEPTH_MAX:
+        raise MediaMalformed(what="JSON", reason=f"nested deeper than {JSON_DEPTH_MAX}")
+    if isinstance(value, str):
+        within("CELL_CHARS_MAX", CELL_CHARS_MAX, len(value))
+        if any("\ud800" <= char <= "\udfff" for char in value if char > "\ud7ff"):
+            raise MediaMalformed(what="JSON", reason="a lone surrogate")
+        return value
+    if isinstance(value, dict):
+        return {name: _checked(member, depth + 1) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_checked(member, depth + 1) for member in value]
+    return Literal("null" if value is None else "true" if value else "false")
+
+
+def _not_finite(text: str) -> Literal:
+    raise MediaMalformed(what="JSON", reason=f"{text} is not a JSON number")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise MediaMalformed(what="JSON", reason="a name stands twice in one object")
+    return names
+
+
+def _leaves(value: Json, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    else:
+        members = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, member in members:
+            yield from _leaves(member, (*path, step))
+
+
+def _sheet(rows: tuple[dict[str, Json], ...]) -> tuple[tuple[Path, ...], Sheet]:
+    columns: dict[Path, int] = {}
+    cells: list[dict[Path, str]] = []
+    count = 0
+    for row in rows:
+        leaves = dict(_leaves(row, ()))
+        count += len(leaves)
+        within("JSON_FIELDS_MAX", JSON_FIELDS_MAX, len(leaves))
+        for path in leaves:
+            columns.setdefault(path, len(columns))
+        within("JSON_FIELDS_MAX", JSON_FIELDS_MAX, len(columns))
+        within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, max(count, len(columns) * len(rows)))
+        cells.append(leaves)
+    paths = tuple(columns)
+    texts = tuple(tuple(leaves.get(path) for path in paths) for leaves in cells)
+    return paths, Sheet(tuple(dotted(path) for path in paths), texts)
+
+
+def _style(value: Json, text: str) -> Style:
+    """The style that gives the file back; else a similar one."""
+    for style in STYLES:
+        if dump(value, style) == text:
+            return style
+    return STYLES[4] if "\n" in text else STYLES[2]
+
+
+def _changed(
+    value: Json,
+    changes: Mapping[Path, str],
+    key_order: Callable[[str, list[str]], list[str]] | None,
+    path: Path,
+) -> Json:
+    if isinstance(value, str):
+        new = changes.get(path)
+        return value if new is None else Literal(new) if isinstance(value, Literal) else new
+    if isinstance(value, list):
+        return [_changed(member, changes, key_order, (*path, index)) for index, member in enumerate(value)]
+    names = list(value)
+    if key_order is not None:
+        names = key_order(dotted(path), names)
+    return {name: _changed(value[name], changes, key_order, (*path, name)) for name in names}

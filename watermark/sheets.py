@@ -1,0 +1,99 @@
+"""Rows and columns of text, whatever file they came from.
+
+Rule: a value is the exact text that stands in the file; comparison happens on `plain`, which forgets what
+re-encoding and retyping change (width, case, outer blanks, invisible characters).
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, Protocol
+
+from watermark.errors import MediaMalformed
+
+INVISIBLE: Final = frozenset("\u200b\u200c\u200d\u2060\ufeff")
+_TEXT_ENCODINGS: Final = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+NUMBER_CHARS_MAX: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table, or a record as a table of one row.
+
+    Attributes:
+        columns: names, in the file's order.
+        rows: for each row one text a column; None where the file has nothing.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
+
+
+Changes = Mapping[tuple[int, int], str]
+"""(row, column) → new text."""
+
+
+class SheetFile(Protocol):
+    """A parsed file that can be written again with some values changed and everything else as it was."""
+
+    @property
+    def sheet(self) -> Sheet: ...
+
+    def written(self, changes: Changes, order: Sequence[int]) -> bytes:
+        """The file with `changes` made and its rows in `order` (indexes of the original rows)."""
+        ...
+
+
+def plain(text: str | None) -> str:
+    """What of a value survives retyping: NFKC, no invisible characters, no outer blanks, case folded."""
+    if text is None:
+        return ""
+    if text.isascii():
+        return text.strip().casefold()
+    return unicodedata.normalize("NFKC", visible(text)).strip().casefold()
+
+
+def visible(text: str) -> str:
+    """The text without invisible characters."""
+    return text if text.isascii() else "".join(char for char in text if char not in INVISIBLE)
+
+
+def number(text: str | None) -> Decimal | None:
+    """The value of a plain decimal number (digits, at most one point, a minus), else None.
+
+    Codes that only look like numbers, such as 007, are not numbers.
+    """
+    if text is None or len(text) > NUMBER_CHARS_MAX:
+        return None
+    digits = text[1:] if text.startswith("-") else text
+    whole, point, fraction = digits.partition(".")
+    if not (whole.isascii() and whole.isdigit()) or (len(whole) > 1 and whole[0] == "0"):
+        return None
+    if point and not (fraction.isascii() and fraction.isdigit()):
+        return None
+    return Decimal(text)
+
+
+def decode_text(data: bytes, what: str) -> tuple[str, str]:
+    """Text of a file and the encoding it stands in: UTF-8 or UTF-16 by mark, UTF-8, else GB18030.
+
+    Raises:
+        MediaMalformed: none of them fits, or the text holds NUL.
+    """
+    marked = next((encoding for mark, encoding in _TEXT_ENCODINGS if data.startswith(mark)), None)
+    for encoding in (marked,) if marked else ("utf-8", "gb18030"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text:
+            break
+        return text, encoding
+    raise MediaMalformed(what=what, reason="neither UTF-8, UTF-16 with mark, nor GB18030 text")

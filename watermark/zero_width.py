@@ -1,0 +1,77 @@
+"""Invisible characters between the characters of free text.
+
+Rule: a bit is which of two characters of no width stands in a gap, so a missing character is an erasure and never a
+wrong bit. Both are left alone by NFC, NFKC, JSON, CSV, UTF-16 and GB18030; whoever strips or retypes removes them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from typing import Final
+
+from watermark.sheets import INVISIBLE
+
+ZERO: Final = "\u200b"
+ONE: Final = "\u2060"
+GAPS_PER_CELL_MAX: Final = 8
+GAPS_PER_FIELD_MAX: Final = 64
+"""In a record or a table of few rows, where every bit counts."""
+FEW_ROWS: Final = 16
+_DIFF_CHARS_MAX: Final = 2_000
+
+
+def gaps(text: str, rows: int) -> list[int]:
+    """Offsets in `text` before which a mark may stand, evenly spread.
+
+    Args:
+        text: the original text; none is marked when it already holds invisible characters.
+        rows: rows of the original, which decides how many gaps a text offers.
+    """
+    if any(char in INVISIBLE for char in text):
+        return []
+    free = [offset for offset in range(1, len(text)) if not _joins(text[offset])]
+    count = min(len(free), GAPS_PER_FIELD_MAX if rows < FEW_ROWS else GAPS_PER_CELL_MAX)
+    return [free[index * len(free) // count] for index in range(count)]
+
+
+def write(text: str, bits: dict[int, bool]) -> str:
+    """The text with a mark before each offset of `bits`."""
+    return "".join(
+        (ONE if bits[offset] else ZERO) + char if offset in bits else char for offset, char in enumerate(text)
+    )
+
+
+def read(leaked: str, original: str) -> dict[int, bool]:
+    """Offset in the original → the bit that stands before it in the leak."""
+    text, marks = _split(leaked)
+    if not marks:
+        return {}
+    place = {offset: offset for offset in range(len(text) + 1)} if text == original else dict(_moved(text, original))
+    return {place[offset]: bit for offset, bit in marks.items() if offset in place}
+
+
+def _split(leaked: str) -> tuple[str, dict[int, bool]]:
+    text: list[str] = []
+    marks: dict[int, bool] = {}
+    for char in leaked:
+        if char in (ZERO, ONE):
+            marks[len(text)] = char == ONE
+        elif char not in INVISIBLE:
+            text.append(char)
+    return "".join(text), marks
+
+
+def _moved(text: str, original: str) -> Iterator[tuple[int, int]]:
+    """Offsets of the leaked text → offsets of the original, where the two agree after NFKC."""
+    if max(len(text), len(original)) > _DIFF_CHARS_MAX:
+        return
+    a, b = ([unicodedata.normalize("NFKC", char) for char in side] for side in (text, original))
+    for block in SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks():
+        yield from ((block.a + step, block.b + step) for step in range(block.size))
+
+
+def _joins(char: str) -> bool:
+    """Whether the character belongs to the one before it."""
+    return unicodedata.combining(char) != 0 or unicodedata.category(char) in {"Mn", "Me", "Mc", "Cf", "Sk"}
