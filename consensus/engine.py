@@ -19,6 +19,7 @@ from consensus.core.effects import (
     Broadcast,
     BuildBlock,
     CancelTimer,
+    ClockApart,
     Effect,
     Evidence,
     ExecuteBlock,
@@ -85,6 +86,8 @@ class EngineStatus:
         voting: takes part; False for a follower.
         follow_only: lost its journal once, so must not vote until its key has been rotated.
         blamed: faults seen, by validator index.
+        clocks_apart_ms: how far ahead the last untimely proposal of each leader was, by index; with entries for more than f
+            leaders it is this node's clock that is wrong.
         evidence_count: conflicting votes proven.
         undecodable_count: messages that were no messages.
     """
@@ -99,6 +102,7 @@ class EngineStatus:
     voting: bool
     follow_only: bool
     blamed: dict[int, int] = field(default_factory=dict)
+    clocks_apart_ms: dict[int, int] = field(default_factory=dict)
     evidence_count: int = 0
     undecodable_count: int = 0
 
@@ -156,7 +160,7 @@ class Engine:
         self._running = False
         self._syncing = False
         self._durable = 0
-        self._stopped = False
+        self._stopped = True
         self._ticking = False
         self._work = False
         self._pruned_height = application.durable_height()
@@ -164,11 +168,13 @@ class Engine:
         self._evidence_count = 0
         self._undecodable = 0
         self._blamed: Counter[int] = Counter()
+        self._clocks_apart: dict[int, int] = {}
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin, once, after the machine was restored."""
+        """Begin, once; messages and work that came before are ignored, and will come again."""
+        self._stopped = False
         self._events.append(Started())
         self.notify_work()
 
@@ -227,6 +233,7 @@ class Engine:
             voting=machine.voting,
             follow_only=self._journal.follow_only,
             blamed=dict(self._blamed),
+            clocks_apart_ms=dict(self._clocks_apart),
             evidence_count=self._evidence_count,
             undecodable_count=self._undecodable,
         )
@@ -309,6 +316,8 @@ class Engine:
             case Blame(peer=peer):
                 self._blamed[peer] += 1
                 self._ask(self._fetcher.blame(peer))
+            case ClockApart(leader=leader, apart_ms=apart_ms):
+                self._clocks_apart[leader] = apart_ms
             case Evidence():
                 self._evidence_count += 1
                 self.evidence.append(effect)

@@ -21,7 +21,7 @@ from ledger.types import Header, QuorumCertificate, Trust, VoteKind
 from ledger.verdicts import Check, rejected
 
 TRUST_VERSION: Final = 1
-PATH_HEADERS_MAX: Final = 1024
+PATH_HEADERS_MAX: Final = 4096
 
 
 def check_trust(suite: CryptoSuite, trust: Trust) -> None:

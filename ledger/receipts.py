@@ -2,7 +2,7 @@
 written.
 
 Rule: whatever a receipt or its file says is either covered by the quorum certificate or compared with what
-is, so any change to a receipt's file other than white space between tokens is rejected. The transaction's own
+is, and the file is compared with what `receipt_to_json` writes, so any change to it is rejected. The transaction's own
 signature is covered as a part of the certified transaction; the signer's key is not in the receipt, as
 validators checked it.
 
@@ -210,7 +210,7 @@ def receipt_from_json(text: bytes | str) -> Receipt:
         LimitExceeded: more than 16 MiB of text, or 4 MiB once encoded.
         ProofRejected: FORMAT (not JSON, members or values not as they must be), SUMMARY (differs from the
             receipt),
-            NOT_CANONICAL (order of members, escapes, or other ways of writing the same).
+            NOT_CANONICAL (order of members, escapes, white space, or other ways of writing the same).
     """
     try:
         tree = readable.parse(text, "receipt", size_bytes_max=RECEIPT_FILE_SIZE_BYTES_MAX)
@@ -222,7 +222,8 @@ def receipt_from_json(text: bytes | str) -> Receipt:
         raise rejected(Check.FORMAT, error.message()) from None
     if tree["summary"] != _summary(receipt):
         raise rejected(Check.SUMMARY)
-    if not readable.same_but_for_space(text, _receipt_tree(receipt)):
+    shown = text if isinstance(text, str) else text.decode()
+    if shown != receipt_to_json(receipt):
         raise rejected(Check.NOT_CANONICAL)
     return receipt
 

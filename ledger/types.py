@@ -360,7 +360,7 @@ class Receipt(Wire):
     transaction_proof: MerkleProof
     result_proof: MerkleProof
     header: Header
-    path: Annotated[tuple[Header, ...], Meta(max_length=1024)]
+    path: Annotated[tuple[Header, ...], Meta(max_length=4096)]
     certificate: QuorumCertificate
 
 

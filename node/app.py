@@ -26,6 +26,7 @@ from consensus.disk import FileDisk
 from consensus.runner import ConsensusRunner, open_journal
 from contracts.genesis import genesis_state
 from ledger.crypto.registry import load_suite
+from ledger.crypto.self_test import check_vectors
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
 from ledger.hashing import block_digest, transactions_root, validators_hash
@@ -116,6 +117,7 @@ class Node:
             LedgerError: configuration, identity, genesis or store cannot be used; the message says what to do.
         """
         require_own_packages()
+        check_vectors()
         self.home = Home(folder)
         self.config = load_config(self.home.config)
         configure_logging(json=self.config.log.format == "json", level=self.config.log.level)
@@ -207,6 +209,7 @@ class Node:
             wrap_secret=identity.wrap_secret,
             wrap_keys={operator.account: operator.wrap_key for operator in genesis.operators},
             state=self.chain.records,
+            time_ms=lambda: self.chain.head_time_ms,
         )
         renderer = Renderer(suite, RecordReader(suite, keys, blobs, self.exchange.fetch))
         self.node_account = NodeAccount(

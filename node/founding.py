@@ -19,8 +19,10 @@ from msgspec import Meta, Struct
 
 from contracts.genesis import genesis_state
 from ledger import readable
+from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, DecodeError, LedgerError
+from ledger.quorum import check_validators
 from ledger.types import (
     VALIDATORS_MAX,
     Genesis,
@@ -356,6 +358,9 @@ def _check_bundle(bundle: NetworkBundle) -> None:
         )
     for address in _addresses(bundle, {}):
         check_certificate(address)
+    # Whoever assembled the network is not trusted with this: a key made up from others' keys could vote for them.
+    genesis = bundle.genesis
+    check_validators(load_suite(genesis.suite).quorum, genesis.network, genesis.validators)
 
 
 def _check_membership(card: NodeCard, genesis: Genesis) -> None:

@@ -134,8 +134,11 @@ def configure_logging(*, json: bool, level: str = "info", stream: TextIO | None 
 
 
 def get_logger(component: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose lines name the component, e.g. "http"."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component).bind(component=component)
+    """A logger whose lines name the component, e.g. "http".
+
+    It is bound at each line only, so that one made at import obeys what `configure_logging` sets up later.
+    """
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component, component=component)
     return logger
 
 

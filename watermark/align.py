@@ -82,8 +82,8 @@ class Features:
 def features(raster: U8) -> Features:
     """SIFT keypoints of at most `FEATURE_PIXELS` of the raster."""
     small, factors = _reduced(raster, FEATURE_PIXELS)
-    keypoints, descriptors = cv2.SIFT_create(nfeatures=FEATURES_MAX).detectAndCompute(small, None)
-    if descriptors is None or not keypoints:
+    keypoints, descriptors = cv2.SIFT.create(nfeatures=FEATURES_MAX).detectAndCompute(small, None)
+    if not keypoints:
         return Features(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
     points = (np.array([point.pt for point in keypoints]) + 0.5) / factors - 0.5
     return Features(points.astype(np.float32), np.asarray(descriptors, dtype=np.float32))
@@ -130,7 +130,9 @@ def rough(
     plain = same_frame(leak, original)
     if plain is not None and plain.correlation > CORRELATION_CLEAR:
         return plain
-    matrix = _similarity(seen or features(leak), known or features(original))
+    matrix = _similarity(
+        seen if seen is not None else features(leak), known if known is not None else features(original)
+    )
     found = None if matrix is None else _judged(leak, original, matrix, "features")
     hypotheses = [hypothesis for hypothesis in (plain, found) if hypothesis is not None]
     return max(hypotheses, key=lambda hypothesis: hypothesis.correlation, default=None)
@@ -145,11 +147,13 @@ def residual(leak: U8, original: U8, alignment: Alignment) -> tuple[F32, F32]:
     height, width = original.shape
     warped, mask = _warp(leak, alignment.matrix, width, height)
     reference = original.astype(np.float32)
-    blurred = min(
-        (reference if sigma == 0 else cv2.GaussianBlur(reference, (0, 0), sigma) for sigma in _BLURS),
-        key=lambda candidate: _misfit(warped, candidate, mask),
-    )
-    return (warped - _toned(warped, blurred, mask)) * mask, mask
+    candidates = (reference if sigma == 0 else _blurred(reference, sigma) for sigma in _BLURS)
+    best = min(candidates, key=lambda candidate: _misfit(warped, candidate, mask))
+    return (warped - _toned(warped, best, mask)) * mask, mask
+
+
+def _blurred(plane: F32, sigma: float) -> F32:
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), dtype=np.float32)
 
 
 def _similarity(leak: Features, original: Features) -> F64 | None:
@@ -162,12 +166,12 @@ def _similarity(leak: Features, original: Features) -> F64 | None:
         return None
     source = original.points[[match.trainIdx for match in good]]
     target = leak.points[[match.queryIdx for match in good]]
-    affine, inliers = cv2.estimateAffine2D(
+    _, inliers = cv2.estimateAffine2D(
         source, target, method=cv2.USAC_MAGSAC, ransacReprojThreshold=3.0, maxIters=5000, confidence=0.999
     )
-    if affine is None or inliers is None or int(inliers.sum()) < MATCHES_MIN:
+    kept = np.asarray(inliers).ravel() == 1
+    if np.count_nonzero(kept) < MATCHES_MIN:
         return None
-    kept = inliers.ravel().astype(bool)
     matrix, _ = cv2.estimateAffinePartial2D(source[kept], target[kept], method=cv2.LMEDS)
     return None if matrix is None else np.asarray(matrix, dtype=np.float64)
 
@@ -187,7 +191,7 @@ def _judged(leak: U8, original: U8, matrix: F64, method: str) -> Alignment | Non
 
 def _correlation(a: F32, b: F32, mask: F32) -> float:
     """Correlation of details (what is left after a wide blur), inside the mask."""
-    fine_a, fine_b = (x - cv2.GaussianBlur(x, (0, 0), 12) for x in (cv2.GaussianBlur(y, (0, 0), 1) for y in (a, b)))
+    fine_a, fine_b = (x - _blurred(x, 12) for x in (_blurred(a, 1), _blurred(b, 1)))
     inside = cv2.erode(mask, np.ones((9, 9), np.uint8)) > 0
     if np.count_nonzero(inside) < 256:
         return 0.0
@@ -205,8 +209,9 @@ def refine(leak: U8, original: U8, start: Alignment) -> Alignment:
     matrix = _to_resized(matrix, shrinkage)
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, _ECC_STEPS, 1e-5)
     try:
+        whole = np.full(source.shape, 255, np.uint8)
         _, found = cv2.findTransformECC(
-            small, source, matrix.astype(np.float32), cv2.MOTION_AFFINE, criteria, None, 5
+            small, source, matrix.astype(np.float32), cv2.MOTION_AFFINE, criteria, whole, 5
         )
     except cv2.error:
         return start
@@ -243,7 +248,7 @@ def _toned(warped: F32, reference: F32, mask: F32) -> F32:
     used = counts > 0.0005 * counts.sum()
     x = np.bincount(bands, weights=reference[inside], minlength=32)[used] / counts[used]
     y = np.bincount(bands, weights=warped[inside], minlength=32)[used] / counts[used]
-    return np.interp(reference, x, y).astype(np.float32)
+    return np.asarray(np.interp(reference, x, y), dtype=np.float32)
 
 
 def _misfit(warped: F32, reference: F32, mask: F32) -> float:

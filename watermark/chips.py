@@ -68,9 +68,8 @@ class ChipGrid:
 
     def gather(self, cells: F64) -> F64:
         """Sum what the cells say about each position, polarity removed."""
-        return np.bincount(
-            self.position.ravel(), weights=(cells * self.polarity).ravel(), minlength=self.positions
-        )
+        signed = (cells * self.polarity).ravel()
+        return np.bincount(self.position.ravel(), weights=signed, minlength=self.positions).astype(np.float64)
 
 
 def grid_shape(height: float, width: float) -> tuple[int, int]:
@@ -125,8 +124,16 @@ def soft_bits(positions: F64) -> F64:
 
 
 def _local_mean(value: F64, weight: F64) -> F64:
-    window = (_NEIGHBOURHOOD_CELLS, _NEIGHBOURHOOD_CELLS)
-    options = {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
-    numerator = cv2.boxFilter(value * weight, -1, window, **options)
-    denominator = cv2.boxFilter(weight, -1, window, **options)
-    return np.divide(numerator, denominator, out=np.zeros_like(value), where=denominator > 0)
+    numerator, denominator = (
+        cv2.boxFilter(
+            plane,
+            -1,
+            (_NEIGHBOURHOOD_CELLS, _NEIGHBOURHOOD_CELLS),
+            normalize=False,
+            borderType=cv2.BORDER_CONSTANT,
+        )
+        for plane in (value * weight, weight)
+    )
+    mean = np.zeros_like(value)
+    np.divide(numerator, denominator, out=mean, where=np.asarray(denominator) > 0)
+    return mean

@@ -66,6 +66,7 @@ def parse_csv(data: bytes) -> CsvFile:
     delimiter = _delimiter(text)
     tokens, ends = _tokens(text, delimiter)
     header = tuple(_value(token) for token in tokens[0])
+    within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, len(header) * len(tokens))
     rows = tuple(
         tuple(_value(line[column]) if column < len(line) else None for column in range(len(header)))
         for line in tokens[1:]
@@ -88,7 +89,11 @@ def _delimiter(text: str) -> str:
 
 def _tokens(text: str, delimiter: str) -> tuple[list[tuple[str, ...]], list[str]]:
     cell = re.compile(
-        r'("[^"]*(?:""[^"]*)*")?([^' + re.escape(delimiter) + r"\r\n]*)(" + re.escape(delimiter) + r"|\r\n|\n|\r|\Z)"
+        r'("[^"]*(?:""[^"]*)*")?([^'
+        + re.escape(delimiter)
+        + r"\r\n]*)("
+        + re.escape(delimiter)
+        + r"|\r\n|\n|\r|\Z)"
     )
     lines: list[tuple[str, ...]] = []
     ends: list[str] = []
@@ -103,10 +108,10 @@ def _tokens(text: str, delimiter: str) -> tuple[list[tuple[str, ...]], list[str]
             raise MediaMalformed(what="CSV", reason=f"line {len(lines) + 1}: a quote out of place")
         within("CELL_CHARS_MAX", CELL_CHARS_MAX, len(quoted) + len(bare))
         line.append(quoted + bare)
+        within("TABLE_COLUMNS_MAX", TABLE_COLUMNS_MAX, len(line))
         cells += 1
         place = match.end()
         if end != delimiter:
-            within("TABLE_COLUMNS_MAX", TABLE_COLUMNS_MAX, len(line))
             within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(lines))
             within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, cells)
             lines.append(tuple(line))

@@ -87,7 +87,9 @@ class BitEvidence:
         scores = np.empty(len(seeds))
         for start in range(0, len(seeds), _SCORED_AT_ONCE):
             batch = seeds[start : start + _SCORED_AT_ONCE]
-            scores[start : start + len(batch)] = codewords(batch, self.channel, self.thresholds[:last]) @ slope
+            scores[start : start + len(batch)] = (
+                codewords(batch, self.channel, self.thresholds[:last]) @ slope
+            )
         return scores + base
 
     def score_max(self) -> float:

@@ -49,7 +49,9 @@ class ImageCodec:
         raster = decode(original, self.media_type)
         height, width = raster.colour.shape[:2]
         if Channel.PIXELS not in policy.channels:
-            return _unmarked(original, self.media_type, "策略未允许像素通道", "the policy allows no channel in pixels")
+            return _unmarked(
+                original, self.media_type, "策略未允许像素通道", "the policy allows no channel in pixels"
+            )
         if min(height, width) < IMAGE_SIDE_PIXELS_MIN:
             return _unmarked(original, self.media_type, "图像太小", "the image is too small")
         grid = ChipGrid.keyed(layout_key, "image", *chips.grid_shape(height, width))
@@ -90,7 +92,9 @@ class ImageCodec:
         ]
         if self.media_type == JPEG:
             differences.append(
-                Words(f"以 JPEG 质量 {JPEG_QUALITY} 重新编码", f"encoded again as JPEG, quality {JPEG_QUALITY}")
+                Words(
+                    f"以 JPEG 质量 {JPEG_QUALITY} 重新编码", f"encoded again as JPEG, quality {JPEG_QUALITY}"
+                )
             )
         return Manifest(
             self.media_type, {Channel.PIXELS: carriers}, {"psnr_db": round(quality, 2)}, tuple(differences)
@@ -111,8 +115,8 @@ def add_chips(colour: U8, signs: F32, amplitude: F32, strength: float) -> U8:
     """
     error_max = 255.0 * 10 ** (-PSNR_DB_MIN / 20) * strength
     d = amplitude * np.float32(strength)
+    marked = np.empty_like(colour)
     for _ in range(4):
-        marked = np.empty_like(colour)
         for channel in range(colour.shape[2]):
             plane = colour[:, :, channel].astype(np.float32)
             shift = np.maximum(d - plane, 0) - np.maximum(d - (255 - plane), 0)

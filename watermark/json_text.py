@@ -79,7 +79,10 @@ class JsonFile:
     sheet: Sheet
 
     def written(
-        self, changes: Changes, order: Sequence[int], key_order: Callable[[str, list[str]], list[str]] | None = None
+        self,
+        changes: Changes,
+        order: Sequence[int],
+        key_order: Callable[[str, list[str]], list[str]] | None = None,
     ) -> bytes:
         """The file with changes made and rows in order.
 
@@ -108,25 +111,22 @@ def parse_json(data: bytes) -> JsonFile:
     """
     text, encoding = decode_text(data, "JSON")
     body = text.rstrip()
+    value: Json
     try:
         value = _loads(body)
-        values, shape = ([value], "record") if isinstance(value, dict) else (value, "rows")
+        shape = "record" if isinstance(value, dict) else "rows"
     except json.JSONDecodeError as error:
-        lines = [line for line in body.splitlines() if line.strip()]
-        if len(lines) < 2 or "Extra data" not in error.msg:
-            raise MediaMalformed(what="JSON", reason=str(error)[:200]) from error
-        within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(lines))
-        try:
-            values, shape = [_loads(line) for line in lines], "lines"
-        except json.JSONDecodeError as inner:
-            raise MediaMalformed(what="JSON", reason=str(inner)[:200]) from inner
+        value, shape = _loads_lines(body, error), "lines"
+    values = [value] if isinstance(value, dict) else value
     if not isinstance(values, list) or not values or not all(isinstance(row, dict) for row in values):
-        raise MediaMalformed(what="JSON", reason="an object, an array of objects or lines of objects is expected")
+        raise MediaMalformed(
+            what="JSON", reason="an object, an array of objects or lines of objects is expected"
+        )
     within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(values))
     rows = tuple(row for row in values if isinstance(row, dict))
     paths, sheet = _sheet(rows)
-    styled, layout = (rows[0], body.splitlines()[0]) if shape == "lines" else (value, body)
-    return JsonFile(rows, shape, _style(styled, layout), text[len(body) :], encoding, paths, sheet)
+    style = _style(rows[0], body.splitlines()[0]) if shape == "lines" else _style(value, body)
+    return JsonFile(rows, shape, style, text[len(body) :], encoding, paths, sheet)
 
 
 def objects(value: Json, path: Path = ()) -> Iterator[tuple[str, dict[str, Json]]]:
@@ -169,14 +169,28 @@ def dump(value: Json, style: Style, depth: int = 0) -> str:
 
 
 def _loads(text: str) -> Json:
-    depth = 0
     try:
         value = json.loads(
-            text, parse_float=Literal, parse_int=Literal, parse_constant=_not_finite, object_pairs_hook=_unique
+            text,
+            parse_float=Literal,
+            parse_int=Literal,
+            parse_constant=_not_finite,
+            object_pairs_hook=_unique,
         )
-        return _checked(value, depth)
+        return _checked(value, 0)
     except RecursionError as error:
         raise MediaMalformed(what="JSON", reason="nested too deeply") from error
+
+
+def _loads_lines(body: str, error: json.JSONDecodeError) -> list[Json]:
+    lines = [line for line in body.splitlines() if line.strip()]
+    if len(lines) < 2 or "Extra data" not in error.msg:
+        raise MediaMalformed(what="JSON", reason=str(error)[:200]) from error
+    within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(lines))
+    try:
+        return [_loads(line) for line in lines]
+    except json.JSONDecodeError as inner:
+        raise MediaMalformed(what="JSON", reason=str(inner)[:200]) from inner
 
 
 def _checked(value: object, depth: int) -> Json:

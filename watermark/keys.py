@@ -46,7 +46,9 @@ def check_secret(what: str, secret: bytes) -> None:
 def check_release_id(release_id: bytes) -> None:
     """Raises `KeyInvalid` unless `release_id` has 8 bytes."""
     if len(release_id) != RELEASE_ID_BYTES:
-        raise KeyInvalid(what="release id", reason=f"{RELEASE_ID_BYTES} bytes expected, got {len(release_id)}")
+        raise KeyInvalid(
+            what="release id", reason=f"{RELEASE_ID_BYTES} bytes expected, got {len(release_id)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ class AssetKey:
             KeyInvalid: the master key is too short.
         """
         if len(master) < KEY_BYTES:
-            raise KeyInvalid(what="master key", reason=f"at least {KEY_BYTES} bytes expected, got {len(master)}")
+            raise KeyInvalid(
+                what="master key", reason=f"at least {KEY_BYTES} bytes expected, got {len(master)}"
+            )
         asset = hashlib.sha256(original).digest()
         return cls(layout=derive(master, "asset-layout", asset), mark=derive(master, "asset-mark", asset))
 

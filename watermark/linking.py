@@ -14,13 +14,15 @@ from decimal import Decimal
 from typing import Final
 
 from watermark.policy import TableSchema
-from watermark.sheets import Sheet, number, plain
+from watermark.sheets import Sheet, number, plain, visible
 
 COMPARISONS_MAX: Final = 2_000_000
 """Row pairs compared by their numbers."""
 _OVERLAP_MIN: Final = 0.6
 _SAMPLE_ROWS: Final = 500
 _NUMBERS_MIN: Final = 2
+_CARRIER_SHARE_MIN: Final = 0.8
+_CARRIER_ROWS_MIN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def link(leak: Sheet, original: Sheet, schema: TableSchema) -> Links:
     if len(numeric) >= _NUMBERS_MIN:
         deltas = [schema.tolerances[original.columns[column]] for column in numeric]
         how["numbers"] = _by_numbers(rows, leak, original, columns, numeric, deltas)
+    _carrier_columns(rows, leak, original, columns, schema)
     return Links(rows, columns, how)
 
 
@@ -150,7 +153,9 @@ def _numbers(row: Sequence[str | None], columns: Iterable[int]) -> tuple[Decimal
 def _columns(leak: Sheet, original: Sheet, schema: TableSchema) -> dict[int, int]:
     """Original column → leak column: by name, the rest by content."""
     names = {plain(name): index for index, name in reversed(list(enumerate(leak.columns)))}
-    columns = {index: names[plain(name)] for index, name in enumerate(original.columns) if plain(name) in names}
+    columns = {
+        index: names[plain(name)] for index, name in enumerate(original.columns) if plain(name) in names
+    }
     free = [index for index in range(len(leak.columns)) if index not in columns.values()]
     for index in _unmarked(original, schema):
         if index in columns or not free:
@@ -162,6 +167,35 @@ def _columns(leak: Sheet, original: Sheet, schema: TableSchema) -> dict[int, int
             columns[index] = -other
             free.remove(-other)
     return columns
+
+
+def _carrier_columns(
+    rows: Mapping[int, int], leak: Sheet, original: Sheet, columns: dict[int, int], schema: TableSchema
+) -> None:
+    """Find renamed columns that carry marks by what stands in rows that are already linked."""
+    sample = list(rows.items())[:_SAMPLE_ROWS]
+    if len(sample) < _CARRIER_ROWS_MIN:
+        return
+    for index in _indexes(original, (*schema.tolerances, *schema.free_text)):
+        free = [other for other in range(len(leak.columns)) if other not in columns.values()]
+        if index in columns or not free:
+            continue
+        delta = schema.tolerances.get(original.columns[index])
+        alike = [
+            (sum(_alike(leak.rows[a][other], original.rows[b][index], delta) for a, b in sample), -other)
+            for other in free
+        ]
+        count, other = max(alike)
+        if count >= _CARRIER_SHARE_MIN * len(sample):
+            columns[index] = -other
+
+
+def _alike(leaked: str | None, original: str | None, delta: Decimal | None) -> bool:
+    """Equal but for what a mark may change."""
+    if delta is None:
+        return visible(leaked or "") == (original or "") != ""
+    a, b = number(plain(leaked)), number(original)
+    return a is not None and b is not None and abs(a - b) <= delta
 
 
 def _overlap(leak: Sheet, column: int, values: set[str]) -> float:

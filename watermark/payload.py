@@ -42,7 +42,8 @@ def biases(layout_key: bytes, channel: Channel, positions: int = CODE_POSITIONS)
         positions: length of the segment.
     """
     stream = _stream(derive(layout_key, "biases"), channel, positions)
-    return _THRESHOLDS[np.searchsorted(_CUMULATIVE, stream, side="right")]
+    chosen: U16 = _THRESHOLDS[np.searchsorted(_CUMULATIVE, stream, side="right")]
+    return chosen
 
 
 def even_biases(positions: int) -> U16:
@@ -69,7 +70,8 @@ def codewords(seeds: Sequence[bytes], channel: Channel, thresholds: U16) -> npt.
 
 def codeword(seed: bytes, channel: Channel, thresholds: U16) -> npt.NDArray[np.bool_]:
     """The channel's bits for one seed."""
-    return codewords([seed], channel, thresholds)[0]
+    word: npt.NDArray[np.bool_] = codewords([seed], channel, thresholds)[0]
+    return word
 
 
 def uniform_words(key: bytes, label: str, count: int) -> npt.NDArray[np.uint32]:
@@ -80,7 +82,7 @@ def uniform_words(key: bytes, label: str, count: int) -> npt.NDArray[np.uint32]:
 
 def _stream(seed: bytes, channel: Channel, positions: int) -> U16:
     # SHAKE-128 and not an HMAC a bit: 16 KiB a candidate is what decides the time of a trace.
-    stream = hashlib.shake_128(b"zhenglian/watermark/v1/code/" + channel.value.encode() + b"\0" + seed).digest(
-        2 * positions
-    )
+    stream = hashlib.shake_128(
+        b"zhenglian/watermark/v1/code/" + channel.value.encode() + b"\0" + seed
+    ).digest(2 * positions)
     return np.frombuffer(stream, dtype="<u2").astype(np.uint16, copy=False)

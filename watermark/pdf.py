@@ -54,14 +54,26 @@ class PdfCodec:
                 state = _multiply_state(document)
                 carriers = 0
                 for index, page in enumerate(document.pages):
-                    carriers += _cover(document, page, state, _page_signs(layout_key, index, page, bits), policy)
+                    carriers += _cover(
+                        document, page, state, _page_signs(layout_key, index, page, bits), policy
+                    )
                 out = io.BytesIO()
                 document.save(out, deterministic_id=True, fix_metadata_version=False)
         except pikepdf.PasswordError as error:
             raise MediaUnsupported(what="encrypted PDF") from error
-        except (pikepdf.PdfError, ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError) as error:
+        except (
+            pikepdf.PdfError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            IndexError,
+            RuntimeError,
+        ) as error:
             raise MediaMalformed(what="PDF", reason=f"{type(error).__name__}: {error}"[:200]) from error
-        return Marked(out.getvalue(), _manifest(carriers, policy.strength, len(original), len(out.getvalue())))
+        return Marked(
+            out.getvalue(), _manifest(carriers, policy.strength, len(original), len(out.getvalue()))
+        )
 
     def read(self, leaks: list[U8], original: bytes, layout_key: bytes) -> Reading:
         """Read the chips of every leaked page that can be laid over a page; see `watermark.detect`."""
@@ -130,7 +142,9 @@ def _cover(
 ) -> int:
     """Draw the chips over the page's visible box; returns their number."""
     image = _chip_image(document, signs, policy.strength)
-    taken = {name for names in page.resources.as_dict().values() if isinstance(names, Dictionary) for name in names}
+    taken = {
+        name for names in page.resources.as_dict().values() if isinstance(names, Dictionary) for name in names
+    }
     number = next(n for n in range(len(taken) + 1) if not {f"/{_IMAGE}{n}", f"/{_BLEND}{n}"} & taken)
     drawn = page.add_resource(image, Name.XObject, Name(f"/{_IMAGE}{number}"), replace_existing=False)
     blend = page.add_resource(state, Name.ExtGState, Name(f"/{_BLEND}{number}"), replace_existing=False)
@@ -159,7 +173,9 @@ def _chip_image(document: pikepdf.Pdf, signs: npt.NDArray[np.float32], strength:
 
 
 def _multiply_state(document: pikepdf.Pdf) -> Any:
-    return document.make_indirect(Dictionary(Type=Name.ExtGState, BM=Name.Multiply, ca=1, CA=1, SMask=Name("/None")))
+    return document.make_indirect(
+        Dictionary(Type=Name.ExtGState, BM=Name.Multiply, ca=1, CA=1, SMask=Name("/None"))
+    )
 
 
 def _box(page: pikepdf.Page) -> tuple[float, float, float, float]:

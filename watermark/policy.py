@@ -51,7 +51,12 @@ class TableSchema:
     unordered: bool = False
 
     def __post_init__(self) -> None:
-        declared = [*self.keys, *self.tolerances, *self.free_text, *([self.reference] if self.reference else [])]
+        declared = [
+            *self.keys,
+            *self.tolerances,
+            *self.free_text,
+            *([self.reference] if self.reference else []),
+        ]
         if len(declared) > DECLARED_COLUMNS_MAX:
             raise PolicyInvalid(reason=f"more than {DECLARED_COLUMNS_MAX} declared columns")
         if len(set(declared)) != len(declared):

@@ -14,13 +14,14 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from watermark.chips import U8
+from watermark.chips import F64, U8
 from watermark.errors import MediaMalformed, MediaUnsupported
 from watermark.limits import IMAGE_PIXELS_MAX, within
 
 JPEG_QUALITY: Final = 92
 PNG: Final = "image/png"
 JPEG: Final = "image/jpeg"
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
 _FORMATS: Final = {PNG: "PNG", JPEG: "JPEG"}
 _MODES: Final = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 
@@ -46,12 +47,10 @@ class Raster:
     @property
     def grey(self) -> U8:
         """Luma (BT.601), transparent parts laid on white."""
-        if self.colour.shape[2] == 1:
-            luma = self.colour[:, :, 0].astype(np.float32)
-        else:
-            luma = self.colour.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+        mix = _LUMA if self.colour.shape[2] == 3 else np.ones(1)
+        luma: F64 = np.asarray(self.colour @ mix, dtype=np.float64)
         if self.alpha is not None:
-            cover = self.alpha.astype(np.float32) / 255
+            cover = self.alpha.astype(np.float64) / 255
             luma = luma * cover + 255 * (1 - cover)
         return np.clip(np.rint(luma), 0, 255).astype(np.uint8)
 
@@ -75,10 +74,21 @@ def decode(data: bytes, media_type: str) -> Raster:
             image = Image.open(io.BytesIO(data), formats=[what])
             within("IMAGE_PIXELS_MAX", IMAGE_PIXELS_MAX, image.width * image.height)
             if image.mode not in _MODES or getattr(image, "n_frames", 1) != 1:
-                raise MediaUnsupported(what=f"{what}, mode {image.mode}, {getattr(image, 'n_frames', 1)} frame(s)")
+                raise MediaUnsupported(
+                    what=f"{what}, mode {image.mode}, {getattr(image, 'n_frames', 1)} frame(s)"
+                )
             image.load()
             return _raster(image)
-    except (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError, IndexError, ArithmeticError) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        KeyError,
+        TypeError,
+        IndexError,
+        ArithmeticError,
+    ) as error:
         raise MediaMalformed(what=what, reason=f"{type(error).__name__}: {error}"[:200]) from error
     except Image.DecompressionBombError as error:
         raise MediaMalformed(what=what, reason="decompression bomb") from error

@@ -52,7 +52,13 @@ def render(data: bytes) -> Pages:
         MediaMalformed: unreadable, or not rendered within the limits.
         MediaUnsupported: encrypted.
     """
-    limits = (RENDER_DPI, PDF_PAGES_COMPARED_MAX, RENDER_PIXELS_MAX, RENDER_SECONDS_MAX, RENDER_MEMORY_BYTES_MAX)
+    limits = (
+        RENDER_DPI,
+        PDF_PAGES_COMPARED_MAX,
+        RENDER_PIXELS_MAX,
+        RENDER_SECONDS_MAX,
+        RENDER_MEMORY_BYTES_MAX,
+    )
     command = [sys.executable, str(_WORKER), *(str(limit) for limit in limits)]
     try:
         done = subprocess.run(  # the command is ours; the file goes in by standard input

@@ -72,7 +72,7 @@ def number(text: str | None) -> Decimal | None:
     """
     if text is None or len(text) > NUMBER_CHARS_MAX:
         return None
-    digits = text[1:] if text.startswith("-") else text
+    digits = text.removeprefix("-")
     whole, point, fraction = digits.partition(".")
     if not (whole.isascii() and whole.isdigit()) or (len(whole) > 1 and whole[0] == "0"):
         return None

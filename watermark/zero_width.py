@@ -48,7 +48,11 @@ def read(leaked: str, original: str) -> dict[int, bool]:
     text, marks = _split(leaked)
     if not marks:
         return {}
-    place = {offset: offset for offset in range(len(text) + 1)} if text == original else dict(_moved(text, original))
+    place = (
+        {offset: offset for offset in range(len(text) + 1)}
+        if text == original
+        else dict(_moved(text, original))
+    )
     return {place[offset]: bit for offset, bit in marks.items() if offset in place}
 
 

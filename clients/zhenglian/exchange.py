@@ -30,11 +30,14 @@ from zhenglian.api import (
     Session,
     SessionRequest,
 )
-from zhenglian.errors import KeyNeeded, NotReachable, UnexpectedAnswer, WrongNetwork, problem_from
+from zhenglian.errors import ApiError, KeyNeeded, NotReachable, UnexpectedAnswer, WrongNetwork, problem_from
 from zhenglian.keyfile import KeyFile
 
 T = TypeVar("T")
 
+# A node may hear of a finalized account or key a moment after the node that answered first; it is asked again.
+NOT_HEARD_YET: Final = frozenset({"unknown_account", "unknown_key", "login_refused"})
+HEARD_SOON_S: Final = (0.1, 0.3, 0.6)
 ANSWER_SIZE_BYTES_MAX: Final = 32 * 1024 * 1024
 RETRY_AFTER_S_MAX: Final = 30
 SESSION_RENEWAL_MS: Final = 30_000
@@ -179,6 +182,7 @@ def exchange(core: Core, request: Request) -> Plan[Answer]:
     """
     policy = core.policy
     renewed = False
+    behind = 0
     reason = "no attempt was made"
     for attempt in range(policy.attempts_max):
         base = request.base or core.base
@@ -195,8 +199,13 @@ def exchange(core: Core, request: Request) -> Plan[Answer]:
             renewed = True
             core.sessions.pop(base, None)
             continue
+        problem = problem_from(outcome.status, outcome.body[:ERROR_BODY_SIZE_BYTES_MAX], outcome.url)
+        if isinstance(problem, ApiError) and problem.code in NOT_HEARD_YET and behind < len(HEARD_SOON_S):
+            yield Pause(seconds=HEARD_SOON_S[behind])
+            behind += 1
+            continue
         if outcome.status not in {429, 503} or attempt + 1 == policy.attempts_max:
-            raise problem_from(outcome.status, outcome.body[:ERROR_BODY_SIZE_BYTES_MAX], outcome.url)
+            raise problem
         if outcome.status == 503:
             _turn_away(core, request)
         yield Pause(seconds=_retry_after_s(outcome, backoff_s(policy, attempt, len(core.bases))))

@@ -134,6 +134,13 @@ class Blame(Struct, frozen=True, kw_only=True, gc=False):
     reason: str
 
 
+class ClockApart(Struct, frozen=True, kw_only=True, gc=False):
+    """A leader's block was refused because its time is `apart_ms` ahead of this node's clock (behind, if negative)."""
+
+    leader: int
+    apart_ms: int
+
+
 class Evidence(Struct, frozen=True, kw_only=True, gc=False):
     """Two individually verified votes of one validator that exclude each other."""
 
@@ -155,5 +162,6 @@ Effect = (
     | WantCertificates
     | WantFinalized
     | Blame
+    | ClockApart
     | Evidence
 )

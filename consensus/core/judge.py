@@ -20,6 +20,7 @@ class Verdict(Enum):
     WAIT = "wait"
     VALID = "valid"
     INVALID = "invalid"
+    UNTIMELY = "untimely"
 
 
 class Judge:
@@ -55,8 +56,9 @@ class Judge:
         if entry is None or entry.invalid:
             return Verdict.INVALID
         if not entry.executed:
-            if not self._timely(header, now_ms):
-                return Verdict.INVALID
+            # Only here, before the first vote: a certified block is never held against a clock again.
+            if abs(header.time_ms - now_ms) > self._committee.clock_drift_ms_max:
+                return Verdict.UNTIMELY
             self._bodies.execute(entry, certified=False)
             return Verdict.WAIT
         return Verdict.VALID
@@ -70,7 +72,3 @@ class Judge:
             and header.validators_hash == committee.validators_hash
             and header.next_validators_hash == committee.validators_hash
         )
-
-    def _timely(self, header: Header, now_ms: int) -> bool:
-        """Whether the block's time is near this node's clock; asked once, before the first vote."""
-        return abs(header.time_ms - now_ms) <= self._committee.clock_drift_ms_max

@@ -25,7 +25,7 @@ descend from it would have skipped v with a Nullification(v), which cannot be.
 
 Deviations from the paper (Chan and Pass, Simplex Consensus, IACR ePrint 2023/463), each with its reason in
 docs/consensus.md: two timers and an adaptive Δ instead of one 3Δ; Nullify is a vote of its own kind, and a late Notarization
-still ends a view; views rest when there is no work; an empty block waits Δ/2 for transactions or finality; votes are repeated;
+still ends a view; views rest when there is no work; an empty block waits Δ for transactions or finality; votes are repeated;
 single votes are verified lazily; a silent leader is skipped.
 
 Rule: handlers record facts; `_progress` then does whatever the facts allow, so that no rule depends on the order of events.
@@ -43,6 +43,7 @@ from consensus.core.chain import BlockTree
 from consensus.core.effects import (
     Blame,
     Broadcast,
+    ClockApart,
     Effect,
     Evidence,
     Lane,
@@ -159,7 +160,7 @@ class Machine:
             case BlockExecuted(digest=digest, valid=valid):
                 self.bodies.executed(digest, valid=valid, certified=self.rounds.certified(digest) is not None)
             case BlockBuilt(view=view, block=block):
-                self._proposer.built(view, block, self._delta() // 2)
+                self._proposer.built(view, block, self._delta())
             case TimerFired(timer=timer):
                 self._on_timer(timer)
             case WorkNoticed(pending=pending):
@@ -456,6 +457,9 @@ class Machine:
         verdict = self._judge.judge(found.proposal.header, found.proposal_digest, self._now_ms)
         if verdict is Verdict.VALID:
             self._vote(found, VoteKind.NOTARIZE, found.proposal_digest)
-        elif verdict is Verdict.INVALID:
+        elif verdict is not Verdict.WAIT:
             found.rejected = True
+            if verdict is Verdict.UNTIMELY:
+                apart_ms = found.proposal.header.time_ms - self._now_ms
+                self._out.append(ClockApart(leader=self.committee.leader(found.view), apart_ms=apart_ms))
             self._nullify(found)

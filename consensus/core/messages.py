@@ -34,8 +34,10 @@ RANGE_BLOCKS_MAX: Final = 64
 RANGE_SIZE_BYTES: Final = 2 * 1024 * 1024
 # Headers from a finalized block to the certified one.
 PATH_HEADERS_MAX: Final = 4096
-# A block, its proof and the certificates around it.
-MESSAGE_SIZE_BYTES_MAX: Final = RANGE_SIZE_BYTES + BLOCK_SIZE_BYTES_MAX + 4 * 1024 * 1024
+# A range that is nearly full, one more block of the largest size, and the proof of that one.
+MESSAGE_SIZE_BYTES_MAX: Final = RANGE_SIZE_BYTES + BLOCK_SIZE_BYTES_MAX + 2 * 1024 * 1024
+# Votes and certificates that are repeated together; votes travel in small frames.
+REPETITION_SIZE_BYTES: Final = 48 * 1024
 
 
 class Propose(Wire, tag=1):

@@ -1,6 +1,6 @@
 """What a leader does in its view: find a parent, have a block built on it, and hold back an empty one.
 
-Rule: a block without transactions waits Δ/2. Mostly the finality that is on its way makes it superfluous, and an idle chain comes
+Rule: a block without transactions waits Δ. Mostly the finality that is on its way makes it superfluous, and an idle chain comes
 to rest after its last block; else it is proposed, so that the last block becomes final even if votes were lost.
 """
 

@@ -5,11 +5,13 @@ Rule: pure functions; every message keeps the bounds of `messages`, newest thing
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, TypeVar
 
 from consensus.core.messages import (
     CERTIFICATES_MAX,
     GAP_CERTIFICATES_MAX,
+    REPETITION_SIZE_BYTES,
     VOTES_MAX,
     Certificates,
     FetchCertificates,
@@ -23,6 +25,11 @@ from ledger.errors import invariant
 from ledger.types import Block, QuorumCertificate, Vote
 
 STANDSTILL_CERTIFICATES_MAX: Final = 4 * CERTIFICATES_MAX
+STANDSTILL_VOTES_MAX: Final = VOTES_MAX
+# What a vote or certificate takes beside its signature, at most.
+SIGNED_FIELDS_BYTES: Final = 80
+
+Signed = TypeVar("Signed", Vote, QuorumCertificate)
 
 
 def proposal(rounds: Rounds, block: Block, vote: Vote) -> Propose:
@@ -57,12 +64,25 @@ def standstill(rounds: Rounds) -> list[Message]:
     if rounds.finalized.certificate is not None:
         certificates.insert(0, rounds.finalized.certificate)
     messages: list[Message] = [
-        Certificates(certificates=tuple(certificates[start : start + CERTIFICATES_MAX]))
-        for start in range(0, len(certificates), CERTIFICATES_MAX)
+        Certificates(certificates=some) for some in _portions(certificates, CERTIFICATES_MAX)
     ]
-    if votes:
-        messages.append(Votes(votes=tuple(votes[-VOTES_MAX:]), admitted_by=rounds.admitted_by))
+    recent = votes[-STANDSTILL_VOTES_MAX:]
+    messages += [Votes(votes=some, admitted_by=rounds.admitted_by) for some in _portions(recent, VOTES_MAX)]
     return messages
+
+
+def _portions(signed: list[Signed], count_max: int) -> Iterator[tuple[Signed, ...]]:
+    """Parts of at most so many, and of about REPETITION_SIZE_BYTES."""
+    portion: list[Signed] = []
+    size_bytes = 0
+    for one in signed:
+        if portion and (len(portion) == count_max or size_bytes + len(one.signature) > REPETITION_SIZE_BYTES):
+            yield tuple(portion)
+            portion, size_bytes = [], 0
+        portion.append(one)
+        size_bytes += len(one.signature) + SIGNED_FIELDS_BYTES
+    if portion:
+        yield tuple(portion)
 
 
 def certificates_asked_for(rounds: Rounds, request: FetchCertificates, epoch: int) -> Certificates | None:
@@ -76,4 +96,4 @@ def certificates_asked_for(rounds: Rounds, request: FetchCertificates, epoch: in
     for one in rounds.all():
         if request.first_view <= one.view <= request.last_view:
             found.extend(one.certificates.values())
-    return Certificates(certificates=tuple(found[:CERTIFICATES_MAX])) if found else None
+    return Certificates(certificates=next(_portions(found, CERTIFICATES_MAX))) if found else None

@@ -27,6 +27,7 @@ from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
 from node.chain import Chain
 from node.execution import FinalizedExecution
 from node.index.ports import Index
+from node.services.jobs import Jobs
 from node.services.marking import MarkedFile, Renderer, mark_file
 from node.services.node_account import NodeAccount
 from node.services.ports import Denied, ReleasedFile, ReleaseTransactions, Standing
@@ -105,7 +106,7 @@ class Releases:
         self._renderer = renderer
         self._spool = spool
         self._clock_ms = clock_ms
-        self._jobs: dict[bytes, asyncio.Task[None]] = {}
+        self._jobs = Jobs("release")
         self._at_once = asyncio.Semaphore(JOBS_AT_ONCE)
 
     # --- the port ---
@@ -185,10 +186,7 @@ class Releases:
 
     async def stop(self) -> None:
         """Cancel what runs; it is found again at the next start."""
-        jobs = list(self._jobs.values())
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        await self._jobs.stop()
 
     def sweep(self) -> None:
         """Delete kept files that can never be fetched any more. Blocks on disk."""
@@ -206,11 +204,8 @@ class Releases:
         release = self._chain.records.release(release_id)
         if release is None or release.released_by != self._node.account:
             return
-        if release.state is not ReleaseState.REQUESTED or release_id in self._jobs:
-            return
-        job = asyncio.create_task(self._perform(release_id), name=f"release {release_id.hex()}")
-        self._jobs[release_id] = job
-        job.add_done_callback(lambda _: self._jobs.pop(release_id, None))
+        if release.state is ReleaseState.REQUESTED:
+            self._jobs.start(release_id, lambda: self._perform(release_id))
 
     async def _perform(self, release_id: bytes) -> None:
         pause_s = RETRY_FIRST_S

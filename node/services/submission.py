@@ -75,8 +75,8 @@ class Submission:
     async def submit(self, transaction: Transaction, *, wait_s: float) -> TransactionStatus:
         name = transaction_id(self._suite, transaction.body)
         if self._chain.locate(name) is None and name not in self._expired:
-            self._accept(name, transaction)
             if name not in self._promised:
+                self._accept(name, transaction)
                 await self._promise(name, codec.encode(transaction))
             if wait_s > 0:
                 await self._decided(name, wait_s)

@@ -26,6 +26,7 @@ from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
 from node.chain import Chain
 from node.execution import FinalizedExecution
 from node.index.ports import INDEX_PAGE_MAX, Index
+from node.services.jobs import Jobs
 from node.services.marking import MarkKeys, Renderer, release_seed
 from node.services.node_account import NodeAccount
 from node.services.ports import Denied, MatchFacts, Standing, TraceReport
@@ -34,7 +35,8 @@ from node.services.rendering import Rendering, asset_of
 from node.services.spool import Spool
 from node.services.submission import Submission
 from node.vault.keys import Authority, AuthorityKind
-from watermark import Verdict, WatermarkError, detect
+from watermark import Verdict, WatermarkError, detect, phantom_seeds
+from watermark.detect import ACCUSE_LOG10_NP, INVESTIGATE_LOG10_NP
 from zhenglian.catalogue import decode_schema
 
 FINALITY_WAIT_S: Final = 60.0
@@ -44,7 +46,8 @@ TRACES_AT_ONCE: Final = 1
 RETRY_FIRST_S: Final = 1.0
 RETRY_LONGEST_S: Final = 60.0
 RELEASES_NAMED_MAX: Final = 64
-LOG10_NP_MAX: Final = {TraceVerdict.ACCUSED: -9.0, TraceVerdict.INVESTIGATE: -6.0}
+PHANTOMS: Final = 10_000
+LOG10_NP_MAX: Final = {TraceVerdict.ACCUSED: ACCUSE_LOG10_NP, TraceVerdict.INVESTIGATE: INVESTIGATE_LOG10_NP}
 _SEVERITY: Final = (
     TraceVerdict.UNTRACEABLE,
     TraceVerdict.NONE,
@@ -96,7 +99,7 @@ class Traces:
         self._spool = spool
         self._reports: OrderedDict[bytes, TraceReport] = OrderedDict()
         self._progress: dict[bytes, float] = {}
-        self._jobs: dict[bytes, asyncio.Task[None]] = {}
+        self._jobs = Jobs("trace")
         self._at_once = asyncio.Semaphore(TRACES_AT_ONCE)
 
     # --- the port ---
@@ -164,10 +167,7 @@ class Traces:
 
     async def stop(self) -> None:
         """Cancel what runs; it is found again at the next start."""
-        jobs = list(self._jobs.values())
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        await self._jobs.stop()
 
     def _start(self, trace_id: bytes) -> None:
         trace = self._chain.records.trace(trace_id)
@@ -177,15 +177,7 @@ class Traces:
             or trace.verdict is not TraceVerdict.OPEN
         ):
             return
-        if trace_id in self._jobs:
-            return
-        job = asyncio.create_task(self._perform(trace), name=f"trace {trace_id.hex()}")
-        self._jobs[trace_id] = job
-        job.add_done_callback(lambda _: self._ended(trace_id))
-
-    def _ended(self, trace_id: bytes) -> None:
-        self._jobs.pop(trace_id, None)
-        self._progress.pop(trace_id, None)
+        self._jobs.start(trace_id, lambda: self._perform(trace))
 
     async def _perform(self, trace: Trace) -> None:
         pause_s = RETRY_FIRST_S
@@ -204,6 +196,7 @@ class Traces:
                 log.warning("trace waits", trace=trace.trace_id.hex(), reason=str(error))
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_LONGEST_S)
+        self._progress.pop(trace.trace_id, None)
         await asyncio.to_thread(self._tidy, self._trace(trace.trace_id))
 
     async def _conclude(self, trace: Trace, leak: bytes) -> None:
@@ -316,6 +309,7 @@ class Traces:
             candidates={
                 release_id: release_seed(self._suite, keys, release_id) for release_id in asset.releases
             },
+            phantoms=phantom_seeds(keys.layout_key, leak, PHANTOMS),
             policy=rendering.policy,
             candidates_total=total,
         )

@@ -11,12 +11,13 @@ Threshold release, where fewer than t operators together open nothing, takes thi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Protocol
 
 from msgspec import Meta
 
+from contracts.grants import standing
 from contracts.records import CERTIFICATES_PER_TRACE_MAX, GrantState, ReleaseState, TraceVerdict
 from contracts.state import GRANTS, RELEASES, TRACES, StateReader
 from ledger import codec, domains
@@ -99,6 +100,7 @@ class OperatorKeys:
         wrap_secret: secret of this operator's wrap key.
         wrap_keys: public wrap key of every operator.
         state: the finalized state of this node's replica.
+        time_ms: block time of its finalized head.
     """
 
     def __init__(
@@ -109,12 +111,14 @@ class OperatorKeys:
         wrap_secret: bytes,
         wrap_keys: Mapping[bytes, bytes],
         state: StateReader,
+        time_ms: Callable[[], int],
     ) -> None:
         self._suite = suite
         self._operator = operator
         self._wrap_secret = wrap_secret
         self._wrap_keys = dict(sorted(wrap_keys.items()))
         self._state = state
+        self._time_ms = time_ms
 
     def wrap(self, part: PartName, data_key: bytes) -> KeyHeader:
         bound = data_key + self._binding(part)
@@ -126,7 +130,7 @@ class OperatorKeys:
         )
 
     async def release(self, authority: Authority, part: PartName, header: KeyHeader) -> bytes:
-        refusal = refusal_reason(self._state, self._operator, authority, part)
+        refusal = refusal_reason(self._state, self._time_ms(), self._operator, authority, part)
         if refusal:
             raise KeyRefused(part=part.name, reason=refusal)
         for entry in header.keys:
@@ -148,16 +152,20 @@ def new_data_key() -> bytes:
     return os.urandom(DATA_KEY_SIZE_BYTES)
 
 
-def refusal_reason(state: StateReader, operator: bytes, authority: Authority, part: PartName) -> str:
+def refusal_reason(
+    state: StateReader, time_ms: int, operator: bytes, authority: Authority, part: PartName
+) -> str:
     """Why `state` does not allow `operator` to open `part` in the name of `authority`; empty when it does."""
     match authority.kind:
         case AuthorityKind.RELEASE:
-            return _release_refusal(state, operator, authority.record_id, part)
+            return _release_refusal(state, time_ms, operator, authority.record_id, part)
         case AuthorityKind.TRACE:
             return _trace_refusal(state, operator, authority.record_id, part)
 
 
-def _release_refusal(state: StateReader, operator: bytes, release_id: bytes, part: PartName) -> str:
+def _release_refusal(
+    state: StateReader, time_ms: int, operator: bytes, release_id: bytes, part: PartName
+) -> str:
     release = RELEASES.get(state, release_id)
     if release is None:
         return "no such release is final"
@@ -166,7 +174,7 @@ def _release_refusal(state: StateReader, operator: bytes, release_id: bytes, par
     if release.state not in {ReleaseState.REQUESTED, ReleaseState.PREPARED}:
         return f"the release is {release.state}"
     grant = GRANTS.get(state, release.grant_id)
-    if grant is None or grant.state not in {GrantState.ACTIVE, GrantState.EXHAUSTED}:
+    if grant is None or standing(grant, time_ms) not in {GrantState.ACTIVE, GrantState.EXHAUSTED}:
         return "the grant does not hold any more"
     for output in release.outputs:
         if output.certificate != part.certificate_id:

@@ -36,6 +36,7 @@ from ledger.types import Block, Header, QuorumCertificate, Transaction, Vote, Vo
 from tests.simulation.harness.application import SimApplication, make_transaction, next_state_root
 from tests.simulation.harness.cluster import CHAIN_ID, Cluster
 from tests.simulation.harness.node import EPOCH_START_MS
+from tests.simulation.harness.scheme import SimScheme
 
 
 class Desk:
@@ -53,7 +54,9 @@ class Desk:
         node = self.cluster.nodes[me]
         self.me, self.size = me, size
         self.genesis = self.cluster.genesis_digest
-        self.scheme, self.hashing = self.cluster.scheme, self.cluster.hashing
+        scheme = self.cluster.scheme
+        assert isinstance(scheme, SimScheme)
+        self.scheme, self.hashing = scheme, self.cluster.hashing
         self.application = SimApplication(node.store, self.hashing, lambda finalized, digest: None)
         self.machine = Machine(
             committee=node.committee,

@@ -567,7 +567,11 @@ def certificate(label: str = "certificate", *, holder: Actor = PERSON, kind: str
 
 
 def grant(
-    label: str = "grant", *, grantee: Actor = BANK, state: GrantState = GrantState.ACTIVE, kind: str = "id_card"
+    label: str = "grant",
+    *,
+    grantee: Actor = BANK,
+    state: GrantState = GrantState.ACTIVE,
+    kind: str = "id_card",
 ) -> Grant:
     item = GrantItem(certificate_type=kind, certificate=b"", fields=("name",), attachments=())
     return Grant(
@@ -611,7 +615,9 @@ def release(state: ReleaseState = ReleaseState.PREPARED) -> Release:
         officer=BANK.key_id,
         released_by=OPERATOR.account,
         purpose="loan",
-        outputs=(Output(certificate=CERTIFICATE_ID, format=OutputFormat.CSV, fields=("name",), attachment=""),),
+        outputs=(
+            Output(certificate=CERTIFICATE_ID, format=OutputFormat.CSV, fields=("name",), attachment=""),
+        ),
         state=state,
         requested_ms=GENESIS_TIME_MS,
         deadline_ms=NOW_MS,

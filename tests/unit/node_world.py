@@ -391,6 +391,7 @@ class Node(Replica):
             wrap_secret=_WRAPS[at][0],
             wrap_keys={OPERATORS[n].account: _WRAPS[n][1] for n in range(4)},
             state=self.chain.records,
+            time_ms=lambda: self.chain.head_time_ms,
         )
         self.renderer = Renderer(SUITE, RecordReader(SUITE, self.keys, self.blobs, self.exchange.fetch))
         self.account = NodeAccount(

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from consensus.core.effects import (
     Blame,
     Broadcast,
+    ClockApart,
     Effect,
     Evidence,
     ExecuteBlock,
@@ -20,7 +21,15 @@ from consensus.core.effects import (
     WantFinalized,
 )
 from consensus.core.events import Timer, WorkNoticed
-from consensus.core.messages import Certificates, FetchedBlock, FinalizedRange, Propose, Status, Votes
+from consensus.core.messages import (
+    Certificates,
+    FetchedBlock,
+    FinalizedRange,
+    Propose,
+    Status,
+    Votes,
+    encode_message,
+)
 from consensus.core.records import CertificateRecord, VoteRecord
 from consensus.core.settings import Committee, Timing
 from consensus.core.votes import Ballots, VoteCounter
@@ -159,6 +168,7 @@ def test_a_block_whose_time_is_too_far_from_the_clock_is_nullified_without_being
     effects = desk.propose(block)
     assert votes_in(effects) == [("NULLIFY", 1)]
     assert not of(effects, ExecuteBlock)
+    assert of(effects, ClockApart) == [ClockApart(leader=0, apart_ms=offset_ms)]
 
 
 @pytest.mark.parametrize("offset_ms", [10_000, -10_000])
@@ -449,7 +459,7 @@ def test_an_empty_block_waits_and_gives_way_to_transactions() -> None:
     desk = Desk(me=0)
     desk.application.fillable = True
     assert readable(desk.put(WorkNoticed(pending=True)))[:2] == ["build block 1 in view 1", "set leader 1000"]
-    assert "set empty 250" in readable(desk.restarted().put(WorkNoticed(pending=True)))
+    assert "set empty 500" in readable(desk.restarted().put(WorkNoticed(pending=True)))
     desk.application.submit(desk.block(1, transactions=(1,))[0].transactions[0])
     assert votes_in(desk.put(WorkNoticed(pending=True))) == [("NOTARIZE", 1)]
 
@@ -507,6 +517,16 @@ def test_standstill_repeats_what_is_above_the_last_finalization() -> None:
         "broadcast notarize 1, finalize 1 with what admitted here",
         "set standstill 10000",
     ]
+
+
+def test_a_long_standstill_is_repeated_in_portions_that_fit_their_frames() -> None:
+    desk = Desk(me=1)
+    for view in range(1, 150):
+        desk.hear(0, Certificates(certificates=(desk.certificate(NULLIFY, view),)))
+    messages = [effect.message for effect in desk.fire(Timer.STANDSTILL) if isinstance(effect, Broadcast)]
+    sizes = [len(message.certificates) for message in messages if isinstance(message, Certificates)]
+    assert sizes == [64, 64, 21]
+    assert all(len(encode_message(message)) < 64 * 1024 for message in messages)
 
 
 # --- catching up ----------------------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ import itertools
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.records import AccountKind, GrantState, KeyRole
-from node.http.access import Access, RouteTableInvalid, check_table, require
+from node.http.access import Access, RouteTableInvalid, check_table, opens, require
 from node.http.errors import SessionRequired, WrongRole
 from node.http.routes import ROUTES
 from node.http.routing import Idempotency, Route
@@ -164,7 +165,9 @@ async def test_a_certificate_is_seen_by_its_parties_and_by_grantees_while_the_gr
         for actor in w.ACTORS:
             one = await world.request("GET", f"/v1/certificates/{w.CERTIFICATE_ID.hex()}", actor=actor)
             assert one.status == (200 if actor in seers else 403), actor.name
-            listed = await world.request("GET", f"/v1/certificates?holder={w.PERSON.account.hex()}", actor=actor)
+            listed = await world.request(
+                "GET", f"/v1/certificates?holder={w.PERSON.account.hex()}", actor=actor
+            )
             assert len(await listed.json()) == (1 if actor in seers else 0), actor.name
             history = await world.request("GET", f"/v1/events?subject={w.CERTIFICATE_ID.hex()}", actor=actor)
             assert history.status == (200 if actor in seers else 403), actor.name
@@ -187,7 +190,10 @@ async def test_grants_releases_and_their_events_are_for_their_parties_and_overse
                 f"/v1/events?subject={w.GRANT_ID.hex()}",
                 f"/v1/events?subject={w.RELEASE_ID.hex()}",
             ):
-                assert (await world.request("GET", path, headers=session)).status == expected, (actor.name, path)
+                assert (await world.request("GET", path, headers=session)).status == expected, (
+                    actor.name,
+                    path,
+                )
             for path in ("/v1/grants", "/v1/releases", f"/v1/releases?grant={w.GRANT_ID.hex()}"):
                 listed = await (await world.request("GET", path, headers=session)).json()
                 assert len(listed) == (1 if actor in seers else 0), (actor.name, path)
@@ -221,3 +227,18 @@ async def test_a_trace_is_for_operators_and_the_auditor_who_asked(tmp_path: Path
         for actor in w.ACTORS:
             answer = await world.request("GET", path, actor=actor)
             assert answer.status == (200 if actor in {w.AUDITOR, w.OPERATOR} else 403), actor.name
+
+
+def test_a_grant_opens_a_certificate_only_while_active_and_for_its_parties_items_and_grantee() -> None:
+    certificate = w.certificate()
+    for state in GrantState:
+        assert opens(w.grant(state=state), certificate, w.BANK.account) is (state is GrantState.ACTIVE)
+    assert not opens(w.grant(), certificate, w.OTHER_BANK.account)
+    assert not opens(w.grant(), w.certificate(holder=w.STRANGER), w.BANK.account)
+    assert not opens(w.grant(), w.certificate(kind="passport"), w.BANK.account)
+    item = w.grant().items[0]
+    named = replace(w.grant(), items=(replace(item, certificate=certificate.certificate_id),))
+    assert opens(named, certificate, w.BANK.account)
+    assert not opens(named, w.certificate("another"), w.BANK.account)
+    declined = replace(w.grant(), items=(replace(item, fields=(), declined=item.fields),))
+    assert not opens(declined, certificate, w.BANK.account)

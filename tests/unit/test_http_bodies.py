@@ -23,21 +23,21 @@ JSON = {"Content-Type": "application/json"}
 
 
 MALFORMED = [
-        (b"", "$"),
-        (b"{", "$"),
-        (b"[]", "$"),
-        (b"null", "$"),
-        (b'{"transaction": "AA=="} x', "$"),
-        (b"\xff\xfe", "$"),
-        (b'{"transaction": "\xff"}', "$"),
-        (b"[" * 100_000, "$"),
-        (b"{}", "transaction"),
-        (b'{"transaction": 7}', "transaction"),
-        (b'{"transaction": null}', "transaction"),
-        (b'{"transaction": "not base64!"}', "transaction"),
-        (b'{"transaction": "AA"}', "transaction"),
-        (b'{"transaction": "AB=="}', "transaction"),
-        (b'{"transaction": "AA==", "extra": 1}', "extra"),
+    (b"", "$"),
+    (b"{", "$"),
+    (b"[]", "$"),
+    (b"null", "$"),
+    (b'{"transaction": "AA=="} x', "$"),
+    (b"\xff\xfe", "$"),
+    (b'{"transaction": "\xff"}', "$"),
+    (b"[" * 100_000, "$"),
+    (b"{}", "transaction"),
+    (b'{"transaction": 7}', "transaction"),
+    (b'{"transaction": null}', "transaction"),
+    (b'{"transaction": "not base64!"}', "transaction"),
+    (b'{"transaction": "AA"}', "transaction"),
+    (b'{"transaction": "AB=="}', "transaction"),
+    (b'{"transaction": "AA==", "extra": 1}', "extra"),
 ]
 
 
@@ -54,19 +54,19 @@ async def test_a_malformed_body_names_the_member(tmp_path: Path) -> None:
 
 
 WRONG_MEMBERS = [
-        ({"holder": "zz"}, "holder"),
-        ({"fields": {"name": 1.5}}, "fields[...]"),
-        ({"fields": {"name": {"a": "b"}}}, "fields[...]"),
-        ({"salt_seed": "AB" * 32}, "salt_seed"),
-        ({"attachments": [{"name": "scan", "media_type": "text/html", "data": ""}]}, "attachments[0].media_type"),
-        ({"attachments": [{"name": "../x", "media_type": "image/png", "data": ""}]}, "attachments[0].name"),
-        ({"attachments": [{"name": "scan", "media_type": "image/png", "data": "A"}]}, "attachments[0].data"),
-        (
-            {"attachments": [{"name": "scan", "media_type": "image/png", "data": "", "x": 1}]},
-            "attachments[0].x",
-        ),
-        ({"attachments": [{"name": "scan", "media_type": "image/png", "data": ""}] * 17}, "attachments"),
-        ({"certificate_type": ""}, "certificate_type"),
+    ({"holder": "zz"}, "holder"),
+    ({"fields": {"name": 1.5}}, "fields[...]"),
+    ({"fields": {"name": {"a": "b"}}}, "fields[...]"),
+    ({"salt_seed": "AB" * 32}, "salt_seed"),
+    ({"attachments": [{"name": "scan", "media_type": "text/html", "data": ""}]}, "attachments[0].media_type"),
+    ({"attachments": [{"name": "../x", "media_type": "image/png", "data": ""}]}, "attachments[0].name"),
+    ({"attachments": [{"name": "scan", "media_type": "image/png", "data": "A"}]}, "attachments[0].data"),
+    (
+        {"attachments": [{"name": "scan", "media_type": "image/png", "data": "", "x": 1}]},
+        "attachments[0].x",
+    ),
+    ({"attachments": [{"name": "scan", "media_type": "image/png", "data": ""}] * 17}, "attachments"),
+    ({"certificate_type": ""}, "certificate_type"),
 ]
 
 
@@ -87,7 +87,9 @@ async def test_a_wrong_member_deep_inside_is_named_by_its_path(tmp_path: Path) -
 
 
 async def test_every_route_with_a_body_refuses_one_byte_too_many(tmp_path: Path) -> None:
-    small = [route for route in ROUTES if route.request and route.body_bytes_max <= TRANSACTION_BODY_BYTES_MAX]
+    small = [
+        route for route in ROUTES if route.request and route.body_bytes_max <= TRANSACTION_BODY_BYTES_MAX
+    ]
     assert len(small) >= 5
     async with w.served(tmp_path) as world:
         for route in small:
@@ -174,21 +176,21 @@ async def test_more_large_bodies_than_there_is_room_for_are_sent_away_with_a_tim
 
 
 WRONG_PARAMETERS = [
-        ("/v1/blocks?limit=0", "limit"),
-        (f"/v1/blocks?limit={api.PAGE_SIZE_MAX + 1}", "limit"),
-        ("/v1/blocks?limit=ten", "limit"),
-        ("/v1/blocks?cursor=-1", "cursor"),
-        (f"/v1/blocks?cursor={2**63}", "cursor"),
-        ("/v1/blocks?cursor=1&cursor=2", "cursor"),
-        ("/v1/blocks?colour=red", "colour"),
-        ("/v1/status?x=1", "x"),
-        ("/v1/organizations?kind=person", "kind"),
-        ("/v1/blocks/01", "height"),
-        ("/v1/blocks/" + "9" * 40, "height"),
-        ("/v1/accounts/xyz", "account"),
-        ("/v1/accounts/" + "A" * 32, "account"),
-        ("/v1/transactions/00", "transaction"),
-        ("/v1/purposes/UPPER", "code"),
+    ("/v1/blocks?limit=0", "limit"),
+    (f"/v1/blocks?limit={api.PAGE_SIZE_MAX + 1}", "limit"),
+    ("/v1/blocks?limit=ten", "limit"),
+    ("/v1/blocks?cursor=-1", "cursor"),
+    (f"/v1/blocks?cursor={2**63}", "cursor"),
+    ("/v1/blocks?cursor=1&cursor=2", "cursor"),
+    ("/v1/blocks?colour=red", "colour"),
+    ("/v1/status?x=1", "x"),
+    ("/v1/organizations?kind=person", "kind"),
+    ("/v1/blocks/01", "height"),
+    ("/v1/blocks/" + "9" * 40, "height"),
+    ("/v1/accounts/xyz", "account"),
+    ("/v1/accounts/" + "A" * 32, "account"),
+    ("/v1/transactions/00", "transaction"),
+    ("/v1/purposes/UPPER", "code"),
 ]
 
 

@@ -15,7 +15,9 @@ from node.http.problems import Answer
 from tests.unit import http_world as w
 
 
-async def _deposit(world: w.World, key: str, *, actor: w.Actor = w.DEPARTMENT, **changes: object) -> tuple[int, bytes]:
+async def _deposit(
+    world: w.World, key: str, *, actor: w.Actor = w.DEPARTMENT, **changes: object
+) -> tuple[int, bytes]:
     answer = await world.request(
         "POST", "/v1/deposits", actor=actor, json=w.deposit_body(**changes), headers={"Idempotency-Key": key}
     )
@@ -90,7 +92,11 @@ async def test_a_failure_is_not_remembered(tmp_path: Path) -> None:
 
 async def test_a_key_is_required_where_a_repetition_would_do_harm(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
-        for path, actor in (("/v1/deposits", w.DEPARTMENT), ("/v1/releases", w.BANK), ("/v1/traces", w.AUDITOR)):
+        for path, actor in (
+            ("/v1/deposits", w.DEPARTMENT),
+            ("/v1/releases", w.BANK),
+            ("/v1/traces", w.AUDITOR),
+        ):
             answer = await world.request("POST", path, actor=actor, json={})
             assert answer.status == 400
             assert (await answer.json())["code"] == "idempotency_key_required"

@@ -101,7 +101,9 @@ async def test_a_challenge_of_another_node_is_refused(tmp_path: Path) -> None:
         assert (await _log_in(other, await _challenge(one)))[1]["code"] == "challenge_invalid"
 
 
-async def test_a_wrong_signature_an_unknown_key_and_an_unknown_account_are_refused_alike(tmp_path: Path) -> None:
+async def test_a_wrong_signature_an_unknown_key_and_an_unknown_account_are_refused_alike(
+    tmp_path: Path,
+) -> None:
     nobody = w.Actor(name="nobody", kind=w.BANK.kind, role=w.BANK.role)
     async with w.served(tmp_path) as world:
         challenge = await _challenge(world)

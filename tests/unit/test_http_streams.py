@@ -70,7 +70,9 @@ async def test_a_last_event_id_that_cannot_be_is_refused(tmp_path: Path, last: s
         assert (await answer.json())["fields"]["header"] == "Last-Event-ID"
 
 
-async def test_an_event_stream_shows_what_concerns_the_caller_and_everything_to_overseers(tmp_path: Path) -> None:
+async def test_an_event_stream_shows_what_concerns_the_caller_and_everything_to_overseers(
+    tmp_path: Path,
+) -> None:
     async with w.served(tmp_path) as world:
         streams = {}
         for actor in (w.PERSON, w.STRANGER, w.AUDITOR):
@@ -82,7 +84,8 @@ async def test_an_event_stream_shows_what_concerns_the_caller_and_everything_to_
             (other, (w.event("grants.requested", b"o" * 16, w.STRANGER.account),)),
         )
         seen = {
-            actor: await _read(response, 2 if actor is w.AUDITOR else 1) for actor, response in streams.items()
+            actor: await _read(response, 2 if actor is w.AUDITOR else 1)
+            for actor, response in streams.items()
         }
         first, second = cursor_of(1, 0, 0), cursor_of(1, 1, 0)
         assert [int(number) for number, _, _ in seen[w.PERSON]] == [first]

@@ -389,8 +389,9 @@ def replace_fields(spec: Any, name: str) -> Any:
 def test_a_row_has_exactly_the_columns() -> None:
     row = payments(1)[0]
     fewer = {name: cell for name, cell in row.items() if name != "month"}
-    for rows in ([fewer], [{**row, "more": "1"}], [{}]):
-        assert bad_fields({"payments": rows})["member"] == "fields.payments[0]"
+    wrong: list[dict[str, str | int]] = [fewer, {**row, "more": "1"}, {}]
+    for bad in wrong:
+        assert bad_fields({"payments": [bad]})["member"] == "fields.payments[0]"
     for value in ("rows", 3, {"a": "b"}):
         assert bad_fields({"payments": value})["member"] == "fields.payments"
 
@@ -409,7 +410,7 @@ async def test_a_table_of_many_rows_but_too_many_bytes_is_refused(here: Node) ->
     await here.deposits.prepare(
         replace(content, fields={**content.fields, "payments": payments(3000)}), OFFICER
     )
-    rows = [{**row, "employer": "长" * 200} for row in payments(3000)]
+    rows: list[dict[str, str | int]] = [{**row, "employer": "长" * 200} for row in payments(3000)]
     await refused(here, LimitExceeded, replace(content, fields={**content.fields, "payments": rows}))
 
 

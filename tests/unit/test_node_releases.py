@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 
 from contracts.calls import (
+    Args,
     GrantsPause,
     GrantsRevoke,
     ReleasesAcknowledge,
 )
 from contracts.records import Grant, GrantState, Output, OutputFormat, Release, ReleaseState
 from ledger import codec
-from ledger.errors import DecodeError, NotFound, VerificationFailed
+from ledger.errors import Busy, DecodeError, NotFound, VerificationFailed
 from ledger.hashing import transaction_id
 from ledger.types import Call, Transaction
 from node.mempool import PoolLimits
 from node.services import releases
-from node.services.ports import AttachmentInput, Denied, Draft
+from node.services.ports import AttachmentInput, Denied, Draft, TransactionStatus
 from node.services.releases import (
     KEEP_WINDOW_MS,
     NotPerformedHere,
@@ -229,7 +230,7 @@ async def test_another_nodes_release_is_neither_taken_nor_performed_nor_served(l
         await lent.node.releases.request(elsewhere, wait_s=0)
     await lent.node.submission.submit(elsewhere, wait_s=30)
     assert lent.release(elsewhere).state is ReleaseState.REQUESTED
-    assert lent.node.releases._jobs == {}
+    assert len(lent.node.releases._jobs) == 0
     with pytest.raises(NotPerformedHere):
         await lent.node.releases.file(lent.release(elsewhere).release_id, 0)
 
@@ -249,14 +250,14 @@ async def test_what_the_contract_refuses_is_told_with_its_code(lent: Lent) -> No
     with pytest.raises(Denied) as caught:
         await lent.node.releases.request(lent.node.request_of(BANK, other, lent.json()), wait_s=30)
     assert caught.value.result.code == "not_grantee"
-    assert lent.node.releases._jobs == {}
+    assert len(lent.node.releases._jobs) == 0
 
 
 async def test_after_the_keep_window_nothing_is_served_and_nothing_is_kept(lent: Lent) -> None:
     release = await lent.prepared()
     lent.node.now_ms = release.prepared_ms + KEEP_WINDOW_MS
     lent.node.releases.sweep()
-    assert await lent.node.releases.file(release.release_id, 0)
+    assert (await lent.node.releases.file(release.release_id, 0)).data
     lent.node.now_ms += 1
     with pytest.raises(ReleaseWindowOver):
         await lent.node.releases.file(release.release_id, 0)
@@ -401,7 +402,9 @@ async def test_what_is_stopped_after_it_was_marked_and_before_prepared_is_final_
     assert node.spool.names() == []
 
 
-async def test_a_busy_pool_delays_a_release_and_does_not_fail_it(tmp_path: Path, impatient: None) -> None:
+async def test_a_busy_pool_delays_a_release_and_does_not_fail_it(
+    tmp_path: Path, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool = PoolLimits(transactions_max=2)
     async with running(tmp_path, populated=False, pool=pool) as node:
         node.mempool._limits = PoolLimits()
@@ -411,9 +414,25 @@ async def test_a_busy_pool_delays_a_release_and_does_not_fail_it(tmp_path: Path,
         freeze_at(node, "releases.requested")
         request = lent.request()
         others = [node.sign(LI, GrantsPause(grant_id=bytes([n]) * 16)) for n in range(2)]
-        node.services.append(lambda _: node.frozen and node.pool(*others[len(node.mempool) :]))
+
+        def fill(_final: object) -> None:
+            if node.frozen:
+                node.pool(*others[len(node.mempool) :])
+
+        node.services.append(fill)
+        refused: list[Busy] = []
+        submit = node.account.submit
+
+        async def counted(args: Args) -> TransactionStatus:
+            try:
+                return await submit(args)
+            except Busy as error:
+                refused.append(error)
+                raise
+
+        monkeypatch.setattr(node.account, "submit", counted)
         await node.releases.request(request, wait_s=0)
-        assert len(node.mempool) == 2
+        await eventually(lambda: len(refused) > 2)
         assert lent.release(request).state is ReleaseState.REQUESTED
         node.services.pop()
         node.thaw()

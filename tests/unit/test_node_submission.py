@@ -141,6 +141,15 @@ async def test_a_wait_that_is_over_first_says_pending(tmp_path: Path) -> None:
         assert (await here.submission.submit(sent, wait_s=30)).standing is Standing.FINALIZED
 
 
+async def test_a_promise_stands_until_block_time_decides_whatever_the_clock_says(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        sent = tick(here, lifetime_ms=1_500)
+        await here.submission.submit(sent, wait_s=0)
+        here.now_ms += 3_600_000
+        assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.PENDING
+        assert here.spread == [codec.encode(sent)]
+
+
 async def test_nobody_knows_a_transaction_that_was_never_sent(tmp_path: Path) -> None:
     async with running(tmp_path) as here:
         with pytest.raises(NotFound):
@@ -172,8 +181,7 @@ async def test_a_promise_is_not_held_against_the_clock_at_restart(tmp_path: Path
     async with running(tmp_path, frozen=True) as here:
         sent = tick(here, lifetime_ms=1_500)
         await here.submission.submit(sent, wait_s=0)
-    folder = tmp_path
-    again = Node(folder)
+    again = Node(tmp_path)
     again.now_ms += 3_600_000
     assert again.submission.recover(again.pool_log.recovered()) == 1
     assert again.submission.status(name_of(sent)).standing is Standing.PENDING

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from contracts.records import (
@@ -169,6 +170,7 @@ def world(tmp_path: Path) -> World:
         wrap_secret=secrets[HERE][0],
         wrap_keys={operator: public for operator, (_, public) in secrets.items()},
         state=state,
+        time_ms=lambda: 5,
     )
     store = LocalBlobStore(tmp_path / "blobs", SUITE)
     sealed = seal_record(SUITE, keys, CERTIFICATE, (NAME, NUMBER), (SCAN,))
@@ -215,6 +217,14 @@ async def test_without_a_finalized_record_nothing_opens(world: World) -> None:
 async def test_a_grant_that_no_longer_holds_closes_the_release(world: World, state: GrantState) -> None:
     RELEASES.put(world.state, RELEASE, release(ReleaseState.REQUESTED))
     GRANTS.put(world.state, GRANT, grant(state))
+    reader = world.reader()
+    with pytest.raises(KeyRefused):
+        await reader.open_field(BY_RELEASE, await reader.manifest(world.certificate), "name")
+
+
+async def test_a_grant_past_its_end_closes_the_release_before_anybody_ticks(world: World) -> None:
+    RELEASES.put(world.state, RELEASE, release(ReleaseState.REQUESTED))
+    GRANTS.put(world.state, GRANT, msgspec.structs.replace(grant(GrantState.ACTIVE), consent_expiry_ms=5))
     reader = world.reader()
     with pytest.raises(KeyRefused):
         await reader.open_field(BY_RELEASE, await reader.manifest(world.certificate), "name")
@@ -269,6 +279,7 @@ async def test_a_header_made_for_another_operator_only_is_refused(world: World) 
         wrap_secret=SUITE.generate_wrap_key()[0],
         wrap_keys={},
         state=world.state,
+        time_ms=lambda: 5,
     )
     part = PartName(certificate_id=CERTIFICATE, kind=PartKind.FIELD, name="name")
     TRACES.put(world.state, TRACE, trace(TraceVerdict.OPEN, performed_by=b"s" * 16))

@@ -23,6 +23,8 @@ HEALED_MS_MAX: Final = 240_000
 REST_MS: Final = 15_000
 STEP_MS: Final = 200
 SIZES: Final = (4, 4, 4, 7, 10)
+# One seed in so many uses BLS12-381 in place of the keyed hash.
+REAL_SIGNATURES_EVERY: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +67,14 @@ class Campaign:
     ) -> None:
         self.seed = seed
         self.random = Random(f"campaign/{seed}")
-        size = self.random.choice(SIZES)
-        self.cluster = Cluster(size, seed, timing=Timing(delta_ms_max=4_000))
+        real = seed % REAL_SIGNATURES_EVERY == 0
+        size = 4 if real else self.random.choice(SIZES)
+        timing = Timing(
+            delta_ms=self.random.choice((200, 500)),
+            delta_ms_max=self.random.choice((1_000, 4_000)),
+            growth_percent=self.random.choice((100, 150)),
+        )
+        self.cluster = Cluster(size, seed, timing=timing, real_signatures=real)
         self.cluster.world.trace = trace
         if observe is not None:
             self.cluster.observe(lambda node, effect: observe(self.cluster.time.now_ms, node, effect))

@@ -11,13 +11,15 @@ from random import Random
 
 from consensus.core.effects import Effect
 from consensus.core.settings import PROTOCOL_VERSION, Committee, Timing
+from ledger.crypto.intl import IntlSuite
+from ledger.crypto.suite import QuorumScheme, VoteSigner
 from ledger.types import Header, Validator, ValidatorSet
 from network.simulated import SimulatedNetwork, VirtualTime
 from tests.simulation.harness.application import Store, make_transaction
 from tests.simulation.harness.checkers import Checkers
 from tests.simulation.harness.disk import SimDisk
 from tests.simulation.harness.node import EPOCH_START_MS, SimNode, World
-from tests.simulation.harness.scheme import SimHashing, SimScheme, SimSigner
+from tests.simulation.harness.scheme import SimHashing, SimScheme, SimSigner, VerifiedOnce
 
 CHAIN_ID = hashlib.blake2b(b"simulated network", digest_size=32).digest()
 
@@ -30,14 +32,21 @@ class Cluster:
         submitted: numbers of the transactions given to clients so far.
     """
 
-    def __init__(self, size: int, seed: int, *, timing: Timing | None = None) -> None:
+    def __init__(
+        self, size: int, seed: int, *, timing: Timing | None = None, real_signatures: bool = False
+    ) -> None:
         self.random = Random(f"cluster/{seed}")
         self.size = size
         self.time = VirtualTime()
         self.network = SimulatedNetwork(time=self.time, random=Random(f"network/{seed}"))
         self._digest = hashlib.blake2b(digest_size=16)
         secrets = [self.random.randbytes(32) for _ in range(size)]
-        signers = [SimSigner(secret) for secret in secrets]
+        signers: list[VoteSigner] = [SimSigner(secret) for secret in secrets]
+        scheme: QuorumScheme = SimScheme(secrets)
+        if real_signatures:
+            suite = IntlSuite()
+            signers = [suite.load_vote_signer(b"\0" + secret[1:]) for secret in secrets]
+            scheme = VerifiedOnce(suite.quorum)
         self.validators = ValidatorSet(
             epoch=1,
             validators=tuple(
@@ -50,7 +59,7 @@ class Cluster:
                 for index, signer in enumerate(signers)
             ),
         )
-        self.scheme = SimScheme(secrets)
+        self.scheme = scheme
         self.hashing = SimHashing()
         validators_hash = hashlib.blake2b(b"validators", digest_size=32).digest()
         self.genesis = Header(

@@ -19,15 +19,15 @@ from consensus.core.restore import restore
 from consensus.core.settings import Committee, Timing
 from consensus.engine import Engine
 from consensus.journal import Journal
-from ledger.crypto.suite import QuorumScheme
+from ledger.crypto.suite import QuorumScheme, VoteSigner
 from ledger.types import FinalizedBlock
 from network.simulated import Alarm, SimulatedNetwork, VirtualTime
 from tests.simulation.harness.application import SimApplication, Store
 from tests.simulation.harness.checkers import Checkers
 from tests.simulation.harness.disk import SimDisk
-from tests.simulation.harness.scheme import SimHashing, SimSigner
+from tests.simulation.harness.scheme import SimHashing
 
-EPOCH_START_MS = 1_800_000_000_000
+EPOCH_START_MS = 1_700_000_000_000
 SEGMENT_SIZE_BYTES = 64 * 1024
 GROUP_COMMIT_MS = 400
 
@@ -75,7 +75,7 @@ class SimNode:
     index: int
     world: World
     committee: Committee
-    signer: SimSigner
+    signer: VoteSigner
     store: Store
     disk: SimDisk
     honest: bool = True

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 
 from ledger import codec
+from ledger.crypto.suite import QuorumScheme
 from ledger.types import (
     HASH_SIZE_BYTES,
     Header,
@@ -119,3 +120,31 @@ class SimScheme:
         return any(
             SimSigner(secret).prove_possession(network, account) == possession for secret in self._secrets
         )
+
+
+class VerifiedOnce:
+    """A real scheme whose verdicts are remembered: verification is a pure function, and many machines ask the same."""
+
+    def __init__(self, scheme: QuorumScheme) -> None:
+        self._scheme = scheme
+        self._votes: dict[Vote, bool] = {}
+        self._certificates: dict[QuorumCertificate, bool] = {}
+
+    def verify_vote(self, chain_id: bytes, validators: ValidatorSet, vote: Vote) -> bool:
+        if vote not in self._votes:
+            self._votes[vote] = self._scheme.verify_vote(chain_id, validators, vote)
+        return self._votes[vote]
+
+    def aggregate(self, validators: ValidatorSet, votes: tuple[Vote, ...]) -> QuorumCertificate:
+        return self._scheme.aggregate(validators, votes)
+
+    def verify_certificate(
+        self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate
+    ) -> bool:
+        if certificate not in self._certificates:
+            holds = self._scheme.verify_certificate(chain_id, validators, certificate)
+            self._certificates[certificate] = holds
+        return self._certificates[certificate]
+
+    def verify_possession(self, network: str, account: bytes, public_key: bytes, possession: bytes) -> bool:
+        return self._scheme.verify_possession(network, account, public_key, possession)

@@ -1,0 +1,164 @@
+"""Marks in PDF: the text stays what it is, and the mark survives rendering, scaling and re-saving."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import numpy as np
+import pikepdf
+import pypdfium2
+import pytest
+from PIL import Image
+
+from tests.unit.watermark_covers import (
+    LAYOUT,
+    NEVER_ISSUED,
+    file_of,
+    marked,
+    names_only_the_second,
+    pdf_file,
+    traced,
+)
+from watermark import Channel, MediaUnsupported, Policy, embed
+from watermark.images import psnr_db
+
+PDF = "application/pdf"
+PLAIN = pdf_file()
+OPAQUE = pdf_file(opaque=True)
+THREE = pdf_file(pages=3)
+COPIES = {cover: marked(cover, PDF) for cover in (PLAIN, OPAQUE, THREE)}
+
+
+def raster(data: bytes, dpi: float, page: int = 0) -> Image.Image:
+    document = pypdfium2.PdfDocument(data)
+    image = document[page].render(scale=dpi / 72).to_pil().convert("RGB")
+    document.close()
+    return image
+
+
+def texts(data: bytes) -> list[str]:
+    return [page.get_textpage().get_text_range() for page in pypdfium2.PdfDocument(data)]
+
+
+@pytest.mark.parametrize("cover", [PLAIN, OPAQUE], ids=["plain", "opaque background"])
+@pytest.mark.parametrize(("dpi", "quality"), [(100, 75), (200, 75), (130, 30)])
+def test_a_page_that_leaks_as_a_jpeg_names_its_recipient(cover: bytes, dpi: int, quality: int) -> None:
+    leak = file_of(raster(COPIES[cover], dpi), "JPEG", quality=quality)
+    assert names_only_the_second(traced(leak, cover, PDF))
+
+
+def test_the_pdf_itself_stripped_of_metadata_and_saved_again_names_its_recipient() -> None:
+    with pikepdf.open(io.BytesIO(COPIES[OPAQUE])) as document:
+        del document.trailer["/Info"]
+        out = io.BytesIO()
+        document.save(out, object_stream_mode=pikepdf.ObjectStreamMode.generate, linearize=True)
+    assert names_only_the_second(traced(out.getvalue(), OPAQUE, PDF))
+
+
+def test_a_cropped_and_turned_picture_of_a_page_names_its_recipient() -> None:
+    image = raster(COPIES[PLAIN], 130)
+    image = image.rotate(1, Image.Resampling.BICUBIC, fillcolor="white")
+    leak = file_of(image.crop((60, 50, image.width - 90, image.height - 120)), "JPEG", quality=75)
+    assert names_only_the_second(traced(leak, PLAIN, PDF))
+
+
+@pytest.mark.parametrize("page", [0, 2])
+def test_one_page_of_several_that_look_alike_is_found_and_names_its_recipient(page: int) -> None:
+    leak = file_of(raster(COPIES[THREE], 110, page), "JPEG", quality=75)
+    verdict = traced(leak, THREE, PDF)
+    assert names_only_the_second(verdict)
+    assert verdict.alignment.startswith(f"page {page + 1} ")
+
+
+def test_pages_of_a_pdf_are_read_together() -> None:
+    verdict = traced(COPIES[THREE], THREE, PDF)
+    assert names_only_the_second(verdict)
+    assert verdict.alignment.count("page ") == 3
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_turned_pages_are_marked_as_displayed(rotation: int) -> None:
+    cover = pdf_file(rotation=rotation)
+    leak = file_of(raster(marked(cover, PDF), 100), "JPEG", quality=75)
+    assert names_only_the_second(traced(leak, cover, PDF))
+
+
+def test_a_page_with_an_inner_crop_box_is_marked_as_displayed() -> None:
+    with pikepdf.open(io.BytesIO(PLAIN)) as document:
+        document.pages[0].cropbox = [40, 60, 500, 800]
+        out = io.BytesIO()
+        document.save(out, deterministic_id=True)
+    cover = out.getvalue()
+    assert names_only_the_second(traced(file_of(raster(marked(cover, PDF), 120)), cover, PDF))
+
+
+def test_an_image_original_that_leaks_inside_a_pdf_names_its_recipient() -> None:
+    cover = file_of(raster(PLAIN, 100))
+    out = io.BytesIO()
+    Image.open(io.BytesIO(marked(cover, "image/png"))).save(out, "PDF", resolution=100)
+    assert names_only_the_second(traced(out.getvalue(), cover, "image/png"))
+
+
+@pytest.mark.parametrize("cover", [PLAIN, OPAQUE, THREE], ids=["plain", "opaque", "three pages"])
+def test_text_fonts_and_content_operators_stay(cover: bytes) -> None:
+    copy = COPIES[cover]
+    assert texts(copy) == texts(cover)
+    with pikepdf.open(io.BytesIO(cover)) as before, pikepdf.open(io.BytesIO(copy)) as after:
+        for old, new in zip(before.pages, after.pages, strict=True):
+            assert old.resources["/Font"].keys() == new.resources["/Font"].keys()
+            assert old.Contents.read_bytes() in new.Contents[1].read_bytes()
+
+
+def test_the_page_looks_the_same() -> None:
+    before, after = np.asarray(raster(OPAQUE, 150)), np.asarray(raster(COPIES[OPAQUE], 150))
+    assert psnr_db(before, after) >= 42
+    assert np.abs(before.astype(int) - after).max() <= 3
+
+
+def test_a_page_grows_by_less_than_two_kilobytes() -> None:
+    assert len(COPIES[PLAIN]) - len(PLAIN) < 2_000
+    assert len(COPIES[THREE]) - len(THREE) < 3 * 2_000
+
+
+def test_the_same_arguments_give_the_same_bytes() -> None:
+    assert marked(THREE, PDF) == COPIES[THREE]
+    assert marked(THREE, PDF, seed=NEVER_ISSUED) != COPIES[THREE]
+
+
+@pytest.mark.parametrize("kind", ["original", "rendered original", "never issued"])
+def test_nobody_is_named_for_a_copy_without_a_candidates_mark(kind: str) -> None:
+    leak = {
+        "original": lambda: PLAIN,
+        "rendered original": lambda: file_of(raster(PLAIN, 120), "JPEG", quality=75),
+        "never issued": lambda: marked(PLAIN, PDF, seed=NEVER_ISSUED),
+    }[kind]()
+    verdict = traced(leak, PLAIN, PDF)
+    assert verdict.matches == ()
+    assert verdict.verdict in {"none", "untraceable"}
+
+
+def test_names_already_in_use_on_the_page_are_left_alone() -> None:
+    twice = embed(COPIES[PLAIN], PDF, layout_key=LAYOUT, seed=NEVER_ISSUED, policy=Policy())
+    with pikepdf.open(io.BytesIO(twice.data)) as document:
+        assert len(document.pages[0].resources["/XObject"].keys()) == 2
+    assert zlib.crc32(twice.data) != zlib.crc32(COPIES[PLAIN])
+
+
+def test_the_manifest_states_the_pattern_and_its_depth() -> None:
+    manifest = embed(THREE, PDF, layout_key=LAYOUT, seed=NEVER_ISSUED, policy=Policy()).manifest
+    assert manifest.channels == (Channel.PAGE_CHIPS,)
+    assert manifest.quality["darkening_percent"] <= 1.5
+    none = embed(THREE, PDF, layout_key=LAYOUT, seed=NEVER_ISSUED, policy=Policy(channels=frozenset()))
+    assert none.data == THREE
+    assert none.manifest.notes
+
+
+def test_an_encrypted_pdf_is_refused_by_name() -> None:
+    with pikepdf.open(io.BytesIO(PLAIN)) as document:
+        out = io.BytesIO()
+        document.save(out, encryption=pikepdf.Encryption(owner="owner", user="user"))
+    with pytest.raises(MediaUnsupported, match="encrypted"):
+        marked(out.getvalue(), PDF)
+    with pytest.raises(MediaUnsupported, match="encrypted"):
+        traced(out.getvalue(), PLAIN, PDF)

@@ -1,0 +1,149 @@
+"""The statistics that every accusation rests on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+import pytest
+
+from watermark.detect import judge
+from watermark.evidence import BitEvidence, Bound, Evidence, OrderEvidence, key_ranks, total_score
+from watermark.payload import biases, codeword, codewords, even_biases
+from watermark.policy import Channel
+from watermark.results import Reading, VerdictKind
+
+LAYOUT = b"L" * 32
+POSITIONS = 256
+THRESHOLDS = biases(LAYOUT, Channel.PIXELS, POSITIONS)
+
+
+def seeds(count: int, label: bytes = b"seed") -> list[bytes]:
+    return [hashlib.sha256(label + b"%d" % index).digest() for index in range(count)]
+
+
+def leak_like(kind: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    rng = np.random.default_rng(5)
+    own = np.where(codeword(b"G" * 32, Channel.PIXELS, THRESHOLDS), 1.0, -1.0)
+    match kind:
+        case "a guilty copy":
+            return own
+        case "a noisy guilty copy":
+            return np.clip(own + rng.normal(0, 1, POSITIONS), -1, 1)
+        case "all ones":
+            return np.ones(POSITIONS)
+        case "chosen with the biases known":
+            return np.where(THRESHOLDS > 32768, -1.0, 1.0)
+        case _:
+            return rng.uniform(-1, 1, POSITIONS)
+
+
+@pytest.mark.parametrize(
+    "kind", ["a guilty copy", "a noisy guilty copy", "all ones", "chosen with the biases known", "noise"]
+)
+def test_innocents_pass_each_threshold_no_more_often_than_the_bound_allows(kind: str) -> None:
+    trials = 20_000
+    evidence = BitEvidence(Channel.PIXELS, THRESHOLDS, leak_like(kind))
+    log10_p = Bound.of([evidence]).log10_p(evidence.score(seeds(trials)))
+    for digits in range(1, 5):
+        expected = trials * 10.0**-digits
+        assert np.count_nonzero(log10_p <= -digits) <= expected + 4 * math.sqrt(expected) + 1
+    assert np.count_nonzero(log10_p <= -1) > 0, "the bound must not be vacuous"
+
+
+def test_a_hundred_thousand_innocents_of_a_tabled_null_stay_within_the_bound() -> None:
+    rng = np.random.default_rng(7)
+    evidence = BitEvidence(Channel.PIXELS, THRESHOLDS, leak_like("a noisy guilty copy"))
+    p = THRESHOLDS / 65536
+    bits = rng.random((100_000, POSITIONS)) < p
+    ones, zeros = np.sqrt((1 - p) / p), -np.sqrt(p / (1 - p))
+    scores = bits @ (evidence.weights * (ones - zeros)) + (evidence.weights * zeros).sum()
+    log10_p = Bound.of([evidence]).log10_p(scores)
+    for digits in range(1, 6):
+        expected = 10.0 ** (5 - digits)
+        assert np.count_nonzero(log10_p <= -digits) <= expected + 4 * math.sqrt(expected) + 1
+
+
+def test_perfect_agreement_of_even_bits_is_worth_exactly_their_number() -> None:
+    weights = np.where(codeword(b"G" * 32, Channel.REFERENCE, even_biases(50)), 1.0, -1.0)
+    evidence = BitEvidence(Channel.REFERENCE, even_biases(50), weights)
+    log10_p = Bound.of([evidence]).log10_p(evidence.score([b"G" * 32]))
+    assert log10_p[0] == pytest.approx(-50 * math.log10(2), abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [2, 5, 13])
+def test_perfect_agreement_of_an_order_is_worth_exactly_n_factorial(size: int) -> None:
+    order = tuple(int(key) for key in np.argsort(key_ranks(b"G" * 32, "holder", size)))
+    evidence = OrderEvidence(Channel.KEY_ORDER, "holder", size, order)
+    log10_p = Bound.of([evidence]).log10_p(evidence.score([b"G" * 32]))
+    assert log10_p[0] == pytest.approx(-math.log10(math.factorial(size)), abs=1e-6)
+
+
+def test_orders_of_innocents_stay_within_the_bound() -> None:
+    trials = 20_000
+    evidence = OrderEvidence(Channel.KEY_ORDER, "", 9, tuple(range(9)))
+    log10_p = Bound.of([evidence]).log10_p(evidence.score(seeds(trials)))
+    for digits in range(1, 4):
+        expected = trials * 10.0**-digits
+        assert np.count_nonzero(log10_p <= -digits) <= expected + 4 * math.sqrt(expected) + 1
+
+
+def test_channels_make_one_code_with_one_bound() -> None:
+    bits = BitEvidence(Channel.PIXELS, THRESHOLDS, leak_like("a noisy guilty copy"))
+    order = OrderEvidence(
+        Channel.KEY_ORDER, "", 9, tuple(int(key) for key in np.argsort(key_ranks(b"G" * 32, "", 9)))
+    )
+    both: list[Evidence] = [bits, order]
+    guilty = [b"G" * 32]
+    together = Bound.of(both).log10_p(total_score(both, guilty))[0]
+    assert together < Bound.of([bits]).log10_p(bits.score(guilty))[0]
+    assert together < Bound.of([order]).log10_p(order.score(guilty))[0]
+    null = Bound.of(both).log10_p(total_score(both, seeds(5_000)))
+    assert np.count_nonzero(null <= -2) <= 50 + 4 * math.sqrt(50)
+
+
+def test_both_of_two_colluders_who_mix_their_copies_at_random_are_named() -> None:
+    thresholds = biases(LAYOUT, Channel.PIXELS)
+    first, second = codewords([b"1" * 32, b"2" * 32], Channel.PIXELS, thresholds)
+    mixed = np.where(np.random.default_rng(3).random(len(thresholds)) < 0.5, first, second)
+    reading = Reading((BitEvidence(Channel.PIXELS, thresholds, np.where(mixed, 1.0, -1.0)),), "")
+    candidates = {b"first   ": b"1" * 32, b"second  ": b"2" * 32} | {
+        index.to_bytes(8, "big"): seed for index, seed in enumerate(seeds(500))
+    }
+    verdict = judge(reading, candidates, seeds(500, b"phantom"), 10_000)
+    assert verdict.verdict is VerdictKind.ACCUSED
+    assert {match.release_id for match in verdict.matches} == {b"first   ", b"second  "}
+
+
+def test_more_candidates_make_the_same_agreement_less_certain() -> None:
+    reading = Reading((BitEvidence(Channel.PIXELS, THRESHOLDS, leak_like("a guilty copy")),), "")
+    few, many = (judge(reading, {b"guilty  ": b"G" * 32}, [], n) for n in (1, 10**6))
+    assert many.matches[0].log10_np == pytest.approx(few.matches[0].log10_np + 6)
+
+
+def test_a_reading_too_short_to_accuse_anybody_is_untraceable_and_says_so() -> None:
+    weights = np.zeros(POSITIONS)
+    weights[:12] = leak_like("a guilty copy")[:12]
+    verdict = judge(
+        Reading((BitEvidence(Channel.PIXELS, THRESHOLDS, weights),), ""), {b"guilty  ": b"G" * 32}, [], 100
+    )
+    assert verdict.verdict is VerdictKind.UNTRACEABLE
+    assert verdict.matches == ()
+    assert "too little" in verdict.notes[-1].en
+
+
+def test_the_biases_follow_the_discrete_distribution_for_six_colluders() -> None:
+    thresholds = biases(LAYOUT, Channel.NUMBERS)
+    values, counts = np.unique(thresholds / 65536, return_counts=True)
+    assert values == pytest.approx([0.1127, 0.5, 0.8873], abs=1e-4)
+    assert counts / counts.sum() == pytest.approx([0.332, 0.336, 0.332], abs=0.03)
+
+
+def test_codewords_depend_on_seed_channel_and_position_and_follow_their_biases() -> None:
+    thresholds = biases(LAYOUT, Channel.PIXELS)
+    words = codewords(seeds(200), Channel.PIXELS, thresholds)
+    assert np.abs(words.mean(axis=0) - thresholds / 65536).max() < 0.2
+    assert not np.array_equal(words[0], codeword(seeds(1)[0], Channel.NUMBERS, thresholds))
+    assert np.array_equal(words[0], codeword(seeds(1)[0], Channel.PIXELS, thresholds))
+    assert not np.array_equal(words[0], words[1])

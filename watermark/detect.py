@@ -1,0 +1,162 @@
+"""From a leak to a verdict.
+
+Rule: the leak is read first, blindly; only then are candidates scored, all of them by one fixed long code and one
+Chernoff bound, and every p-value is multiplied by N, the number of candidates scored anywhere in this trace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from watermark.evidence import Bound, Evidence, take, total_score
+from watermark.keys import check_release_id, check_secret
+from watermark.limits import CANDIDATES_MAX, FILE_BYTES_MAX, PHANTOMS_MAX, within
+from watermark.media import codec, open_leak, read
+from watermark.policy import Channel, Policy
+from watermark.results import Marked, Match, Reading, Verdict, VerdictKind, Words
+
+ACCUSE_LOG10_NP: Final = -9.0
+INVESTIGATE_LOG10_NP: Final = -6.0
+CHANNEL_LOG10_P: Final = -3.0
+"""A channel is named with a match when it alone speaks for it at this level."""
+
+
+def embed(original: bytes, media_type: str, *, layout_key: bytes, seed: bytes, policy: Policy) -> Marked:
+    """Mark a file for one release. The same arguments give the same bytes.
+
+    Args:
+        original: the file.
+        media_type: one of `watermark.media.CODECS`.
+        layout_key: 32 bytes, the asset's.
+        seed: 32 bytes, the release's codeword seed.
+        policy: what may be changed.
+
+    Returns:
+        The marked file and its manifest; a file in which nothing may be marked comes back unchanged, and its
+        manifest says so.
+
+    Raises:
+        WatermarkError: an unreadable, unknown or too large file, or keys of the wrong length.
+    """
+    within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(original))
+    check_secret("layout key", layout_key)
+    check_secret("codeword seed", seed)
+    return codec(media_type).embed(original, layout_key, seed, policy)
+
+
+def detect(
+    leak: bytes,
+    original: bytes,
+    media_type_of_original: str,
+    *,
+    layout_key: bytes,
+    candidates: Mapping[bytes, bytes],
+    phantoms: Iterable[bytes],
+    policy: Policy,
+    candidates_total: int,
+) -> Verdict:
+    """Name the releases whose mark a leaked file carries.
+
+    Args:
+        leak: the file under examination, of any medium the library knows.
+        original: the unmarked file.
+        media_type_of_original: one of `watermark.media.CODECS`.
+        layout_key: 32 bytes, the asset's.
+        candidates: release id (8 bytes) → codeword seed (32 bytes).
+        phantoms: seeds that were never issued; at most `PHANTOMS_MAX` are scored beside the candidates.
+        policy: the policy under which the copies were marked.
+        candidates_total: every candidate scored in this trace over all assets; at least `len(candidates)` is used.
+
+    Returns:
+        The verdict with family-wise error bounds.
+
+    Raises:
+        WatermarkError: an unreadable, unknown or too large file, or keys of the wrong length.
+    """
+    within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(leak))
+    within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(original))
+    within("CANDIDATES_MAX", CANDIDATES_MAX, len(candidates))
+    check_secret("layout key", layout_key)
+    for release_id, seed in candidates.items():
+        check_release_id(release_id)
+        check_secret("codeword seed", seed)
+    reading = read(open_leak(leak), original, media_type_of_original, layout_key, policy)
+    n = max(candidates_total, len(candidates), 1)
+    return judge(reading, candidates, take(phantoms, PHANTOMS_MAX), n)
+
+
+def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequence[bytes], n: int) -> Verdict:
+    """Score everybody against a reading.
+
+    Args:
+        reading: what the leak says.
+        candidates: release id → seed.
+        phantoms: seeds never issued.
+        n: the N of N·p, at least 1.
+    """
+    evidence = reading.evidence
+    bound = Bound.of(evidence)
+    log10_n = math.log10(n)
+    carriers = {
+        channel: sum(item.carriers for item in evidence if item.channel is channel)
+        for channel in Channel
+        if any(item.channel is channel for item in evidence)
+    }
+    best_possible = float(bound.log10_p(np.array([sum(item.score_max() for item in evidence)]))[0]) + log10_n
+    ids = list(candidates)
+    seeds = [candidates[release_id] for release_id in ids]
+    log10_np = bound.log10_p(total_score(evidence, seeds)) + log10_n
+    named = [
+        index for index in np.argsort(log10_np, kind="stable") if log10_np[index] <= INVESTIGATE_LOG10_NP
+    ]
+    matches = tuple(
+        Match(ids[index], float(log10_np[index]), _channels(evidence, seeds[index])) for index in named
+    )
+    phantom_best = None
+    if evidence and phantoms:
+        phantom_best = float(bound.log10_p(total_score(evidence, phantoms)).min()) + log10_n
+    return Verdict(
+        verdict=_kind(matches, best_possible),
+        matches=matches,
+        phantom_best_log10_np=phantom_best,
+        alignment=reading.alignment,
+        notes=(*reading.notes, *_power_notes(evidence, best_possible)),
+        candidates_total=n,
+        carriers=carriers,
+    )
+
+
+def _kind(matches: tuple[Match, ...], best_possible: float) -> VerdictKind:
+    if best_possible > INVESTIGATE_LOG10_NP:
+        return VerdictKind.UNTRACEABLE
+    if not matches:
+        return VerdictKind.NONE
+    return VerdictKind.ACCUSED if matches[0].log10_np <= ACCUSE_LOG10_NP else VerdictKind.INVESTIGATE
+
+
+def _channels(evidence: Sequence[Evidence], seed: bytes) -> tuple[Channel, ...]:
+    """Channels that speak for one seed by themselves."""
+    speaking = []
+    for channel in Channel:
+        own = [item for item in evidence if item.channel is channel]
+        if own and float(Bound.of(own).log10_p(total_score(own, [seed]))[0]) <= CHANNEL_LOG10_P:
+            speaking.append(channel)
+    return tuple(speaking)
+
+
+def _power_notes(evidence: Sequence[Evidence], best_possible: float) -> tuple[Words, ...]:
+    if best_possible <= ACCUSE_LOG10_NP:
+        return ()
+    if not evidence:
+        return (Words("该副本无法凭标记追溯", "this copy is untraceable by mark"),)
+    figure = f"{best_possible:.1f}"
+    return (
+        Words(
+            f"剩余标记太少：即使完全吻合，log₁₀(N·p) 也只有 {figure}",
+            f"too little of the mark is left: even perfect agreement gives log10(N*p) of only {figure}",
+        ),
+    )

@@ -1,0 +1,146 @@
+"""Which codec for which file.
+
+Rule: a leak is believed by its first bytes and never by its name; a file that no codec knows is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from watermark.chips import U8
+from watermark.csv_text import CsvFile, parse_csv
+from watermark.errors import MediaMalformed, MediaUnsupported
+from watermark.images import ImageCodec
+from watermark.json_text import JsonFile, parse_json
+from watermark.limits import FILE_BYTES_MAX, within
+from watermark.pdf import PDF, PdfCodec
+from watermark.policy import Policy
+from watermark.rasters import JPEG, PNG, decode
+from watermark.records import CSV, JSON, JSON_LINES, SheetCodec
+from watermark.render import render
+from watermark.results import Reading, Words
+
+Codec = ImageCodec | PdfCodec | SheetCodec
+
+CODECS: Final[Mapping[str, Codec]] = {
+    PNG: ImageCodec(PNG),
+    JPEG: ImageCodec(JPEG),
+    PDF: PdfCodec(),
+    CSV: SheetCodec(CSV),
+    JSON: SheetCodec(JSON),
+    JSON_LINES: SheetCodec(JSON_LINES),
+}
+"""Media type → codec: everything the library can mark."""
+
+_SIGNATURES: Final = ((b"\x89PNG\r\n\x1a\n", PNG), (b"\xff\xd8\xff", JPEG), (b"%PDF-", PDF))
+_FOREIGN: Final = (
+    (b"GIF8", "GIF"),
+    (b"RIFF", "WebP or RIFF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"BM", "BMP"),
+    (b"PK\x03\x04", "ZIP, DOCX or XLSX"),
+    (b"PAR1", "Parquet"),
+    (b"\xd0\xcf\x11\xe0", "Office 97"),
+    (b"\x1f\x8b", "gzip"),
+)
+_PDF_HEADER_WITHIN: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rasters:
+    """A leak that shows pictures: an image, or the pages of a PDF."""
+
+    media_type: str
+    rasters: list[U8]
+
+
+@dataclass(frozen=True, slots=True)
+class Sheets:
+    """A leak that holds rows."""
+
+    media_type: str
+    file: CsvFile | JsonFile
+
+
+def codec(media_type: str) -> Codec:
+    """The codec of a media type (parameters such as `; charset=` are ignored).
+
+    Raises:
+        MediaUnsupported: none.
+    """
+    found = CODECS.get(media_type.partition(";")[0].strip().lower())
+    if found is None:
+        raise MediaUnsupported(what=media_type[:100])
+    return found
+
+
+def sniff(data: bytes) -> str:
+    """The media type of a file by its content.
+
+    Raises:
+        MediaTooLarge: above `FILE_BYTES_MAX`.
+        MediaMalformed: empty, or neither a known format nor text.
+        MediaUnsupported: a known format without a codec.
+    """
+    within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(data))
+    for signature, media_type in _SIGNATURES:
+        if data.startswith(signature):
+            return media_type
+    for signature, name in _FOREIGN:
+        if data.startswith(signature):
+            raise MediaUnsupported(what=name)
+    if b"%PDF-" in data[:_PDF_HEADER_WITHIN]:
+        return PDF
+    if not data.strip():
+        raise MediaMalformed(what="file", reason="empty")
+    head = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if head not in {b"{", b"["}:
+        return CSV
+    try:
+        return JSON_LINES if parse_json(data).shape == "lines" else JSON
+    except MediaMalformed:
+        # Text that only begins with a bracket; a broken JSON file is reported as such by its own codec.
+        return JSON
+
+
+def open_leak(data: bytes) -> Rasters | Sheets:
+    """Decode a leak into what detection compares.
+
+    Raises:
+        WatermarkError: unreadable, unknown, or beyond the limits.
+    """
+    media_type = sniff(data)
+    if media_type == PDF:
+        return Rasters(media_type, list(render(data).rasters))
+    if media_type in {PNG, JPEG}:
+        return Rasters(media_type, [decode(data, media_type).grey])
+    return Sheets(media_type, parse_csv(data) if media_type == CSV else parse_json(data))
+
+
+def read(
+    leak: Rasters | Sheets, original: bytes, media_type: str, layout_key: bytes, policy: Policy
+) -> Reading:
+    """Let the original's codec read the leak; media that cannot be compared give an empty reading.
+
+    Raises:
+        WatermarkError: the original is unreadable.
+    """
+    chosen = codec(media_type)
+    match chosen:
+        case ImageCodec() | PdfCodec():
+            if isinstance(leak, Rasters):
+                return chosen.read(leak.rasters, original, layout_key)
+        case SheetCodec():
+            if isinstance(leak, Sheets):
+                return chosen.read(leak.file, original, layout_key, policy)
+        case _:
+            assert_never(chosen)
+    note = Words(
+        f"无法把 {leak.media_type} 与原件 {media_type} 比对：标记不随转写保留",
+        f"a leak of type {leak.media_type} cannot be compared with an original of type {media_type}: "
+        "the mark does not survive transcription",
+    )
+    return Reading((), "none", (note,))
