@@ -274,27 +274,23 @@ class Devnet:
 
     def _end(self, n: int, how: signal.Signals) -> bool:
         pid = self.pid(n)
-        if pid is None:
-            self._reap(n)
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, how)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while self.pid(n) is not None:
-            self._reap(n)
-            if time.monotonic() > deadline:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                deadline += STOP_TIMEOUT_S
-            time.sleep(_POLL_S / 5)
-        self._reap(n)
-        (self.home(n) / "process.json").unlink(missing_ok=True)
-        return True
-
-    def _reap(self, n: int) -> None:
-        child = self._children.get(n)
-        if child is not None and child.poll() is not None:
-            del self._children[n]
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, how)
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            while self.pid(n) is not None:
+                if time.monotonic() > deadline:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                    deadline += STOP_TIMEOUT_S
+                time.sleep(_POLL_S / 5)
+            (self.home(n) / "process.json").unlink(missing_ok=True)
+        child = self._children.pop(n, None)
+        if child is not None:
+            # Its first thread may be gone a moment before the others, and its record may have been removed.
+            child.send_signal(how)
+            child.wait()
+        return pid is not None
 
     def wait_ready(self, timeout_s: float = 60.0, report: Callable[[int, int], None] | None = None) -> None:
         """Wait until every running node votes, is connected to a quorum, and has caught up.

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from watermark.chips import F64, U8
-from watermark.errors import MediaMalformed, MediaUnsupported
+from watermark.errors import MediaMalformed, MediaTooLarge, MediaUnsupported
 from watermark.limits import IMAGE_PIXELS_MAX, within
 
 JPEG_QUALITY: Final = 92
@@ -91,7 +91,9 @@ def decode(data: bytes, media_type: str) -> Raster:
     ) as error:
         raise MediaMalformed(what=what, reason=f"{type(error).__name__}: {error}"[:200]) from error
     except Image.DecompressionBombError as error:
-        raise MediaMalformed(what=what, reason="decompression bomb") from error
+        # Pillow looks first, with a laxer limit of its own.
+        actual = f"> {IMAGE_PIXELS_MAX}"
+        raise MediaTooLarge(limit="IMAGE_PIXELS_MAX", maximum=IMAGE_PIXELS_MAX, actual=actual) from error
 
 
 def encode(raster: Raster, media_type: str) -> bytes:

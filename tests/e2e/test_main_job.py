@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,10 @@ def seen(client: Client, grant_id: str, state: str = "") -> None:
 
 
 @pytest.fixture(scope="module")
-def holder(city: City) -> Holder:
-    return Holder(city)
+def holder(city: City) -> Iterator[Holder]:
+    made = Holder(city)
+    yield made
+    made.client.close()
 
 
 def test_exactly_the_granted_data_arrives_and_is_what_was_deposited(
@@ -230,7 +233,8 @@ def test_anybody_can_check_the_receipt_and_no_change_passes(city: City, holder: 
     ):
         assert wrong != text
         assert verified(trust, receipt, wrong) == 1
-    assert verified(trust, receipt, "no json") == 2
+    assert verified(trust, receipt, "no json") == 1
+    assert verified(folder / "missing.json", receipt, text) == 2
 
 
 def verified(trust: Path, receipt: Path, text: str) -> int:

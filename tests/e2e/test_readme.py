@@ -48,7 +48,9 @@ def run(command: list[str], folder: Path) -> str:
 
 
 def test_a_network_on_four_machines_is_founded_as_readme_says(tmp_path: Path) -> None:
-    by_name = {command[2]: command for command in commands((ROOT / "README.md").read_text()) if command[1] == "node"}
+    by_name = {
+        command[2]: command for command in commands((ROOT / "README.md").read_text()) if command[1] == "node"
+    }
     assert set(by_name) == {"init", "genesis", "join", "run"}
     ports = free_ports(2 * OPERATORS)
     homes = [tmp_path / letter for letter in "abcd"]
@@ -81,7 +83,9 @@ def test_a_network_on_four_machines_is_founded_as_readme_says(tmp_path: Path) ->
             done = subprocess.run(
                 [PROGRAM, *nodes, "--json", "status"], check=False, capture_output=True, text=True, timeout=60
             )
-            return done.returncode == 0 and all(node["status"]["voting"] for node in json.loads(done.stdout))
+            return done.returncode == 0 and all(
+                node["reachable"] and node["status"]["voting"] for node in json.loads(done.stdout)
+            )
 
         until(together, "four nodes that vote", READY_S)
     finally:

@@ -346,6 +346,8 @@ def with_cell(column: str, cell: object) -> dict[str, Any]:
         ("base", "1e2"),
         ("base", ".50"),
         ("base", "１.00"),
+        ("base", "1１.00"),
+        ("base", "1.0０"),
         ("base", "+1.00"),
         ("base", "NaN"),
         ("base", " 1.00"),

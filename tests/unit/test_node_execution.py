@@ -264,6 +264,17 @@ def test_a_block_over_a_limit_is_refused(make: Make, limits: Limits) -> None:
     assert not here.execution.verify(block, digest)
 
 
+def test_the_bytes_of_a_block_are_those_of_its_header_too(make: Make) -> None:
+    limits = Limits(block_bytes_max=1024)
+    greedy, here = make("a", limits), make("b", limits)
+    greedy.execution._genesis = replace(greedy.store.genesis, limits=Limits())
+    greedy.pool(*(tick(greedy) for _ in range(4)))
+    block, digest = greedy.propose()
+    assert sum(len(codec.encode(transaction)) for transaction in block.transactions) < 1024
+    assert len(codec.encode(block)) > 1024
+    assert not here.execution.verify(block, digest)
+
+
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [

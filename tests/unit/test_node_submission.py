@@ -296,6 +296,9 @@ async def test_a_record_written_in_part_is_reported_and_harms_no_later_one(
             def write(self, data: bytes) -> int:
                 return int(self.file.write(data[:7]))  # type: ignore[attr-defined]
 
+            def fileno(self) -> int:
+                return int(self.file.fileno())  # type: ignore[attr-defined]
+
             def close(self) -> None:
                 self.file.close()  # type: ignore[attr-defined]
 

@@ -345,6 +345,14 @@ async def test_what_cannot_be_reached_now_is_waited_for_and_not_taken_for_untrac
     async with running(folder) as node:
         (folder / "blobs").rename(folder / "away")
         trace = await node.traces.request(request_of(node, leak), leak)
+        asked: list[None] = []
+
+        def peers() -> tuple[bytes, ...]:
+            asked.append(None)
+            return ()
+
+        node.exchange._peers = peers
+        await eventually(lambda: len(asked) > 2)
         assert record(node, trace.trace_id).verdict is TraceVerdict.OPEN
         (folder / "away").rename(folder / "blobs")
         assert (await concluded(node, trace.trace_id)).verdict is TraceVerdict.ACCUSED

@@ -81,7 +81,7 @@ def test_the_recipient_of_a_table_is_named_after(attack: str) -> None:
 
 
 def test_only_declared_cells_change_and_numbers_only_within_tolerance() -> None:
-    before, after = ({row[0]: row for row in rows_of(data)} for data in (COVER, COPY))
+    before, after = ({row[0]: row for row in rows_of(data)[1:]} for data in (COVER, COPY))
     assert before.keys() == after.keys()
     for key, old in before.items():
         new = dict(zip(ROWS[0], after[key], strict=True))

@@ -60,13 +60,13 @@ def names_only_the_second(verdict: Verdict) -> bool:
     return verdict.verdict == "accused" and ids == [RECIPIENTS[1]] and phantom is not None and phantom > -4
 
 
-def page_image(width: int = 930, height: int = 1316) -> Image.Image:
+def page_image(width: int = 744, height: int = 1052) -> Image.Image:
     """A certificate-like white page."""
     image = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(image)
     draw.rectangle((30, 30, width - 30, height - 30), outline=(150, 20, 20), width=5)
     draw.text((width // 4, 80), "BUSINESS LICENCE", font=ImageFont.load_default(44), fill=(120, 0, 0))
-    for line in range(18):
+    for line in range(14):
         words = hashlib.sha256(b"%d" % line).hexdigest()[:40]
         draw.text(
             (100, 220 + line * 48),
@@ -102,26 +102,26 @@ def image_of(data: bytes) -> Image.Image:
 
 
 def pdf_file(pages: int = 1, opaque: bool = False, rotation: int = 0) -> bytes:
-    """A PDF with text and shapes, on request above an opaque white background or on turned pages."""
+    """A PDF (A5) with text and shapes, on request above an opaque white background or on turned pages."""
     out = io.BytesIO()
-    sheet = canvas.Canvas(out, pagesize=(595, 842), invariant=1)
+    sheet = canvas.Canvas(out, pagesize=(420, 595), invariant=1)
     for page in range(pages):
         if opaque:
             sheet.setFillColorRGB(1, 1, 1)
-            sheet.rect(0, 0, 595, 842, fill=1, stroke=0)
+            sheet.rect(0, 0, 420, 595, fill=1, stroke=0)
         if rotation:
             sheet.setPageRotation(rotation)
         sheet.setStrokeColorRGB(0.6, 0.1, 0.1)
-        sheet.rect(30, 30, 535, 782)
+        sheet.rect(20, 20, 380, 555)
         sheet.setFillColorRGB(0.5, 0, 0)
-        sheet.setFont("Helvetica-Bold", 26)
-        sheet.drawString(150, 760, f"BUSINESS LICENCE {page}")
+        sheet.setFont("Helvetica-Bold", 20)
+        sheet.drawString(100, 535, f"BUSINESS LICENCE {page}")
         sheet.setFillColorRGB(0, 0, 0)
-        sheet.setFont("Helvetica", 12)
-        for line in range(20):
-            words = hashlib.sha256(b"%d/%d" % (page, line)).hexdigest()[:45]
-            sheet.drawString(70, 680 - line * 26, f"Field {line}: {words}")
-        sheet.circle(450, 120, 60)
+        sheet.setFont("Helvetica", 9)
+        for line in range(18):
+            words = hashlib.sha256(b"%d/%d" % (page, line)).hexdigest()[:42]
+            sheet.drawString(50, 490 - line * 20, f"Field {line}: {words}")
+        sheet.circle(320, 80, 40)
         sheet.showPage()
     sheet.save()
     return out.getvalue()
