@@ -250,6 +250,11 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "授权 {grant} 处于 {state} 状态，不能使用；如需数据请向本人重新申请",
         "Grant {grant} is {state} and opens nothing; ask its holder again",
     ),
+    "answers_only": (
+        _FORBIDDEN,
+        "授权 {grant} 只允许提问（query），不放行数据；如需数据请另行申请 view 或 store 授权",
+        "Grant {grant} is for questions only (query) and hands out no data; ask for a view or store grant",
+    ),
     "not_grantee": (
         _FORBIDDEN,
         "授权 {grant} 的被授权方不是本机构",

@@ -23,7 +23,16 @@ from contracts.grant_items import open_names, shown
 from contracts.grants import check_active, make_use, reserve_use, return_use
 from contracts.grants import concerned as grant_concerned
 from contracts.methods import GRANTEE_OFFICER, OPERATOR_NODE, CallContext, method
-from contracts.records import AccountStatus, Certificate, Grant, Output, OutputFormat, Release, ReleaseState
+from contracts.records import (
+    AccountStatus,
+    Certificate,
+    ConsentMode,
+    Grant,
+    Output,
+    OutputFormat,
+    Release,
+    ReleaseState,
+)
 from contracts.schedule import schedule
 from contracts.state import (
     ACCOUNTS,
@@ -161,6 +170,8 @@ def check_operator(state: StateReader, account_id: bytes) -> None:
 def _check_open(context: CallContext, grant: Grant, outputs: tuple[Output, ...]) -> None:
     """Whether the grant, now, opens all the outputs to a grantee in good standing."""
     check_active(grant, context.time_ms)
+    if grant.consent_mode is ConsentMode.QUERY:
+        raise Denied("answers_only", grant=grant.grant_id.hex())
     grantee = present(ACCOUNTS.get(context.state, grant.grantee), "the grantee of a grant")
     if grantee.status is AccountStatus.SUSPENDED:
         raise Denied("organization_suspended", account=grant.grantee.hex())

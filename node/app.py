@@ -7,6 +7,7 @@ in `stop`. Nothing here decides anything else.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import ssl
@@ -66,7 +67,8 @@ from node.vault.records import RecordReader
 
 EXIT_STATUS_BROKEN_INVARIANT: Final = 70
 RELEASE: Final = version("zhenglian")
-SWEEP_EVERY_S: Final = 600.0
+TICK_S: Final = 5.0
+SWEEP_EVERY_TICKS: Final = 120
 SHUTDOWN_S: Final = 5.0
 _CHANNELS: Final = {Lane.VOTES: Channel.VOTES, Lane.BLOCKS: Channel.BLOCKS, Lane.SYNC: Channel.SYNC}
 
@@ -367,15 +369,21 @@ class Node:
             self._fail(error)
 
     async def _housekeeping(self) -> None:
-        while True:
+        faulty_max = (len(self._accounts) - 1) // 3
+        for tick in itertools.count():
             status = self.runner.status()
+            if len(status.clocks_apart_ms) > faulty_max:
+                log.error(
+                    "this node's clock differs from its peers'", apart_ms=max(status.clocks_apart_ms.values())
+                )
             self.metrics.view.set(status.view)
             self.metrics.epoch.set(status.epoch)
             self.metrics.peers_connected.set(len(self.network.connected()))
             self.metrics.mempool_transactions.set(len(self.mempool))
             self.metrics.index_height.set(self.index.height)
-            await asyncio.to_thread(self.releases.sweep)
-            await asyncio.sleep(SWEEP_EVERY_S)
+            if tick % SWEEP_EVERY_TICKS == 0:
+                await asyncio.to_thread(self.releases.sweep)
+            await asyncio.sleep(TICK_S)
 
     # --- parts ---
 

@@ -18,14 +18,20 @@ from contracts.runtime import AccountQuotaUsed, BlockExecution, BlockFull
 from ledger import codec, state_tree
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, invariant
-from ledger.hashing import block_digest, results_root, transaction_id, transactions_root, validators_hash
+from ledger.hashing import (
+    PROTOCOL_VERSION,
+    block_digest,
+    results_root,
+    transaction_id,
+    transactions_root,
+    validators_hash,
+)
 from ledger.state_tree import TreeUpdate
 from ledger.store import Store
 from ledger.store_records import CommittedBlock
 from ledger.types import Block, FinalizedBlock, Header, Result
 from node.mempool import Mempool, Pending, SignatureCache
 
-PROTOCOL_VERSION: Final = 1
 HEADER_SIZE_BYTES_MAX: Final = 1024
 
 

@@ -29,7 +29,7 @@ from watermark.policy import Channel
 
 F64 = npt.NDArray[np.float64]
 
-LAMBDA_GRID: Final[F64] = np.geomspace(1e-4, 64.0, 224)
+LAMBDA_GRID: Final[F64] = np.geomspace(1e-4, 64.0, 128)
 _SCORED_AT_ONCE: Final = 256
 _LEVELS: Final = 65536.0
 

@@ -47,7 +47,10 @@ class Response(Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 class Problem(Response, frozen=True):
-    """An error. `code` is stable; `detail` is in the language that Accept-Language asks for, `detail_zh` and `detail_en` are both."""
+    """An error. `code` is stable; `detail` is in the language that Accept-Language asks for.
+
+    `detail_zh` and `detail_en` are always both there.
+    """
 
     type: str
     title: str

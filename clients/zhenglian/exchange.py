@@ -263,6 +263,10 @@ def session_at(core: Core, base: str) -> Plan[Session | Answer | Unreached]:
     if isinstance(asked, Unreached) or asked.status >= 400:
         return asked
     challenge = decode(asked, Challenge)
+    # A challenge names the network and the key that it is for; nothing else is ever signed under this domain.
+    ours = (yield from network(core)).chain_id
+    if not challenge.challenge.startswith(ours) or key.account + key.key_id not in challenge.challenge:
+        raise UnexpectedAnswer(url=base, reason="its challenge is for another network or key")
     signature = key.signer().sign(domains.SESSION, bytes.fromhex(challenge.challenge))
     answered = yield from _post(
         core,

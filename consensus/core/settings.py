@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from ledger.hashing import PROTOCOL_VERSION
 from ledger.types import Header, Transaction, ValidatorSet, quorum_size
 
+__all__ = ["NO_BLOCK", "PROTOCOL_VERSION", "Committee", "Hashing", "Timing"]
+
 NO_BLOCK: Final = bytes(32)
-PROTOCOL_VERSION: Final = 1
 
 
 class Hashing(Protocol):

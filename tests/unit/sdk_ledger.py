@@ -297,8 +297,8 @@ class Routes:
         return web.Response(text=trust_to_json(self.ledger.world.trust), content_type="application/json")
 
     async def challenge(self, request: web.Request) -> web.Response:
-        msgspec.json.decode(await request.read(), type=api.ChallengeRequest)
-        made = fixed("challenge", len(self.ledger.challenges)).hex()
+        asked = msgspec.json.decode(await request.read(), type=api.ChallengeRequest)
+        made = self.ledger.world.chain.hex() + asked.account + asked.key_id + fixed("challenge", len(self.ledger.challenges)).hex()
         self.ledger.challenges.add(made)
         return reply(api.Challenge(challenge=made, expires=datetime.now(UTC) + timedelta(minutes=1)), 201)
 

@@ -18,6 +18,7 @@ from contracts.calls import (
 from contracts.records import (
     OUTPUTS_PER_RELEASE_MAX,
     CertificateState,
+    ConsentMode,
     GrantState,
     Output,
     OutputFormat,
@@ -168,6 +169,11 @@ def test_only_the_grantee_uses_a_grant(world: World) -> None:
     grant_id = world.grant()
     world.refused(SHOP, asking_release(grant_id, json_of(CERTIFICATE, "name")), "not_grantee")
     world.refused(BANK, asking_release(identity("none"), json_of(CERTIFICATE, "name")), "unknown_grant")
+
+
+def test_a_grant_for_questions_hands_out_no_data(world: World) -> None:
+    grant_id = world.grant(consent_mode=ConsentMode.QUERY)
+    world.refused(BANK, asking_release(grant_id, json_of(CERTIFICATE, "name")), "answers_only")
 
 
 @pytest.mark.parametrize("account", [BANK.account, identity("none")])

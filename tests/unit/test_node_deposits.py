@@ -27,22 +27,9 @@ from node.services.ports import AttachmentInput, Caller, DepositInput, FieldValu
 from node.vault.keys import Authority, AuthorityKind, KeyRefused
 from node.vault.records import FIELD_SIZE_BYTES_MAX, RecordReader
 from tests.unit.contracts_world import BANK, LI, SUITE, identity
-from tests.unit.node_world import (
-    CARD,
-    OFFICER,
-    A,
-    B,
-    C,
-    Net,
-    Node,
-    Rogue,
-    card,
-    card_fields,
-    payments,
-    running,
-    spec_of,
-    type_of,
-)
+from tests.unit.node_peers import A, B, C, Net, Rogue
+from tests.unit.node_replica import CARD, OFFICER, spec_of, type_of
+from tests.unit.node_world import Node, card, card_fields, payments, running
 from zhenglian.api import ATTACHMENT_SIZE_BYTES_MAX, AttachmentUpload, DepositRequest
 from zhenglian.catalogue import CatalogueInvalid, FieldKind
 from zhenglian.deposits import commitment_of

@@ -21,7 +21,7 @@ from node.exchange import (
 )
 from node.vault.blobs import BLOB_SIZE_BYTES_MAX, blob_hash
 from tests.unit.contracts_world import SUITE, identity
-from tests.unit.node_world import A, B, C, Net, Rogue
+from tests.unit.node_peers import A, B, C, Net, Rogue
 
 
 @pytest.fixture

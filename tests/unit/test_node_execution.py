@@ -18,7 +18,7 @@ from ledger.errors import InvariantViolation
 from ledger.hashing import block_digest, results_root, transaction_id, transactions_root
 from ledger.types import Block, Limits, Transaction
 from tests.unit.contracts_world import BANK_ADMIN, LI, NODES, OPERATORS, SUITE, registration
-from tests.unit.node_world import QUORUM, Replica, finalization, make_genesis
+from tests.unit.node_replica import QUORUM, Replica, finalization, make_genesis
 
 TICK_COST = call_cost(call(DeadlinesTick()))
 TICK_SIZE_BYTES = 190
@@ -268,7 +268,7 @@ def test_the_bytes_of_a_block_are_those_of_its_header_too(make: Make) -> None:
     limits = Limits(block_bytes_max=1024)
     greedy, here = make("a", limits), make("b", limits)
     greedy.execution._genesis = replace(greedy.store.genesis, limits=Limits())
-    greedy.pool(*(tick(greedy) for _ in range(4)))
+    greedy.pool(*(tick(greedy) for _ in range(5)))
     block, digest = greedy.propose()
     assert sum(len(codec.encode(transaction)) for transaction in block.transactions) < 1024
     assert len(codec.encode(block)) > 1024

@@ -22,7 +22,8 @@ from node.services.rendering import (
     render_attachment,
     render_fields,
 )
-from tests.unit.node_world import CARD, card_fields, payments, spec_of
+from tests.unit.node_replica import CARD, spec_of
+from tests.unit.node_world import card_fields, payments
 
 SPEC = spec_of(CARD)
 ID = b"c" * 16

@@ -27,7 +27,8 @@ from node.services.releases import NotPerformedHere, WrongCall
 from node.services.rendering import render_fields
 from node.services.traces import FileMismatch
 from tests.unit.contracts_world import AUDITOR, BANK, LI, OPERATORS, SUITE, identity
-from tests.unit.node_world import CARD, GRANTEES, Node, card, eventually, running, spec_of
+from tests.unit.node_replica import CARD, GRANTEES, spec_of
+from tests.unit.node_world import Node, card, eventually, running
 from zhenglian_demo.certificates import make_certificate, suits
 from zhenglian_demo.leaks import half_sorted, rasterize
 from zhenglian_demo.people import make_people

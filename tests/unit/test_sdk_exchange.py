@@ -29,6 +29,7 @@ from zhenglian.keyfile import KeyFile
 
 A, B = "http://a.example", "http://b.example"
 GET = Request(method="GET", path="/v1/status")
+NETWORK = NetworkView(network="city", suite="intl", chain_id="ab" * 32, epoch=1, validators=[])
 
 
 def core(*bases: str, key: KeyFile | None = None, attempts_max: int = 8) -> Core:
@@ -39,6 +40,7 @@ def core(*bases: str, key: KeyFile | None = None, attempts_max: int = 8) -> Core
         policy=RetryPolicy(attempts_max=attempts_max),
         clock_ms=lambda: 1_000,
         random_bytes=bytes,
+        network=None if key is None else NETWORK,
     )
 
 
@@ -164,7 +166,11 @@ def test_a_request_bound_to_one_node_never_goes_to_another() -> None:
     assert {send.url for send in played.sent} == {B + "/v1/x"}
 
 
-CHALLENGE = answer(201, {"challenge": "00" * 32, "expires": "2030-01-01T00:00:00Z"})
+def challenge(text: str) -> Answer:
+    return answer(201, {"challenge": text, "expires": "2030-01-01T00:00:00Z"})
+
+
+CHALLENGE = challenge(NETWORK.chain_id + "0e" * 16 + KEY.account + KEY.key_id + "00" * 32)
 
 
 def session(expires: str) -> Answer:
@@ -212,17 +218,30 @@ def test_each_node_has_a_session_of_its_own() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["cd" * 32 + KEY.account + KEY.key_id, NETWORK.chain_id + "00" * 16 + KEY.key_id, NETWORK.chain_id, "00"],
+)
+def test_a_challenge_for_another_network_or_key_is_not_signed(text: str) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        Played(exchange(core(key=KEY), PRIVATE), challenge(text))
+
+
 def test_a_session_without_a_key_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(KeyNeeded):
         Played(exchange(core(), PRIVATE))
 
 
-NETWORK = NetworkView(network="city", suite="intl", chain_id="ab" * 32, epoch=1, validators=[])
+def unmet(key: KeyFile) -> Core:
+    """A client that has not asked which network this is."""
+    made = core(key=key)
+    made.network = None
+    return made
 
 
 def test_a_key_bound_to_another_network_signs_nothing_here() -> None:
     bound = msgspec.structs.replace(KEY, network="cd" * 32)
     with pytest.raises(WrongNetwork):
-        Played(network(core(key=bound)), answer(200, NETWORK))
+        Played(network(unmet(bound)), answer(200, NETWORK))
     same = msgspec.structs.replace(KEY, network="ab" * 32)
-    assert Played(network(core(key=same)), answer(200, NETWORK)).value == NETWORK
+    assert Played(network(unmet(same)), answer(200, NETWORK)).value == NETWORK

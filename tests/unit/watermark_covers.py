@@ -38,7 +38,7 @@ def marked(cover: bytes, media_type: str, policy: Policy | None = None, seed: by
 
 
 def traced(
-    leak: bytes, cover: bytes, media_type: str, policy: Policy | None = None, phantoms: int = 200
+    leak: bytes, cover: bytes, media_type: str, policy: Policy | None = None, phantoms: int = 50
 ) -> Verdict:
     """The verdict over three recipients and a hundred decoys."""
     return detect(
