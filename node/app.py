@@ -307,6 +307,7 @@ class Node:
             with suppress(Unavailable):
                 await self.committer.flush()
         await self.index.close()
+        await self.submission.stop()
         self.pool_log.close()
         self.store.close()
         self._lock.release()
@@ -314,6 +315,7 @@ class Node:
     async def run(self) -> int:
         """Start, run until told to stop, stop; the process's exit status."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_unhandled)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
         self._http = web.AppRunner(web.Application())
@@ -357,6 +359,14 @@ class Node:
             self._fatal = error
             log.critical("the node stops", error=repr(error))
             self._stopping.set()
+
+    def _on_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What a task or callback that nobody awaits raised: a broken promise stops the node, anything else is logged."""
+        error = context.get("exception")
+        if isinstance(error, InvariantViolation):
+            self._fail(error)
+        else:
+            loop.default_exception_handler(context)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -298,7 +298,12 @@ class Routes:
 
     async def challenge(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=api.ChallengeRequest)
-        made = self.ledger.world.chain.hex() + asked.account + asked.key_id + fixed("challenge", len(self.ledger.challenges)).hex()
+        made = (
+            self.ledger.world.chain.hex()
+            + asked.account
+            + asked.key_id
+            + fixed("challenge", len(self.ledger.challenges)).hex()
+        )
         self.ledger.challenges.add(made)
         return reply(api.Challenge(challenge=made, expires=datetime.now(UTC) + timedelta(minutes=1)), 201)
 

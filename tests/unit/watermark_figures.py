@@ -34,7 +34,8 @@ from tests.unit.watermark_covers import (
     rows_of,
     table_rows,
 )
-from watermark import Policy, codeword_seed, detect, embed
+from watermark import Policy, codeword_seed, detect, embed, media, phantom_seeds
+from watermark.evidence import Bound, total_score
 
 N = 10_000
 BYSTANDERS = 20
@@ -206,6 +207,17 @@ def table(
     sys.stdout.write(f"\n{count} trials, {(time.monotonic() - started) / count:.2f} s each\n")
 
 
+def null(title: str, cover: bytes, media_type: str, policy: Policy, leak: bytes, seeds: int) -> None:
+    """Score seeds that nobody ever had and compare with what the bound promises at most."""
+    reading = media.read(media.open_leak(leak), cover, media_type, LAYOUT, policy)
+    started = time.monotonic()
+    scores = total_score(reading.evidence, list(phantom_seeds(LAYOUT, leak, seeds)))
+    log10_p = Bound.of(reading.evidence).log10_p(scores)
+    counts = ", ".join(f"{np.count_nonzero(log10_p <= -digits)} at 1e-{digits}" for digits in range(2, 6))
+    took = (time.monotonic() - started) / seeds * 10_000
+    sys.stdout.write(f"\n{title}: of {seeds} seeds {counts}; {took:.2f} s for 10,000\n")
+
+
 def main() -> None:
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     pictures = {name: (lambda data, a=attack: a(image_of(data))) for name, attack in PICTURE_ATTACKS.items()}
@@ -216,6 +228,11 @@ def main() -> None:
     pdfs = [pdf_file(), pdf_file(opaque=True)]
     table("PDF page A5, plain and on opaque white", pdfs, "application/pdf", Policy(), PDF_ATTACKS, trials)
     rows = csv_file(table_rows(1000))
+    copy = embed(
+        page, "image/png", layout_key=LAYOUT, seed=codeword_seed(MARK, b"one copy"), policy=Policy()
+    ).data
+    null("Null, marked page, JPEG 30", page, "image/png", Policy(), jpeg(image_of(copy), 30), 100_000)
+    null("Null, unmarked page, JPEG 75", page, "image/png", Policy(), jpeg(image_of(page), 75), 100_000)
     table("CSV, 1,000 rows", [rows], "text/csv", TABLE_POLICY, TABLE_ATTACKS, 2 * trials)
 
 
