@@ -59,7 +59,7 @@ def render(data: bytes) -> Pages:
         RENDER_SECONDS_MAX,
         RENDER_MEMORY_BYTES_MAX,
     )
-    command = [sys.executable, str(_WORKER), *(str(limit) for limit in limits)]
+    command = [sys.executable, "-P", str(_WORKER), *(str(limit) for limit in limits)]
     try:
         done = subprocess.run(  # the command is ours; the file goes in by standard input
             command, input=data, capture_output=True, timeout=RENDER_SECONDS_MAX, check=False

@@ -163,8 +163,9 @@ def type_proposals(specs: Sequence[CertificateTypeSpec]) -> list[RegisterCertifi
 
 
 def loan_purpose(specs: dict[str, CertificateTypeSpec]) -> RegisterPurposes:
-    """What a lender may ask for, at most: identity, and social insurance without the account number."""
+    """What a lender may ask for, at most: identity, education, and social insurance without the account number."""
     identity, insurance = specs["resident_identity_card"], specs["social_security_card"]
+    education = specs["education_certificate"]
     kept_back = {"bank_account"}
     return RegisterPurposes(
         purposes=(
@@ -182,6 +183,11 @@ def loan_purpose(specs: dict[str, CertificateTypeSpec]) -> RegisterPurposes:
                         certificate_type=insurance.code,
                         fields=tuple(field.name for field in insurance.fields if field.name not in kept_back),
                         attachments=tuple(attachment.name for attachment in insurance.attachments),
+                    ),
+                    TemplateItem(
+                        certificate_type=education.code,
+                        fields=tuple(field.name for field in education.fields),
+                        attachments=tuple(attachment.name for attachment in education.attachments),
                     ),
                 ),
                 uses_max=12,

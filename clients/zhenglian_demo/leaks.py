@@ -35,6 +35,21 @@ def rasterize(pdf: bytes, *, dpi: int = RASTER_DPI, quality: int = JPEG_QUALITY)
     return target.getvalue()
 
 
+def pdf_text(pdf: bytes) -> str:
+    """What can be selected and copied out of a PDF, without line breaks."""
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        pages = []
+        for page in document:
+            text = page.get_textpage()
+            pages.append(text.get_text_range())
+            text.close()
+            page.close()
+    finally:
+        document.close()
+    return "".join("".join(pages).split())
+
+
 def half_sorted(table: bytes, *, seed: int) -> bytes:
     """A CSV with half its rows gone and the rest sorted by all columns from the last to the first."""
     rows = list(csv.reader(io.StringIO(table.decode())))

