@@ -12,12 +12,13 @@ import asyncio
 import secrets
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
 import structlog
 
-from ledger.errors import InvariantViolation, LedgerError, Unavailable, invariant
+from ledger.errors import Busy, InvariantViolation, LedgerError, Unavailable, invariant
 from network.errors import PinMismatch, TlsFailed
 from network.frames import Channel, Frame
 from network.handshake import PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, Hello
@@ -29,7 +30,7 @@ from network.tls import TlsIdentity, client_context, describe_tls_error, server_
 
 __all__ = ["Channel", "NetworkTimings", "PeerAddress", "PeerNetwork", "PeerStatus", "TlsIdentity"]
 
-# Connections that are not authenticated yet; while there are so many, further ones wait in the backlog.
+# Connections that are not authenticated yet; one more costs the oldest of the address that has most of them.
 HANDSHAKES_PENDING_MAX: Final = 64
 LISTEN_BACKLOG: Final = 128
 ACCEPT_RETRY_S: Final = 1.0
@@ -163,7 +164,7 @@ class PeerNetwork:
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: set[PeerConnection] = set()
-        self._handshakes = asyncio.Semaphore(HANDSHAKES_PENDING_MAX)
+        self._handshakes: dict[asyncio.Task[None], str] = {}
         self._rejections: dict[str, int] = {}
         self._rejections_logged_s: dict[str, float] = {}
         self._hello = Hello(
@@ -312,15 +313,27 @@ class PeerNetwork:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._handshakes.acquire()
             try:
-                accepted, _ = await loop.sock_accept(listener)
+                accepted, address = await loop.sock_accept(listener)
             except OSError as error:
-                self._handshakes.release()
                 self._reject(Unavailable(what="peer listener", reason=error.strerror or str(error)))
                 await asyncio.sleep(ACCEPT_RETRY_S)
                 continue
-            self._spawn(self._admit(accepted)).add_done_callback(lambda _: self._handshakes.release())
+            if len(self._handshakes) >= HANDSHAKES_PENDING_MAX:
+                self._make_room()
+            task = self._spawn(self._admit(accepted))
+            self._handshakes[task] = str(address[0])
+            task.add_done_callback(lambda done: self._handshakes.pop(done, None))
+            # Under a flood an accept never waits; the rest of the node has to run as well.
+            await asyncio.sleep(0)
+
+    def _make_room(self) -> None:
+        """Give up a handshake, so that whoever opens connections only to hold them keeps no peer out."""
+        crowd = Counter(self._handshakes.values()).most_common(1)[0][0]
+        oldest = next(task for task, address in self._handshakes.items() if address == crowd)
+        del self._handshakes[oldest]
+        oldest.cancel()
+        self._reject(Busy(what="handshakes", retry_after_s=1))
 
     async def _admit(self, accepted: socket.socket) -> None:
         def open_with(connection: PeerConnection) -> Coroutine[object, object, object]:

@@ -24,7 +24,7 @@ from aiohttp import web
 from consensus.application import Lane
 from consensus.core.settings import Committee
 from consensus.disk import FileDisk
-from consensus.runner import ConsensusRunner, open_journal
+from consensus.runner import ConsensusRunner
 from contracts.genesis import genesis_state
 from ledger.crypto.registry import load_suite
 from ledger.crypto.self_test import check_vectors
@@ -36,15 +36,17 @@ from ledger.types import Genesis, Header, Transaction
 from network.peers import Channel, PeerNetwork
 from node.chain import Chain
 from node.committer import Committer
-from node.config import consensus_timing, http_config, load_config, pool_limits
+from node.config import HttpSection, consensus_timing, http_config, load_config, pool_limits
 from node.exchange import BlobExchange
 from node.execution import Execution, FinalizedExecution
 from node.founding import load_network, open_directory_key, peer_addresses
-from node.home import Home
-from node.http.app import build_app
+from node.home import FileUnusable, Home, read_file
+from node.http.app import SITE, build_app
+from node.http.listener import BoundedSite, raise_descriptor_limit
 from node.identity import load_identity
 from node.index.follower import catch_up, follow
 from node.index.sqlite import SqliteIndex
+from node.journal import begin_journal
 from node.lock import HomeLock
 from node.mempool import Mempool, SignatureCache
 from node.observability import Metrics, configure_logging
@@ -123,11 +125,13 @@ class Node:
         self.home = Home(folder)
         self.config = load_config(self.home.config)
         configure_logging(json=self.config.log.format == "json", level=self.config.log.level)
+        self._users_tls = _tls_for_users(self.config.http)
         network = load_network(self.home)
         genesis = network.genesis
         self.suite = suite = load_suite(genesis.suite)
         self.identity = identity = load_identity(self.home, suite)
         self._lock = HomeLock(self.home.root / "lock")
+        self.home.create_folders()
         self.metrics = Metrics()
         self._started_ms = wall_clock_ms()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -163,7 +167,12 @@ class Node:
             on_fatal=self._fail,
             release=RELEASE,
         )
-        journal = open_journal(FileDisk(self.home.journal), store_height=self.store.height)
+        journal = begin_journal(self.home, FileDisk(self.home.journal), store_height=self.store.height)
+        if journal.follow_only:
+            log.warning(
+                "this node follows without voting",
+                reason="its journal was lost, so it may have forgotten votes; see docs/operations.md",
+            )
         self.runner = ConsensusRunner(
             committee=Committee(
                 chain_id=self.store.chain_id,
@@ -443,17 +452,36 @@ class Node:
         )
         self._http = web.AppRunner(application, access_log=None, handle_signals=False)
         await self._http.setup()
-        context: ssl.SSLContext | None = None
-        if http.tls_certificate:
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            context.load_cert_chain(http.tls_certificate, http.tls_key)
+        site = BoundedSite(
+            self._http,
+            http.host,
+            http.port,
+            connections_max=min(http_config(self.config).connections_max, raise_descriptor_limit() // 2),
+            newcomers=application[SITE].newcomers,
+            ssl_context=self._users_tls,
+        )
         try:
-            await web.TCPSite(self._http, http.host, http.port, ssl_context=context).start()
+            await site.start()
         except OSError as error:
             raise Unavailable(
                 what=f"API address {http.host}:{http.port}", reason=error.strerror or str(error)
             ) from None
+
+
+def _tls_for_users(http: HttpSection) -> ssl.SSLContext | None:
+    """The operator's certificate for the API; None when something else does TLS in front."""
+    if not http.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path in (http.tls_certificate, http.tls_key):
+        read_file(Path(path))
+    try:
+        context.load_cert_chain(http.tls_certificate, http.tls_key)
+    except ssl.SSLError as error:
+        reason = f"not a PEM certificate with its own key, {http.tls_key} ({error.reason or error})"
+        raise FileUnusable(path=http.tls_certificate, reason=reason) from None
+    return context
 
 
 class OtherNetwork(LedgerError):
@@ -481,3 +509,7 @@ def run_node(folder: Path) -> int:
         except InvariantViolation as error:
             log.critical("the node stops", error=repr(error))
             os._exit(EXIT_STATUS_BROKEN_INVARIANT)
+        except OSError as error:
+            # Only while it starts: once it runs, every task's failure ends in `Node._fail`.
+            reason = error.strerror or str(error)
+            raise FileUnusable(path=str(error.filename or folder), reason=reason) from None

@@ -5,7 +5,9 @@ Rule: no stack trace for a user's fault. Global options may stand anywhere on th
 
 from __future__ import annotations
 
+import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -28,7 +30,13 @@ from node.commands import (
     tx,
     verify,
 )
-from node.commands.context import EXIT_UNAVAILABLE, Settings, default_language, default_settings
+from node.commands.context import (
+    EXIT_UNAVAILABLE,
+    InputUnusable,
+    Settings,
+    default_language,
+    default_settings,
+)
 
 _FLAGS: Final = ("--json",)
 _WITH_VALUE: Final = ("--lang", "--node", "--key")
@@ -117,11 +125,21 @@ app.add_typer(gov.app, name="gov")
 
 def main() -> None:
     """Entry point of `zhenglian`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What a terminal cannot show is no reason to lose the answer.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="zhenglian")
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
+    except OSError as error:
+        # Commands turn what is wrong with their own files into a `LedgerError`; what is left is the output.
+        if not isinstance(error, BrokenPipeError):
+            unusable = InputUnusable(what="output", reason=error.strerror or str(error))
+            sys.stderr.write(unusable.message(default_language()) + "\n")
+        # What could not be written stays in the buffer, and would be tried again on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_UNAVAILABLE)
 
 

@@ -28,6 +28,7 @@ from ledger.types import ACCOUNT_ID_SIZE_BYTES, Name
 from network.tls import TlsIdentity, issue_certificate, load_certificate
 from node.config import Host, HttpSection, NetworkSection, NodeConfig, NodeSection, Port, write_config
 from node.home import SECRET_FILE_BYTES_MAX, FileUnusable, Home, read_file, write_file
+from node.journal import mark_as_new
 from zhenglian.api import Hex, Hex16
 from zhenglian.keyfile import KeyFile
 
@@ -224,6 +225,7 @@ def create_identity(
         network=NetworkSection(host=_listen_host(peer_host), port=peer_port),
     )
     write_config(home.config, config)
+    mark_as_new(home)
     write_file(home.card, encoded, replace=False)
     return card
 

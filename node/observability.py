@@ -14,6 +14,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REDACTED: Final = "[redacted]"
@@ -41,7 +42,10 @@ _SECRET_WORDS: Final = frozenset(
 _SECRET_NAMES: Final = frozenset({"identity_number", "identity_numbers", "salt_seed"})
 _PUBLIC_NAMES: Final = frozenset({"key_id", "key_label", "public_key", "vote_key"})
 # Of a citizen: 17 digits and a check character, wherever it stands in a text. Not inside longer hex.
-_IDENTITY_NUMBER: Final = re.compile(r"(?<![0-9A-Za-z])[1-9][0-9]{16}[0-9Xx](?![0-9A-Za-z])")
+_IDENTITY_NUMBER: Final = re.compile(r"(?<![0-9A-Fa-f])[1-9][0-9]{16}[0-9Xx](?![0-9A-Fa-f])")
+# A caller chooses what some lines hold, a path for one: it must not be able to paint the operator's terminal. Line breaks
+# stay for tracebacks; elsewhere the renderers quote them.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _BEARER: Final = re.compile(r"(?i)\bbearer\s+[^\s\"']+")
 
 RELEASE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -70,7 +74,8 @@ def _safe(value: object, depth: int) -> object:
             return value[: TEXT_LENGTH_MAX // 2].hex()
         case str():
             text = value if len(value) <= TEXT_LENGTH_MAX else value[:TEXT_LENGTH_MAX] + "…"
-            return _BEARER.sub(f"Bearer {REDACTED}", _IDENTITY_NUMBER.sub(REDACTED, text))
+            text = _BEARER.sub(f"Bearer {REDACTED}", _IDENTITY_NUMBER.sub(REDACTED, text))
+            return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
         case bool() | float() | None:
             return value
         case int():
@@ -86,6 +91,11 @@ def _safe(value: object, depth: int) -> object:
             return [_safe(item, depth - 1) for item in value]
         case _:
             return _safe(str(value), depth)
+
+
+def _is_not_bad_http(record: logging.LogRecord) -> bool:
+    """Whether a line of aiohttp's is about more than a stranger's malformed HTTP, which would fill the log with tracebacks."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def configure_logging(*, json: bool, level: str = "info", stream: TextIO | None = None) -> None:
@@ -128,6 +138,8 @@ def configure_logging(*, json: bool, level: str = "info", stream: TextIO | None 
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    # A filter is added once, however often this is called.
+    logging.getLogger("aiohttp.server").addFilter(_is_not_bad_http)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)

@@ -100,10 +100,13 @@ def _tokens(text: str, delimiter: str) -> tuple[list[tuple[str, ...]], list[str]
     line: list[str] = []
     place = cells = 0
     while place < len(text) or line:
-        match = cell.match(text, place)
+        # Bounded, so that a run of quotes takes no more memory than one cell may.
+        match = cell.match(text, place, place + CELL_CHARS_MAX + 2)
         if match is None:
             raise MediaMalformed(what="CSV", reason=f"line {len(lines) + 1} cannot be split into cells")
         quoted, bare, end = match.groups(default="")
+        if not end and match.end() < len(text):
+            within("CELL_CHARS_MAX", CELL_CHARS_MAX, match.end() - place)
         if (quoted and bare) or bare.startswith('"'):
             raise MediaMalformed(what="CSV", reason=f"line {len(lines) + 1}: a quote out of place")
         within("CELL_CHARS_MAX", CELL_CHARS_MAX, len(quoted) + len(bare))

@@ -119,7 +119,8 @@ class OrderEvidence:
 
     Attributes:
         channel: `Channel.KEY_ORDER`.
-        label: which object; part of the permutation's derivation.
+        label: which object; part of the permutation's derivation, and different for each item of one evidence, since
+            the bound takes the items for independent.
         size: keys of the object in the original.
         order: indexes (into the original's sorted keys) of the keys found, as they stand in the leak.
     """
@@ -135,10 +136,12 @@ class OrderEvidence:
 
     def score(self, seeds: Sequence[bytes]) -> F64:
         found = np.array(self.order, dtype=np.intp)
+        first, second = np.triu_indices(len(found), 1)
         scores = np.empty(len(seeds))
-        for row, seed in enumerate(seeds):
-            ranks = key_ranks(seed, self.label, self.size)[found]
-            scores[row] = -np.count_nonzero(np.triu(ranks[:, None] > ranks[None, :], 1))
+        for start in range(0, len(seeds), _SCORED_AT_ONCE):
+            batch = seeds[start : start + _SCORED_AT_ONCE]
+            ranks = _rank_rows(batch, self.label, self.size)[:, found]
+            scores[start : start + len(batch)] = -np.count_nonzero(ranks[:, first] > ranks[:, second], axis=1)
         return scores
 
     def score_max(self) -> float:
@@ -153,9 +156,14 @@ class OrderEvidence:
 
 def key_ranks(seed: bytes, label: str, size: int) -> npt.NDArray[np.intp]:
     """The keyed permutation of an object's keys: the rank of each (sorted) key."""
-    order = np.argsort(uniform_words(seed, f"key-order/{label}", size), kind="stable")
-    ranks = np.empty(size, dtype=np.intp)
-    ranks[order] = np.arange(size)
+    ranks: npt.NDArray[np.intp] = _rank_rows([seed], label, size)[0]
+    return ranks
+
+
+def _rank_rows(seeds: Sequence[bytes], label: str, size: int) -> npt.NDArray[np.intp]:
+    """The same for many seeds, one row each: what scoring 10⁴ candidates spends its time on."""
+    words = np.stack([uniform_words(seed, f"key-order/{label}", size) for seed in seeds])
+    ranks: npt.NDArray[np.intp] = np.argsort(np.argsort(words, axis=1, kind="stable"), axis=1)
     return ranks
 
 

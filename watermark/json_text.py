@@ -7,30 +7,33 @@ the file follows one of the usual styles. Duplicate names and non-finite numbers
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
-from watermark.errors import MediaMalformed
+from watermark.errors import MediaMalformed, MediaTooLarge
 from watermark.limits import (
     CELL_CHARS_MAX,
     JSON_DEPTH_MAX,
     JSON_FIELDS_MAX,
+    JSON_TOKENS_MAX,
     TABLE_CELLS_MAX,
     TABLE_ROWS_MAX,
     within,
 )
-from watermark.sheets import Changes, Sheet, decode_text
-
-
-class Literal(str):
-    """A number, true, false or null, as it stands in the file."""
-
-    __slots__ = ()
-
+from watermark.sheets import Changes, Literal, Sheet, decode_text
 
 Json = str | list["Json"] | dict[str, "Json"]
 Path = tuple[str | int, ...]
+KeyOrder = Callable[[Path, list[str]], list[str]]
+"""(path of an object, its keys) → its keys in the order to be written."""
+
+_LAYOUTS: Final = ((",", ":"), (", ", ": "), (",", ": "))
+_LINE_END: Final = re.compile(r"\r\n|\n")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SAMPLE_ROWS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +46,6 @@ class Style:
     ascii_only: bool
 
 
-STYLES: Final = tuple(
-    Style(indent, comma, colon, ascii_only)
-    for indent, comma, colon in (
-        (None, ",", ":"),
-        (None, ", ", ": "),
-        ("  ", ",", ": "),
-        ("    ", ",", ": "),
-        ("\t", ",", ": "),
-    )
-    for ascii_only in (False, True)
-)
-
-
 @dataclass(frozen=True, slots=True)
 class JsonFile:
     """A parsed file.
@@ -64,6 +54,7 @@ class JsonFile:
         values: the rows: one for a single record.
         shape: "record", "rows" (an array of objects) or "lines".
         style: how it is laid out.
+        line_end: what stands between lines of JSON Lines.
         tail: text after the last value (a line end or nothing).
         encoding: name for Python's codecs.
         paths: path of each column of `sheet`.
@@ -73,6 +64,7 @@ class JsonFile:
     values: tuple[dict[str, Json], ...]
     shape: str
     style: Style
+    line_end: str
     tail: str
     encoding: str
     paths: tuple[Path, ...]
@@ -82,34 +74,44 @@ class JsonFile:
         self,
         changes: Changes,
         order: Sequence[int],
-        key_order: Callable[[str, list[str]], list[str]] | None = None,
+        key_order: KeyOrder | None = None,
     ) -> bytes:
-        """The file with changes made and rows in order.
+        """The file with changes made and rows in order; a changed text stays a text and a number a number.
 
         Args:
             changes: (row, column) → new text.
             order: indexes of rows.
-            key_order: (path of an object, its keys) → its keys in the order to be written.
+            key_order: the order of keys, as found when None.
         """
         by_row: dict[int, dict[Path, str]] = {}
         for (row, column), text in changes.items():
             by_row.setdefault(row, {})[self.paths[column]] = text
         rows: list[Json] = [_changed(self.values[row], by_row.get(row, {}), key_order, ()) for row in order]
         if self.shape == "lines":
-            text = "\n".join(dump(row, self.style) for row in rows)
+            text = self.line_end.join(dump(row, self.style) for row in rows)
         else:
             text = dump(rows[0] if self.shape == "record" else rows, self.style)
         return (text + self.tail).encode(self.encoding)
+
+    def holding(self, record: dict[str, Json]) -> JsonFile:
+        """The same file, were it this single record.
+
+        Raises:
+            MediaTooLarge: more fields than the limit.
+        """
+        paths, sheet = _sheet((record,))
+        return replace(self, values=(record,), shape="record", paths=paths, sheet=sheet)
 
 
 def parse_json(data: bytes) -> JsonFile:
     """Parse a JSON object, an array of objects, or JSON Lines of objects.
 
     Raises:
-        MediaMalformed: no such text, duplicate names, too deep.
-        MediaTooLarge: more rows, fields or characters than the limits.
+        MediaMalformed: no such text, duplicate names, lone surrogates.
+        MediaTooLarge: more values, rows, fields or characters than the limits, or too deep.
     """
     text, encoding = decode_text(data, "JSON")
+    within("JSON_TOKENS_MAX", JSON_TOKENS_MAX, sum(text.count(token) for token in ",[{"))
     body = text.rstrip()
     value: Json
     try:
@@ -125,19 +127,20 @@ def parse_json(data: bytes) -> JsonFile:
     within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(values))
     rows = tuple(row for row in values if isinstance(row, dict))
     paths, sheet = _sheet(rows)
-    style = _style(rows[0], body.splitlines()[0]) if shape == "lines" else _style(value, body)
-    return JsonFile(rows, shape, style, text[len(body) :], encoding, paths, sheet)
+    ends = _LINE_END.search(body) if shape == "lines" else None
+    sample: Json = [*rows[:_SAMPLE_ROWS]] if shape == "rows" else rows[0]
+    style = _style(sample, body[: ends.start()] if ends else body, whole=len(values) <= _SAMPLE_ROWS)
+    return JsonFile(
+        rows, shape, style, ends.group() if ends else "\n", text[len(body) :], encoding, paths, sheet
+    )
 
 
-def objects(value: Json, path: Path = ()) -> Iterator[tuple[str, dict[str, Json]]]:
-    """Every object inside a value with its dotted path, outermost first."""
-    if isinstance(value, dict):
-        yield dotted(path), value
-        for name, member in value.items():
+def objects(record: Json, path: Path = ()) -> Iterator[tuple[Path, dict[str, Json]]]:
+    """Every object of a record with its path, outermost first; what stands inside arrays is not looked at."""
+    if isinstance(record, dict):
+        yield path, record
+        for name, member in record.items():
             yield from objects(member, (*path, name))
-    elif isinstance(value, list):
-        for index, member in enumerate(value):
-            yield from objects(member, (*path, index))
 
 
 def dotted(path: Path) -> str:
@@ -179,11 +182,12 @@ def _loads(text: str) -> Json:
         )
         return _checked(value, 0)
     except RecursionError as error:
-        raise MediaMalformed(what="JSON", reason="nested too deeply") from error
+        raise _too_deep() from error
 
 
 def _loads_lines(body: str, error: json.JSONDecodeError) -> list[Json]:
-    lines = [line for line in body.splitlines() if line.strip()]
+    # Not splitlines(): a text may hold U+2028 and its like, which end a line for Python and not in JSON.
+    lines = [line for line in _LINE_END.split(body) if line.strip()]
     if len(lines) < 2 or "Extra data" not in error.msg:
         raise MediaMalformed(what="JSON", reason=str(error)[:200]) from error
     within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(lines))
@@ -196,17 +200,26 @@ def _loads_lines(body: str, error: json.JSONDecodeError) -> list[Json]:
 def _checked(value: object, depth: int) -> Json:
     """The value with true, false and null as literals, and its depth and texts within bounds."""
     if depth > JSON_DEPTH_MAX:
-        raise MediaMalformed(what="JSON", reason=f"nested deeper than {JSON_DEPTH_MAX}")
+        raise _too_deep()
     if isinstance(value, str):
-        within("CELL_CHARS_MAX", CELL_CHARS_MAX, len(value))
-        if any("\ud800" <= char <= "\udfff" for char in value if char > "\ud7ff"):
-            raise MediaMalformed(what="JSON", reason="a lone surrogate")
-        return value
+        return _checked_text(value)
     if isinstance(value, dict):
-        return {name: _checked(member, depth + 1) for name, member in value.items()}
+        return {_checked_text(name): _checked(member, depth + 1) for name, member in value.items()}
     if isinstance(value, list):
         return [_checked(member, depth + 1) for member in value]
     return Literal("null" if value is None else "true" if value else "false")
+
+
+def _checked_text(text: str) -> str:
+    within("CELL_CHARS_MAX", CELL_CHARS_MAX, len(text))
+    if not text.isascii() and _SURROGATE.search(text):
+        raise MediaMalformed(what="JSON", reason="a lone surrogate")
+    return text
+
+
+def _too_deep() -> MediaTooLarge:
+    """What lies below the first level too many is not looked at."""
+    return MediaTooLarge(limit="JSON_DEPTH_MAX", maximum=JSON_DEPTH_MAX, actual=JSON_DEPTH_MAX + 1)
 
 
 def _not_finite(text: str) -> Literal:
@@ -234,7 +247,7 @@ def _sheet(rows: tuple[dict[str, Json], ...]) -> tuple[tuple[Path, ...], Sheet]:
     cells: list[dict[Path, str]] = []
     count = 0
     for row in rows:
-        leaves = dict(_leaves(row, ()))
+        leaves = dict(islice(_leaves(row, ()), JSON_FIELDS_MAX + 1))
         count += len(leaves)
         within("JSON_FIELDS_MAX", JSON_FIELDS_MAX, len(leaves))
         for path in leaves:
@@ -247,18 +260,29 @@ def _sheet(rows: tuple[dict[str, Json], ...]) -> tuple[tuple[Path, ...], Sheet]:
     return paths, Sheet(tuple(dotted(path) for path in paths), texts)
 
 
-def _style(value: Json, text: str) -> Style:
-    """The style that gives the file back; else a similar one."""
-    for style in STYLES:
-        if dump(value, style) == text:
+def _style(sample: Json, text: str, whole: bool) -> Style:
+    """The style that gives the file back, by its first values; else a similar one.
+
+    Args:
+        sample: the file's value, or its first rows.
+        text: the file.
+        whole: whether the sample is all there is.
+    """
+    found = re.match(r"[{\[]\r?\n([ \t]+)", text)
+    indent = found.group(1) if found else None
+    ascii_only = text.isascii() and "\\u" in text
+    for comma, colon in _LAYOUTS:
+        style = Style(indent, comma, colon, ascii_only)
+        shown = dump(sample, style)
+        if shown == text if whole else text.startswith(shown.rstrip("]\n")):
             return style
-    return STYLES[4] if "\n" in text else STYLES[2]
+    return Style(indent, "," if indent else ", ", ": ", ascii_only)
 
 
 def _changed(
     value: Json,
     changes: Mapping[Path, str],
-    key_order: Callable[[str, list[str]], list[str]] | None,
+    key_order: KeyOrder | None,
     path: Path,
 ) -> Json:
     if isinstance(value, str):
@@ -268,5 +292,5 @@ def _changed(
         return [_changed(member, changes, key_order, (*path, index)) for index, member in enumerate(value)]
     names = list(value)
     if key_order is not None:
-        names = key_order(dotted(path), names)
+        names = key_order(path, names)
     return {name: _changed(value[name], changes, key_order, (*path, name)) for name in names}

@@ -34,16 +34,34 @@ RENDER_SECONDS_MAX: Final = 60
 RENDER_MEMORY_BYTES_MAX: Final = 2 << 30
 """Address space of that child process."""
 
+TEXT_BYTES_MAX: Final = 16 << 20
+"""A table or record, as original or leak."""
+
 TABLE_ROWS_MAX: Final = 200_000
 TABLE_COLUMNS_MAX: Final = 1_000
-TABLE_CELLS_MAX: Final = 2_000_000
+TABLE_CELLS_MAX: Final = 1_000_000
 CELL_CHARS_MAX: Final = 100_000
+JSON_TOKENS_MAX: Final = TABLE_CELLS_MAX + TABLE_ROWS_MAX
+"""Commas and opening brackets of a JSON file, those inside texts included: counted before anything is parsed."""
+
 JSON_DEPTH_MAX: Final = 32
 JSON_FIELDS_MAX: Final = 10_000
 """Leaves and keys of a single JSON record."""
 
 ORDERED_KEYS_MAX: Final = 64
 """Keys of one JSON object whose order carries a mark."""
+
+ORDERED_OBJECTS_MAX: Final = 8
+"""Objects of one JSON record whose order of keys carries a mark."""
+
+REFERENCES_READ_MAX: Final = 65_536
+"""References of a leak that are compared."""
+
+REFERENCES_SCORED_MAX: Final = 16_384
+"""Rows of an original whose references are compared with a leak's; of a longer one, those where most was linked."""
+
+COLUMN_PAIRS_MAX: Final = 4_000
+"""Pairs of an original's and a leak's column that are compared by content."""
 
 CANDIDATES_MAX: Final = 1_000_000
 PHANTOMS_MAX: Final = 10_000

@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Final
 
+from watermark.limits import COLUMN_PAIRS_MAX
 from watermark.policy import TableSchema
 from watermark.sheets import Sheet, number, plain, visible
 
@@ -20,6 +22,7 @@ COMPARISONS_MAX: Final = 2_000_000
 """Row pairs compared by their numbers."""
 _OVERLAP_MIN: Final = 0.6
 _SAMPLE_ROWS: Final = 500
+_CARRIER_SAMPLE_ROWS: Final = 100
 _NUMBERS_MIN: Final = 2
 _CARRIER_SHARE_MIN: Final = 0.8
 _CARRIER_ROWS_MIN: Final = 5
@@ -57,7 +60,7 @@ def row_keys(sheet: Sheet, schema: TableSchema) -> list[str | None]:
 
 
 def link(leak: Sheet, original: Sheet, schema: TableSchema) -> Links:
-    """Link columns by name and content, then rows."""
+    """Link columns by name and content, then rows, then the columns that only rows can tell."""
     columns = _columns(leak, original, schema)
     if len(original.rows) == 1 and len(leak.rows) == 1:
         return Links({0: 0}, columns, {"record": 1})
@@ -156,30 +159,44 @@ def _columns(leak: Sheet, original: Sheet, schema: TableSchema) -> dict[int, int
     columns = {
         index: names[plain(name)] for index, name in enumerate(original.columns) if plain(name) in names
     }
-    free = [index for index in range(len(leak.columns)) if index not in columns.values()]
+    free = {
+        index: [text for row in leak.rows[:_SAMPLE_ROWS] if (text := plain(row[index]))]
+        for index in unlinked(leak, columns)
+    }
+    pairs = 0
     for index in _unmarked(original, schema):
-        if index in columns or not free:
+        pairs += len(free)
+        if index in columns or not free or pairs > COLUMN_PAIRS_MAX:
             continue
         here = {plain(row[index]) for row in original.rows} - {""}
-        scored = [(_overlap(leak, other, here), -other) for other in free]
-        share, other = max(scored)
+        share, other = max((_overlap(texts, here), -other) for other, texts in free.items())
         if share >= _OVERLAP_MIN:
             columns[index] = -other
-            free.remove(-other)
+            del free[-other]
     return columns
+
+
+def unlinked(leak: Sheet, columns: Mapping[int, int]) -> list[int]:
+    """Columns of the leak that lie on none of the original."""
+    linked = set(columns.values())
+    return [index for index in range(len(leak.columns)) if index not in linked]
 
 
 def _carrier_columns(
     rows: Mapping[int, int], leak: Sheet, original: Sheet, columns: dict[int, int], schema: TableSchema
 ) -> None:
     """Find renamed columns that carry marks by what stands in rows that are already linked."""
-    sample = list(rows.items())[:_SAMPLE_ROWS]
+    sample = list(islice(rows.items(), _CARRIER_SAMPLE_ROWS))
     if len(sample) < _CARRIER_ROWS_MIN:
         return
+    pairs = 0
     for index in _indexes(original, (*schema.tolerances, *schema.free_text)):
-        free = [other for other in range(len(leak.columns)) if other not in columns.values()]
+        free = unlinked(leak, columns)
         if index in columns or not free:
             continue
+        pairs += len(free)
+        if pairs > COLUMN_PAIRS_MAX:
+            return
         delta = schema.tolerances.get(original.columns[index])
         alike = [
             (sum(_alike(leak.rows[a][other], original.rows[b][index], delta) for a, b in sample), -other)
@@ -198,6 +215,5 @@ def _alike(leaked: str | None, original: str | None, delta: Decimal | None) -> b
     return a is not None and b is not None and abs(a - b) <= delta
 
 
-def _overlap(leak: Sheet, column: int, values: set[str]) -> float:
-    sample = [text for row in leak.rows[:_SAMPLE_ROWS] if (text := plain(row[column]))]
+def _overlap(sample: list[str], values: set[str]) -> float:
     return sum(text in values for text in sample) / len(sample) if sample and len(values) > 1 else 0.0

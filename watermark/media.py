@@ -47,6 +47,7 @@ _FOREIGN: Final = (
     (b"\x1f\x8b", "gzip"),
 )
 _PDF_HEADER_WITHIN: Final = 1024
+_UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,18 @@ def sniff(data: bytes) -> str:
         MediaMalformed: empty, or neither a known format nor text.
         MediaUnsupported: a known format without a codec.
     """
+    media_type = _kind(data)
+    if media_type != JSON:
+        return media_type
+    try:
+        return JSON_LINES if parse_json(data).shape == "lines" else JSON
+    except MediaMalformed:
+        # Text that only begins with a bracket; a broken JSON file is reported as such by its own codec.
+        return JSON
+
+
+def _kind(data: bytes) -> str:
+    """The media type by the first bytes; JSON Lines count as JSON."""
     within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(data))
     for signature, media_type in _SIGNATURES:
         if data.startswith(signature):
@@ -97,13 +110,9 @@ def sniff(data: bytes) -> str:
     if not data.strip():
         raise MediaMalformed(what="file", reason="empty")
     head = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if head not in {b"{", b"["}:
-        return CSV
-    try:
-        return JSON_LINES if parse_json(data).shape == "lines" else JSON
-    except MediaMalformed:
-        # Text that only begins with a bracket; a broken JSON file is reported as such by its own codec.
-        return JSON
+    if data[:2] in _UTF16_MARKS:
+        head = data[2:_PDF_HEADER_WITHIN].replace(b"\0", b"").lstrip()[:1]
+    return JSON if head in {b"{", b"["} else CSV
 
 
 def open_leak(data: bytes) -> Rasters | Sheets:
@@ -112,7 +121,7 @@ def open_leak(data: bytes) -> Rasters | Sheets:
     Raises:
         WatermarkError: unreadable, unknown, or beyond the limits.
     """
-    media_type = sniff(data)
+    media_type = _kind(data)
     if media_type == PDF:
         return Rasters(media_type, list(render(data).rasters))
     if media_type in {PNG, JPEG}:

@@ -18,6 +18,10 @@ from watermark.errors import PolicyInvalid
 STRENGTH_MIN: Final = 0.5
 STRENGTH_MAX: Final = 2.0
 DECLARED_COLUMNS_MAX: Final = 1_000
+COLUMN_NAME_CHARS_MAX: Final = 1_000
+TOLERANCE_MIN: Final = Decimal("1E-12")
+TOLERANCE_MAX: Final = Decimal("1E+12")
+TOLERANCE_DIGITS_MAX: Final = 24
 
 
 class Channel(StrEnum):
@@ -61,9 +65,20 @@ class TableSchema:
             raise PolicyInvalid(reason=f"more than {DECLARED_COLUMNS_MAX} declared columns")
         if len(set(declared)) != len(declared):
             raise PolicyInvalid(reason="a column is declared twice")
+        for column in declared:
+            if len(column) > COLUMN_NAME_CHARS_MAX or any("\ud800" <= char <= "\udfff" for char in column):
+                raise PolicyInvalid(reason=f"{column[:40]!r} cannot be the name of a column")
         for column, delta in self.tolerances.items():
             if not delta.is_finite() or delta <= 0:
                 raise PolicyInvalid(reason=f"the tolerance of {column!r} is not a positive number")
+            if (
+                not TOLERANCE_MIN <= delta <= TOLERANCE_MAX
+                or len(delta.as_tuple().digits) > TOLERANCE_DIGITS_MAX
+            ):
+                raise PolicyInvalid(
+                    reason=f"the tolerance of {column!r} is not between {TOLERANCE_MIN} and {TOLERANCE_MAX} "
+                    f"with at most {TOLERANCE_DIGITS_MAX} digits"
+                )
 
     @property
     def carriers(self) -> frozenset[str]:

@@ -6,13 +6,15 @@ most log₁₀ n! digits for n keys, and whoever sorts the names takes it away.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from watermark.csv_text import CsvFile, parse_csv
 from watermark.evidence import Evidence, OrderEvidence, key_ranks
-from watermark.json_text import Json, JsonFile, objects, parse_json
-from watermark.limits import ORDERED_KEYS_MAX
+from watermark.json_text import Json, JsonFile, Path, objects, parse_json
+from watermark.limits import ORDERED_KEYS_MAX, ORDERED_OBJECTS_MAX
 from watermark.policy import Channel, Policy
 from watermark.results import Manifest, Marked, Reading, Words
 from watermark.tables import Carriers, mark_sheet, read_sheet
@@ -38,33 +40,30 @@ class SheetCodec:
         marks = mark_sheet(Carriers.of(parsed.sheet, policy, layout_key), seed)
         carriers = dict(marks.carriers)
         differences = marks.differences
-        if isinstance(parsed, JsonFile) and parsed.shape == "record" and Channel.KEY_ORDER in policy.channels:
-            data = parsed.written(marks.changes, marks.order, lambda path, names: _ordered(seed, path, names))
-            groups = [len(members) for _, members in objects(parsed.values[0]) if _orderable(members)]
-            carriers[Channel.KEY_ORDER] = sum(groups)
-            if groups:
-                differences += (
-                    Words(
-                        "JSON 成员的先后次序不同（无含义）", "the order of JSON names differs (no meaning)"
-                    ),
-                )
+        ordered = _ordered_objects(parsed) if Channel.KEY_ORDER in policy.channels else {}
+        if isinstance(parsed, JsonFile):
+            data = parsed.written(
+                marks.changes,
+                marks.order,
+                lambda path, names: _in_order(seed, path, names) if path in ordered else names,
+            )
         else:
             data = parsed.written(marks.changes, marks.order)
+        if ordered:
+            carriers[Channel.KEY_ORDER] = sum(len(members) for members in ordered.values())
+            differences += (_ORDER_DIFFERS,)
         if not any(carriers.values()):
-            return Marked(original, Manifest(self.media_type, {}, notes=(_NOTHING_DECLARED,)))
-        return Marked(data, Manifest(self.media_type, carriers, differences=differences))
+            return Marked(original, Manifest(self.media_type, {}, notes=(_NOTHING_DECLARED, *marks.notes)))
+        return Marked(data, Manifest(self.media_type, carriers, differences=differences, notes=marks.notes))
 
     def read(self, leak: CsvFile | JsonFile, original: bytes, layout_key: bytes, policy: Policy) -> Reading:
         """Read what is left of the codeword; see `watermark.detect`."""
         parsed = parse(original, self.media_type)
-        carriers = Carriers.of(parsed.sheet, policy, layout_key)
-        evidence, alignment = read_sheet(carriers, leak.sheet)
+        if isinstance(parsed, JsonFile) and isinstance(leak, JsonFile):
+            leak = _as_record(leak, parsed)
+        evidence, alignment = read_sheet(Carriers.of(parsed.sheet, policy, layout_key), leak.sheet)
         notes: tuple[Words, ...] = ()
-        if (
-            isinstance(parsed, JsonFile)
-            and isinstance(leak, JsonFile)
-            and Channel.KEY_ORDER in policy.channels
-        ):
+        if Channel.KEY_ORDER in policy.channels:
             orders, notes = _key_orders(leak, parsed)
             evidence += orders
         if not evidence:
@@ -81,41 +80,87 @@ def parse(data: bytes, media_type: str) -> CsvFile | JsonFile:
     return parse_csv(data) if media_type == CSV else parse_json(data)
 
 
-def _orderable(members: dict[str, Json]) -> bool:
-    return 2 <= len(members) <= ORDERED_KEYS_MAX
+def _ordered_objects(parsed: CsvFile | JsonFile) -> dict[Path, dict[str, Json]]:
+    """The objects of a single record whose keys carry an order, outermost first."""
+    if not isinstance(parsed, JsonFile) or parsed.shape != "record":
+        return {}
+    orderable = (
+        (path, members)
+        for path, members in objects(parsed.values[0])
+        if 2 <= len(members) <= ORDERED_KEYS_MAX
+    )
+    return dict(islice(orderable, ORDERED_OBJECTS_MAX))
 
 
-def _ordered(seed: bytes, path: str, names: list[str]) -> list[str]:
+def _label(path: Path) -> str:
+    """A name that no other path has, whatever its steps hold."""
+    return json.dumps(path)
+
+
+def _in_order(seed: bytes, path: Path, names: list[str]) -> list[str]:
     """The names of one object in this release's order."""
-    if not 2 <= len(names) <= ORDERED_KEYS_MAX:
-        return names
-    ranks = key_ranks(seed, path, len(names))
+    ranks = key_ranks(seed, _label(path), len(names))
     return [name for _, name in sorted(zip(ranks.tolist(), sorted(names), strict=True))]
 
 
-def _key_orders(leak: JsonFile, original: JsonFile) -> tuple[tuple[Evidence, ...], tuple[Words, ...]]:
+def _key_orders(
+    leak: CsvFile | JsonFile, original: CsvFile | JsonFile
+) -> tuple[tuple[Evidence, ...], tuple[Words, ...]]:
     """Orders of the objects that both records have, unless somebody put them in a common order."""
-    if leak.shape != "record" or original.shape != "record":
+    if not isinstance(leak, JsonFile) or leak.shape != "record":
         return (), ()
     found = dict(objects(leak.values[0]))
     evidence: list[Evidence] = []
     sorted_everywhere = as_original = True
-    for path, members in objects(original.values[0]):
-        if not _orderable(members) or path not in found:
-            continue
-        names = sorted(members)
-        place = {name: index for index, name in enumerate(names)}
-        order = tuple(place[name] for name in found[path] if name in place)
+    for path, members in _ordered_objects(original).items():
+        place = {name: index for index, name in enumerate(sorted(members))}
+        order = tuple(place[name] for name in found.get(path, ()) if name in place)
         if len(order) < 2:
             continue
         sorted_everywhere &= order == tuple(sorted(order))
         as_original &= order == tuple(place[name] for name in members if name in found[path])
-        evidence.append(OrderEvidence(Channel.KEY_ORDER, path, len(names), order))
+        evidence.append(OrderEvidence(Channel.KEY_ORDER, _label(path), len(members), order))
     if evidence and (sorted_everywhere or as_original):
         return (), (_ORDER_GONE,)
     return tuple(evidence), ()
 
 
+def _as_record(leak: JsonFile, original: JsonFile) -> JsonFile:
+    """A leak of one record, laid where it stands in the original.
+
+    Whoever copies only an inner object, or wraps the record in one of his own, shifts every path by the same steps.
+    The shift that gives most paths of the original is taken, if no other gives as many.
+    """
+    if original.shape != "record" or len(leak.values) != 1:
+        return leak
+    record, wanted = leak.values[0], set(original.paths)
+    inner = list(islice(objects(original.values[0]), 1, _SHIFTS_MAX))
+    outer = list(islice(objects(record), 1, _SHIFTS_MAX))
+    as_found = len(wanted.intersection(leak.paths))
+    shifts: list[tuple[int, Path, Path]] = [
+        (len(wanted.intersection((*path, *leaf) for leaf in leak.paths)), path, ()) for path, _ in inner
+    ]
+    shifts += [
+        (sum(leaf[: len(path)] == path and leaf[len(path) :] in wanted for leaf in leak.paths), (), path)
+        for path, _ in outer
+    ]
+    best = max((count for count, _, _ in shifts), default=0)
+    chosen = [shift for shift in shifts if shift[0] == best]
+    if best <= as_found or len(chosen) > 1:
+        return leak if leak.shape == "record" else leak.holding(record)
+    _, above, below = chosen[0]
+    if below:
+        return leak.holding(dict(outer)[below])
+    for step in reversed(above):
+        record = {str(step): record}
+    return leak.holding(record)
+
+
+_SHIFTS_MAX: Final = 64
+"""Objects of either record that are tried as the place of the other."""
+_ORDER_DIFFERS: Final = Words(
+    "JSON 成员的先后次序不同（无含义）", "the order of JSON names differs (no meaning)"
+)
 _NOTHING_DECLARED: Final = Words(
     "未加标记：没有声明可用的载体，泄露后无法凭标记追溯",
     "not marked: nothing that may carry a mark is declared, so a leak cannot be traced by mark",

@@ -1,139 +1,163 @@
-"""Row references that differ by release, and can be read back without knowing their row.
+"""Row references that differ by release, and are recognised without knowing their row.
 
-Rule: a reference keeps the length, the alphabet and the leading letters of the one it replaces wherever those leave
-enough room. What it holds is
+Rule: the reference of a row is drawn from (codeword seed, row) alone, uniform over the texts of its shape, and then
+sent through a permutation of those texts that is keyed by the layout key. To everybody without the keys the
+references of two releases look unrelated, and they name no row.
 
-    (number of the row in the original ‖ bits of the release's codeword ‖ zero check bits),
+Why an accusation from them stays valid: the leak is read blindly, into numbers V that stand somewhere in it and, where
+a leaked row is linked to row r of the original, the number v_r that stands there. None of them depends on a
+candidate. Somebody who never had the file has a seed that is independent of the leak, so his number for row r is
+uniform among m and independent of those of the other rows. It equals v_r with probability q = 1/m, and is anywhere in
+V with at most |V|·q. A row is worth the surprise of what it shows: w = ln(1/q) for its own number, and for one that
+stands elsewhere w' = ln(1/(|V|·q·rows)), since there were so many chances. Then
 
-sent through a permutation of all values of its shape that is keyed by the layout key. So whoever holds the layout key
-reads row and code bits from the text alone, with key columns dropped, headers renamed and rows in any order; and to
-everybody else references of two releases look unrelated.
+    K(λ) = Σ over rows of  log(1 + q (e^{λw} − 1) + |V| q (e^{λw'} − 1))
 
-Why an accusation from it stays valid: row, bits and check are a function of the leak, the original and the layout key,
-and no candidate takes part in reading them. The codeword of somebody who never had the file is independent of all
-three and uniform at these positions, so it agrees in b bits read with probability 2⁻ᵇ, which is what the Chernoff
-bound of `watermark.evidence` charges. The check bits only decide, blindly too, which texts are read at all: they keep
-invented references from counting as noise.
-
-Source: J. Black, P. Rogaway, "Ciphers with Arbitrary Finite Domains", CT-RSA 2002: generalised Feistel with cycle
-walking; the construction of NIST SP 800-38G with HMAC-SHA-256 as the round function.
+is the cumulant that `watermark.evidence` needs, or above it. What somebody invents, or takes from the original, agrees
+with nobody and makes nobody more guilty. So a reference of b bits agrees with an innocent's by chance with 2⁻ᵇ when
+its row is linked, and with 2⁻ᵇ·rows when keys and headers are gone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-import unicodedata
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isqrt
+from itertools import accumulate
 from typing import Final
 
-from watermark.sheets import visible
+import numpy as np
+import numpy.typing as npt
 
-CHECK_BITS: Final = 6
-CODE_BITS_MAX: Final = 50
-CODE_BITS_FULL: Final = 47
-"""Of a reference that cannot keep its shape: one of them names one of 10⁵ releases at 10⁻⁹."""
-CODE_BITS_MIN: Final = 24
-"""Below this the shape is given up, in a table: two rows still name one of 10⁴."""
-CODE_BITS_MIN_FEW: Final = 40
-"""The same in a record or a table of few rows, where one reference may be all there is."""
-BLOCKS_MAX: Final = 20
-"""A row shows one of so many blocks of the segment."""
-SHAPES_MAX: Final = 8
-"""Shapes of one column that are kept; a column of more is written in one shape of our own."""
-VARIABLE_CHARS_MAX: Final = 32
-"""Characters of one reference that may vary; 62³² is less than 2¹⁹², well below a round's 2²⁵⁶."""
-_ROUNDS: Final = 8
-_DECIMAL: Final = "0123456789"
-_LOWER: Final = "abcdefghijklmnopqrstuvwxyz"
+from watermark.evidence import F64
+from watermark.limits import REFERENCES_READ_MAX, REFERENCES_SCORED_MAX
+from watermark.policy import Channel
+from watermark.shapes import Shape, kept_shapes, own_shape, permuted, read_text, unpermuted
 
+U64 = npt.NDArray[np.uint64]
 
-@dataclass(frozen=True, slots=True)
-class Alphabet:
-    """Characters that may stand in a reference.
-
-    Attributes:
-        chars: in order of value.
-        values: what each character is read as; holds both cases where case means nothing.
-    """
-
-    chars: str
-    values: Mapping[str, int]
-
-
-def _alphabet(chars: str, alike: Mapping[str, str] | None = None) -> Alphabet:
-    values = {char: value for value, char in enumerate(chars)}
-    if chars in {chars.upper(), chars.lower()}:
-        values |= {char.swapcase(): value for char, value in values.items()}
-    return Alphabet(chars, values | {char: values[same] for char, same in (alike or {}).items()})
-
-
-OWN: Final = _alphabet("0123456789ABCDEFGHJKMNPQRSTVWXYZ", {"O": "0", "o": "0"} | dict.fromkeys("IiLl", "1"))
-"""D. Crockford's base 32: no two characters that are mistaken for each other."""
-KEPT: Final = tuple(
-    _alphabet(chars)
-    for chars in (
-        _DECIMAL,
-        _DECIMAL + _LOWER[:6],
-        _DECIMAL + _LOWER[:6].upper(),
-        _DECIMAL + _LOWER,
-        _DECIMAL + _LOWER.upper(),
-        _DECIMAL + _LOWER.upper() + _LOWER,
-    )
-)
+_LABEL: Final = b"zhenglian/watermark/v1/references\0"
+_WORD_BITS: Final = 64
+_CHUNK_ROWS: Final = 256
+"""Rows whose words come from one call of the hash."""
+_DRAWN_MAX: Final = 1 << 63
+_NO_NUMBER: Final = (1 << _WORD_BITS) - 1
+_ANYWHERE_MAX: Final = 2.0**-7
+"""|V|·q·rows above which a number found anywhere says nothing."""
+_FILTER_BITS: Final = 16
+_SCORED_AT_ONCE: Final = 1 << 20
+_LEAKED_CHARS_MAX: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a text keeps when it becomes a reference.
+class Draw:
+    """The numbers of some rows, uniform below m to within 2⁻⁶⁴ each.
 
     Attributes:
-        pattern: one entry a character: the character itself where it stays, None where it varies.
-        alphabet: of the characters that vary.
+        rows: ascending.
+        drawn: m, at most 2⁶³.
     """
 
-    pattern: tuple[str | None, ...]
-    alphabet: Alphabet
+    rows: npt.NDArray[np.intp]
+    drawn: int
+    _calls: tuple[tuple[bytes, int], ...]
+    _places: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, rows: Sequence[int], drawn: int) -> Draw:
+        """Plan the hash calls: one for each chunk of rows, as long as its last row needs."""
+        lengths: dict[int, int] = {}
+        for row in rows:
+            lengths[row // _CHUNK_ROWS] = row % _CHUNK_ROWS + 1
+        starts = dict(zip(lengths, accumulate(lengths.values(), initial=0), strict=False))
+        places = [starts[row // _CHUNK_ROWS] + row % _CHUNK_ROWS for row in rows]
+        calls = tuple((chunk.to_bytes(8, "big"), length) for chunk, length in lengths.items())
+        return cls(np.array(rows, dtype=np.intp), drawn, calls, np.array(places, dtype=np.intp))
+
+    def numbers(self, seed: bytes) -> U64:
+        """The number of each row for one release."""
+        stream = b"".join(
+            hashlib.shake_128(_LABEL + seed + chunk).digest(8 * length) for chunk, length in self._calls
+        )
+        numbers: U64 = np.frombuffer(stream, dtype="<u8").astype(np.uint64)[self._places]
+        return numbers % np.uint64(self.drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceEvidence:
+    """References of one shape that were read, compared with each candidate's.
+
+    Attributes:
+        channel: `Channel.REFERENCE`.
+        draw: the rows of the original that are compared.
+        linked: number read in each of them, `_NO_NUMBER` where none was.
+        anywhere: all numbers read, ascending.
+    """
+
+    channel: Channel
+    draw: Draw
+    linked: U64
+    anywhere: U64
 
     @property
-    def size(self) -> int:
-        """How many texts have this shape."""
-        return int(len(self.alphabet.chars) ** self.pattern.count(None))
+    def carriers(self) -> int:
+        return len(self.anywhere)
 
-    @property
-    def name(self) -> bytes:
-        """What tells this shape from every other; a NUL, which no text holds, stands where characters vary."""
-        return f"{self.alphabet.chars}\0{''.join(char or chr(0) for char in self.pattern)}".encode()
+    def score(self, seeds: Sequence[bytes]) -> F64:
+        own, other = self._worth()
+        scores = np.empty(len(seeds))
+        some = np.zeros(1 << _FILTER_BITS, dtype=np.bool_)
+        some[self.anywhere & np.uint64((1 << _FILTER_BITS) - 1)] = True
+        step = max(1, _SCORED_AT_ONCE // max(1, len(self.linked)))
+        for start in range(0, len(seeds), step):
+            batch = seeds[start : start + step]
+            numbers = np.stack([self.draw.numbers(seed) for seed in batch])
+            same = numbers == self.linked
+            total = own * np.count_nonzero(same, axis=1)
+            near = some[numbers & np.uint64((1 << _FILTER_BITS) - 1)] & ~same
+            for row, column in zip(*np.nonzero(near), strict=True):
+                place = np.searchsorted(self.anywhere, numbers[row, column])
+                if place < len(self.anywhere) and self.anywhere[place] == numbers[row, column]:
+                    total[row] += other
+            scores[start : start + len(batch)] = total
+        return scores
 
-    def text(self, value: int) -> str:
-        """The text of a value below `size`."""
-        chars = []
-        for fixed in reversed(self.pattern):
-            if fixed is None:
-                value, digit = divmod(value, len(self.alphabet.chars))
-                chars.append(self.alphabet.chars[digit])
-            else:
-                chars.append(fixed)
-        return "".join(reversed(chars))
+    def score_max(self) -> float:
+        own, other = self._worth()
+        linked = self._linked_rows()
+        return own * linked + other * min(len(self.linked) - linked, max(len(self.anywhere) - linked, 0))
 
-    def value(self, text: str) -> int | None:
-        """The value of a text, None when it has another shape. Digits that lost leading zeros get them back."""
-        if len(text) < len(self.pattern) and self.alphabet is KEPT[0] and set(self.pattern) == {None}:
-            text = text.zfill(len(self.pattern))
-        if len(text) != len(self.pattern):
-            return None
-        total = 0
-        for char, fixed in zip(text, self.pattern, strict=True):
-            digit = self.alphabet.values.get(char)
-            if fixed is not None:
-                if char.casefold() != fixed.casefold():
-                    return None
-            elif digit is None:
-                return None
-            else:
-                total = total * len(self.alphabet.chars) + digit
+    def cumulant(self, lambdas: F64) -> F64:
+        own, other = self._worth()
+        q, linked = self._chance(), self._linked_rows()
+        count = len(self.anywhere) if other else 0
+        # In logarithms, since e^λw overflows at the upper end of the grid.
+        without = np.logaddexp(_log(1 - count * q), _log(count * q) + lambdas * other)
+        count = max(count - 1, 0)
+        both = np.logaddexp(_log(q) + lambdas * own, _log(count * q) + lambdas * other)
+        with_own = np.logaddexp(_log(1 - q - count * q), both)
+        total: F64 = without * (len(self.linked) - linked) + with_own * linked
         return total
+
+    def _linked_rows(self) -> int:
+        return int(np.count_nonzero(self.linked != np.uint64(_NO_NUMBER)))
+
+    def _chance(self) -> float:
+        """At most how often a drawn number is a given one."""
+        return -(-(1 << _WORD_BITS) // self.draw.drawn) / (1 << _WORD_BITS)
+
+    def _worth(self) -> tuple[float, float]:
+        """What a row is worth whose own number is met, and one whose number stands anywhere in the leak."""
+        q = self._chance()
+        anywhere = q * len(self.anywhere) * len(self.linked)
+        return -math.log(q), -math.log(anywhere) if anywhere <= _ANYWHERE_MAX else 0.0
+
+
+def _log(chance: float) -> float:
+    return math.log(chance) if chance > 0 else -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +165,14 @@ class References:
     """The references of one column.
 
     Attributes:
-        shapes: row of the original → shape of its reference; rows without one carry none.
-        rows: rows of the original.
-        code_bits: bits of the codeword in each reference.
-        key: 32 bytes of the layout.
+        shapes: the different shapes, each with the key of its permutation.
+        row_shapes: row of the original → index of its shape; rows without a reference are missing.
         originals: what stood there before, as it is compared.
         kept: whether the shapes are the original's.
     """
 
-    shapes: Mapping[int, Shape]
-    rows: int
-    code_bits: int
-    key: bytes
+    shapes: tuple[tuple[Shape, bytes], ...]
+    row_shapes: Mapping[int, int]
     originals: frozenset[str]
     kept: bool
 
@@ -171,139 +191,89 @@ class References:
         cells = {row: text for row, text in enumerate(texts) if text is not None and text.strip()}
         if not cells:
             return None
-        shapes = _kept_shapes(cells, len(texts), CODE_BITS_MIN_FEW if few else CODE_BITS_MIN)
-        kept = shapes is not None
-        if shapes is None:
-            shapes = dict.fromkeys(cells, _own_shape(len(texts)))
-        bits = min(_code_bits(shape, len(texts)) for shape in set(shapes.values()))
-        originals = frozenset(_read_text(text).casefold() for text in cells.values())
-        return cls(shapes, len(texts), min(bits, CODE_BITS_MAX), key, originals, kept)
+        found = kept_shapes(set(cells.values()), len(texts), few)
+        own = None if found is not None else own_shape(len(texts))
+        of_row = {row: own or (found or {})[text] for row, text in cells.items()}
+        shapes = list(dict.fromkeys(of_row.values()))
+        return cls(
+            shapes=tuple((shape, hmac.digest(key, shape.name, "sha256")) for shape in shapes),
+            row_shapes={row: shapes.index(shape) for row, shape in of_row.items()},
+            originals=frozenset(read_text(text).casefold() for text in cells.values()),
+            kept=own is None,
+        )
 
-    @property
-    def blocks(self) -> int:
-        """Blocks of the code segment that the rows show."""
-        return min(BLOCKS_MAX, self.rows)
-
-    @property
-    def positions(self) -> int:
-        """Length of the code segment."""
-        return self.blocks * self.code_bits
-
-    def start(self, row: int) -> int:
-        """The first code position that a row shows."""
-        return row % self.blocks * self.code_bits
-
-    def write(self, row: int, code: int) -> str:
-        """The reference of a row.
-
-        Args:
-            row: one of `shapes`.
-            code: `code_bits` bits of the codeword, the first highest.
-        """
-        shape = self.shapes[row]
-        held = (row << self.code_bits | code) << CHECK_BITS
-        return shape.text(permuted(self._shape_key(shape), held, shape.size))
+    def write(self, seed: bytes) -> dict[int, str]:
+        """Row → its reference for one release; no two are equal, and none is one of the original's."""
+        written: dict[int, str] = {}
+        used = set(self.originals)
+        for index, (shape, key) in enumerate(self.shapes):
+            drawn = min(shape.size, _DRAWN_MAX)
+            rows = self._rows(index)
+            for row, number in zip(rows, Draw.of(rows, drawn).numbers(seed).tolist(), strict=True):
+                text = shape.text(permuted(key, number, shape.size))
+                while text.casefold() in used:
+                    number = (number + 1) % drawn
+                    text = shape.text(permuted(key, number, shape.size))
+                used.add(text.casefold())
+                written[row] = text
+        return written
 
     def read(self, text: str | None) -> tuple[int, int] | None:
-        """Row and code bits of a text, None when it is no reference of this column, or an unmarked one."""
-        shown = _read_text(text or "")
-        if not shown or shown.casefold() in self.originals:
+        """Shape and number of a text, None when it is no reference of this column, or an unmarked one."""
+        if text is None or len(text) > _LEAKED_CHARS_MAX:
             return None
-        for shape in dict.fromkeys(self.shapes.values()):
+        shown = read_text(text)
+        if shown.casefold() in self.originals:
+            return None
+        for index, (shape, key) in enumerate(self.shapes):
             value = shape.value(shown)
-            if value is None:
+            if value is not None:
+                number = unpermuted(key, value, shape.size)
+                return (index, number) if number < min(shape.size, _DRAWN_MAX) else None
+        return None
+
+    def evidence(self, texts: Iterable[tuple[int | None, str | None]]) -> tuple[ReferenceEvidence, ...]:
+        """What the references of a leak say.
+
+        Args:
+            texts: for each place where a reference may stand, the row of the original that is linked to it, if
+                there is one, and the text. At most `REFERENCES_READ_MAX` that can be read are used.
+        """
+        linked: list[dict[int, int]] = [{} for _ in self.shapes]
+        anywhere: list[set[int]] = [set() for _ in self.shapes]
+        count = 0
+        for row, text in texts:
+            found = self.read(text)
+            if found is None:
                 continue
-            held = unpermuted(self._shape_key(shape), value, shape.size)
-            row, code = divmod(held >> CHECK_BITS, 1 << self.code_bits)
-            if held % (1 << CHECK_BITS) == 0 and self.shapes.get(row) == shape:
-                return row, code
-        return None
-
-    def _shape_key(self, shape: Shape) -> bytes:
-        return hmac.digest(self.key, shape.name, "sha256")
-
-
-def permuted(key: bytes, value: int, size: int) -> int:
-    """A keyed permutation of the numbers below `size`."""
-    side = isqrt(size - 1) + 1
-    while True:
-        left, right = divmod(value, side)
-        for number in range(_ROUNDS):
-            left, right = right, (left + _round(key, number, right)) % side
-        value = left * side + right
-        if value < size:
-            return value
-
-
-def unpermuted(key: bytes, value: int, size: int) -> int:
-    """The inverse of `permuted`."""
-    side = isqrt(size - 1) + 1
-    while True:
-        left, right = divmod(value, side)
-        for number in reversed(range(_ROUNDS)):
-            left, right = (right - _round(key, number, left)) % side, left
-        value = left * side + right
-        if value < size:
-            return value
-
-
-def _round(key: bytes, number: int, half: int) -> int:
-    return int.from_bytes(hmac.digest(key, bytes((number,)) + half.to_bytes(32, "big"), "sha256"), "big")
-
-
-def _kept_shapes(cells: Mapping[int, str], rows: int, bits_min: int) -> dict[int, Shape] | None:
-    """The shapes under the smallest alphabet that fits every cell and leaves room.
-
-    Cells that repeat one character are placeholders and have no alphabet to keep, only a length; ours is used, since
-    sixteen digits would be rounded by a spreadsheet.
-    """
-    placeholders = all(len({char for char in text if char.isalnum()}) == 1 for text in cells.values())
-    for alphabet in (OWN,) if placeholders else KEPT:
-        found: dict[str, Shape] = {}
-        for text in cells.values():
-            shape = None if text in found else _shape(text, alphabet, placeholders)
-            if shape is not None:
-                found[text] = shape
-            elif text not in found:
+            shape, number = found
+            anywhere[shape].add(number)
+            if row is not None and self.row_shapes.get(row) == shape:
+                linked[shape].setdefault(row, number)
+            count += 1
+            if count == REFERENCES_READ_MAX:
                 break
-        else:
-            different = set(found.values())
-            if len(different) <= SHAPES_MAX and all(_code_bits(s, rows) >= bits_min for s in different):
-                return {row: found[text] for row, text in cells.items()}
-    return None
+        return tuple(
+            self._evidence(index, linked[index], anywhere[index])
+            for index in range(len(self.shapes))
+            if anywhere[index]
+        )
 
+    def _evidence(self, index: int, linked: Mapping[int, int], anywhere: set[int]) -> ReferenceEvidence:
+        rows = self._rows(index)
+        if len(rows) > REFERENCES_SCORED_MAX:
+            # Where most was linked: rows of the same chunk cost one hash together.
+            counts = Counter({row // _CHUNK_ROWS: 0 for row in rows})
+            counts.update(row // _CHUNK_ROWS for row in linked)
+            best = sorted(counts, key=lambda chunk: (-counts[chunk], chunk))
+            chosen = set(best[: max(1, REFERENCES_SCORED_MAX // _CHUNK_ROWS)])
+            rows = [row for row in rows if row // _CHUNK_ROWS in chosen]
+        return ReferenceEvidence(
+            Channel.REFERENCE,
+            Draw.of(rows, min(self.shapes[index][0].size, _DRAWN_MAX)),
+            np.array([linked.get(row, _NO_NUMBER) for row in rows], dtype=np.uint64),
+            np.array(sorted(anywhere), dtype=np.uint64),
+        )
 
-def _shape(text: str, alphabet: Alphabet, placeholder: bool) -> Shape | None:
-    """Leading letters that are not of the alphabet stay, with all before them, and so do separators."""
-    if text != _read_text(text):
-        return None
-    body = 0
-    if not placeholder:
-        for index, char in enumerate(text):
-            if char in _DECIMAL:
-                break
-            if char not in alphabet.chars:
-                body = index + 1
-    pattern = tuple(
-        None if index >= body and char.isalnum() else char for index, char in enumerate(text)
-    )
-    varying = [char for char, fixed in zip(text, pattern, strict=True) if fixed is None]
-    if len(varying) > VARIABLE_CHARS_MAX or not (placeholder or set(varying) <= set(alphabet.chars)):
-        return None
-    return Shape(pattern, alphabet)
-
-
-def _own_shape(rows: int) -> Shape:
-    length = 1
-    while _code_bits(shape := Shape((None,) * length, OWN), rows) < CODE_BITS_FULL:
-        length += 1
-    return shape
-
-
-def _code_bits(shape: Shape, rows: int) -> int:
-    """Bits left for the codeword beside the row's number and the check; negative when there is no room at all."""
-    return (shape.size // rows).bit_length() - 1 - CHECK_BITS
-
-
-def _read_text(text: str) -> str:
-    return unicodedata.normalize("NFKC", visible(text)).strip()
+    def _rows(self, index: int) -> list[int]:
+        return [row for row, shape in self.row_shapes.items() if shape == index]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final, Protocol
 
 from watermark.errors import MediaMalformed
+from watermark.limits import TEXT_BYTES_MAX, within
 
 INVISIBLE: Final = frozenset("\u200b\u200c\u200d\u2060\ufeff")
 _TEXT_ENCODINGS: Final = (
@@ -21,6 +22,14 @@ _TEXT_ENCODINGS: Final = (
     (b"\xfe\xff", "utf-16"),
 )
 NUMBER_CHARS_MAX: Final = 40
+EXACT: Final = Context(prec=100)
+"""For sums of numbers of `NUMBER_CHARS_MAX` characters and tolerances: wide enough that nothing is ever rounded."""
+
+
+class Literal(str):
+    """A JSON number, true, false or null as it stands in the file: no text, so it holds no characters of ours."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +94,10 @@ def decode_text(data: bytes, what: str) -> tuple[str, str]:
     """Text of a file and the encoding it stands in: UTF-8 or UTF-16 by mark, UTF-8, else GB18030.
 
     Raises:
+        MediaTooLarge: above `TEXT_BYTES_MAX`.
         MediaMalformed: none of them fits, or the text holds NUL.
     """
+    within("TEXT_BYTES_MAX", TEXT_BYTES_MAX, len(data))
     marked = next((encoding for mark, encoding in _TEXT_ENCODINGS if data.startswith(mark)), None)
     for encoding in (marked,) if marked else ("utf-8", "gb18030"):
         try:

@@ -8,7 +8,7 @@ segment and its own sub-key of the layout.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -19,22 +19,17 @@ import numpy.typing as npt
 from watermark import zero_width
 from watermark.evidence import BitEvidence, Evidence
 from watermark.keys import derive
-from watermark.linking import Links, link, row_keys
+from watermark.linking import Links, link, row_keys, unlinked
 from watermark.payload import CODE_POSITIONS, U16, biases, codeword, even_biases
 from watermark.policy import Channel, Policy, TableSchema
+from watermark.references import References
 from watermark.results import Words
-from watermark.sheets import Sheet, number, visible
+from watermark.sheets import EXACT, Literal, Sheet, number, visible
 
-REFERENCE_CHARS: Final = 10
-REFERENCE_BITS: Final = 5 * REFERENCE_CHARS
-REFERENCE_BLOCKS: Final = 20
-"""A row's reference shows one of so many blocks of 50 positions."""
 ALTERED_FACTOR: Final = Decimal("1.5")
 """A number further than this many steps from the original was changed by somebody: an erasure."""
 ROW_PAIRS_MIN: Final = 8
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_VALUES: Final = {char: value for value, char in enumerate(_ALPHABET)} | {"O": 0, "I": 1, "L": 1}
-
+_NAMES_LISTED_MAX: Final = 20
 Bits = npt.NDArray[np.bool_]
 Votes = dict[int, list[float]]
 
@@ -48,12 +43,14 @@ class SheetMarks:
         order: indexes of rows as they are to be written.
         carriers: channel → carriers written.
         differences: in words.
+        notes: declarations that the file does not answer to.
     """
 
     changes: Mapping[tuple[int, int], str]
     order: tuple[int, ...]
     carriers: Mapping[Channel, int]
     differences: tuple[Words, ...]
+    notes: tuple[Words, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +63,7 @@ class Carriers:
         channels: what is allowed.
         layout_key: 32 bytes.
         keys: the name of each row, None where it has none of its own.
+        references: the declared references, if there are any.
     """
 
     sheet: Sheet
@@ -73,17 +71,18 @@ class Carriers:
     channels: frozenset[Channel]
     layout_key: bytes
     keys: list[str | None]
+    references: References | None
     _subkeys: dict[Channel, bytes] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sheet: Sheet, policy: Policy, layout_key: bytes) -> Carriers:
         """Name the rows and be ready."""
-        return cls(sheet, policy.table, policy.channels, layout_key, row_keys(sheet, policy.table))
+        keys = row_keys(sheet, policy.table)
+        references = _references(sheet, policy, layout_key)
+        return cls(sheet, policy.table, policy.channels, layout_key, keys, references)
 
     def thresholds(self, channel: Channel) -> U16:
         """Biases of a channel's segment."""
-        if channel is Channel.REFERENCE:
-            return even_biases(REFERENCE_BLOCKS * REFERENCE_BITS)
         if len(self.sheet.rows) < zero_width.FEW_ROWS:
             # Too few carriers for colluders to matter: even bits say most about one person.
             return even_biases(CODE_POSITIONS)
@@ -103,18 +102,6 @@ class Carriers:
                 if key is not None and value is not None and step is not None:
                     yield row, column, value, step, *self._place(Channel.NUMBERS, name, key)
 
-    def references(self) -> Iterator[tuple[int, int, int, int]]:
-        """Row, column, first position and pad of each row reference."""
-        name = self.schema.reference
-        if name is None or Channel.REFERENCE not in self.channels or name not in self.sheet.columns:
-            return
-        column = self.sheet.columns.index(name)
-        for row, key in enumerate(self.keys):
-            if key is not None and self.sheet.rows[row][column] is not None:
-                digest = self._digest(Channel.REFERENCE, name, key)
-                pad = int.from_bytes(digest[:8], "big") % (1 << REFERENCE_BITS)
-                yield row, column, digest[8] % REFERENCE_BLOCKS * REFERENCE_BITS, pad
-
     def texts(self) -> Iterator[tuple[int, int, str, dict[int, tuple[int, int]]]]:
         """Row, column, text and, for each gap, position and sign of each free text."""
         if Channel.ZERO_WIDTH not in self.channels:
@@ -125,7 +112,7 @@ class Carriers:
             column = self.sheet.columns.index(name)
             for row, key in enumerate(self.keys):
                 text = self.sheet.rows[row][column]
-                if key is not None and text:
+                if key is not None and text and not isinstance(text, Literal):
                     offsets = zero_width.gaps(text, len(self.sheet.rows))
                     if offsets:
                         gaps = {
@@ -168,13 +155,14 @@ def mark_sheet(carriers: Carriers, seed: bytes) -> SheetMarks:
 
     numbers = bits(Channel.NUMBERS)
     for row, column, value, step, position, sign in carriers.numbers():
-        changes[row, column] = f"{value + (step if numbers[position] == (sign > 0) else -step):f}"
+        moved = EXACT.add(value, step if numbers[position] == (sign > 0) else -step)
+        changes[row, column] = f"{moved:f}"
         counts[Channel.NUMBERS] += 1
-    references = bits(Channel.REFERENCE)
-    for row, column, start, pad in carriers.references():
-        packed = int("".join("01"[bit] for bit in references[start : start + REFERENCE_BITS].astype(int)), 2)
-        changes[row, column] = _encoded(packed ^ pad)
-        counts[Channel.REFERENCE] += 1
+    references = carriers.references
+    if references is not None:
+        column = carriers.sheet.columns.index(carriers.schema.reference or "")
+        changes |= {(row, column): text for row, text in references.write(seed).items()}
+        counts[Channel.REFERENCE] = len(references.row_shapes)
     marks = bits(Channel.ZERO_WIDTH)
     for row, column, text, gaps in carriers.texts():
         written = {offset: bool(marks[position]) == (sign > 0) for offset, (position, sign) in gaps.items()}
@@ -186,7 +174,9 @@ def mark_sheet(carriers: Carriers, seed: bytes) -> SheetMarks:
         if bool(swaps[position]) == (sign > 0):
             order[first], order[first + 1] = first + 1, first
         counts[Channel.ROW_ORDER] += 1
-    return SheetMarks(changes, tuple(order), counts, _differences(carriers.schema, counts))
+    return SheetMarks(
+        changes, tuple(order), counts, _differences(carriers, counts), _notes(carriers.sheet, carriers.schema)
+    )
 
 
 def read_sheet(carriers: Carriers, leak: Sheet) -> tuple[tuple[Evidence, ...], str]:
@@ -208,17 +198,12 @@ def read_sheet(carriers: Carriers, leak: Sheet) -> tuple[tuple[Evidence, ...], s
 
     votes: dict[Channel, Votes] = {channel: {} for channel in Channel}
     for row, column, value, step, position, sign in carriers.numbers():
-        shown = number(visible(text(row, column) or "").strip())
-        moved = None if shown is None else shown - value
+        found = number(visible(text(row, column) or "").strip())
+        moved = None if found is None else EXACT.subtract(found, value)
         if moved is not None and abs(moved) <= ALTERED_FACTOR * step:
             votes[Channel.NUMBERS].setdefault(position, []).append(
                 sign * min(max(float(moved / step), -1.0), 1.0)
             )
-    for row, column, start, pad in carriers.references():
-        packed = _decoded(text(row, column) or "")
-        if packed is not None and text(row, column) != carriers.sheet.rows[row][column]:
-            for index, digit in enumerate(f"{packed ^ pad:0{REFERENCE_BITS}b}"):
-                votes[Channel.REFERENCE].setdefault(start + index, []).append(1.0 if digit == "1" else -1.0)
     for row, column, original, gaps in carriers.texts():
         for offset, bit in zero_width.read(text(row, column) or "", original).items():
             if offset in gaps:
@@ -231,7 +216,8 @@ def read_sheet(carriers: Carriers, leak: Sheet) -> tuple[tuple[Evidence, ...], s
         if votes[channel]
         for thresholds in (carriers.thresholds(channel),)
     )
-    return tuple(item for item in evidence if item.carriers), links.describe(leak, carriers.sheet)
+    read = (*_read_references(carriers, links, leak), *(item for item in evidence if item.carriers))
+    return read, links.describe(leak, carriers.sheet)
 
 
 def _read_order(carriers: Carriers, links: Links, leaked_at: Mapping[int, int], votes: Votes) -> None:
@@ -252,6 +238,37 @@ def _read_order(carriers: Carriers, links: Links, leaked_at: Mapping[int, int], 
         votes.setdefault(position, []).append(float(sign if swapped else -sign))
 
 
+def _references(sheet: Sheet, policy: Policy, layout_key: bytes) -> References | None:
+    """The references of the declared column; a JSON number or null in it stays what it is."""
+    name = policy.table.reference
+    if name is None or Channel.REFERENCE not in policy.channels or name not in sheet.columns:
+        return None
+    column = sheet.columns.index(name)
+    texts = [None if isinstance(row[column], Literal) else row[column] for row in sheet.rows]
+    key = derive(layout_key, f"cells/{Channel.REFERENCE.value}", name.encode())
+    return References.of(texts, few=len(sheet.rows) < zero_width.FEW_ROWS, key=key)
+
+
+def _read_references(carriers: Carriers, links: Links, leak: Sheet) -> tuple[Evidence, ...]:
+    """References in the column of that name; if it is gone, in every column that lies on none of the original."""
+    references = carriers.references
+    if references is None:
+        return ()
+    column = links.columns.get(carriers.sheet.columns.index(carriers.schema.reference or ""))
+    if column is not None:
+        return references.evidence(
+            (links.rows.get(index), row[column]) for index, row in enumerate(leak.rows)
+        )
+    legal = {text for row in carriers.sheet.rows for text in row}
+    places = unlinked(leak, links.columns)
+    return references.evidence(
+        (links.rows.get(index), row[place])
+        for index, row in enumerate(leak.rows)
+        for place in places
+        if row[place] not in legal
+    )
+
+
 def _weights(votes: Votes, positions: int) -> npt.NDArray[np.float64]:
     weights = np.zeros(positions)
     for position, values in votes.items():
@@ -262,25 +279,43 @@ def _weights(votes: Votes, positions: int) -> npt.NDArray[np.float64]:
 def _step(value: Decimal, delta: Decimal) -> Decimal | None:
     """The largest change within δ that keeps the number of decimals and the sign; None when there is none."""
     unit = Decimal(1).scaleb(int(value.as_tuple().exponent))
-    step = delta // unit * unit
+    step = EXACT.multiply(EXACT.divide_int(delta, unit), unit)
     return step if step > 0 and abs(value) > step else None
 
 
-def _encoded(packed: int) -> str:
-    return "".join(_ALPHABET[packed >> shift & 31] for shift in range(REFERENCE_BITS - 5, -1, -5))
+def _notes(sheet: Sheet, schema: TableSchema) -> tuple[Words, ...]:
+    """Declarations that the file does not answer to."""
+    declared = (*schema.keys, *schema.tolerances, *schema.free_text, *filter(None, (schema.reference,)))
+    words: list[Words] = []
+    if missing := [name for name in declared if name not in sheet.columns]:
+        names = _listed(missing)
+        words.append(
+            Words(f"文件中没有已声明的列：{names}", f"declared columns are not in the file: {names}")
+        )
+    texts = {name for name in (*schema.free_text, schema.reference) if name in sheet.columns}
+    no_text = [
+        name
+        for index, name in enumerate(sheet.columns)
+        if name in texts and any(isinstance(row[index], Literal) for row in sheet.rows)
+    ]
+    if no_text:
+        names = _listed(no_text)
+        words.append(
+            Words(
+                f"这些列中的 JSON 数值、布尔值和 null 不是文本，不携带标记：{names}",
+                f"JSON numbers, booleans and nulls in these columns are no texts and carry no mark: {names}",
+            )
+        )
+    return tuple(words)
 
 
-def _decoded(text: str) -> int | None:
-    chars = visible(text).strip().upper()
-    if len(chars) != REFERENCE_CHARS or any(char not in _VALUES for char in chars):
-        return None
-    packed = 0
-    for char in chars:
-        packed = packed << 5 | _VALUES[char]
-    return packed
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMES_LISTED_MAX])
+    return shown if len(names) <= _NAMES_LISTED_MAX else f"{shown}, … ({len(names)})"
 
 
-def _differences(schema: TableSchema, counts: Mapping[Channel, int]) -> tuple[Words, ...]:
+def _differences(carriers: Carriers, counts: Mapping[Channel, int]) -> tuple[Words, ...]:
+    schema, references = carriers.schema, carriers.references
     words: list[Words] = []
     if counts[Channel.NUMBERS]:
         allowed = "; ".join(f"{name} ±{delta}" for name, delta in schema.tolerances.items())
@@ -290,11 +325,13 @@ def _differences(schema: TableSchema, counts: Mapping[Channel, int]) -> tuple[Wo
                 f"declared numbers differ within tolerance: {allowed}",
             )
         )
-    if counts[Channel.REFERENCE]:
+    if counts[Channel.REFERENCE] and references is not None:
+        kept = references.kept
         words.append(
             Words(
-                f"行引用列 {schema.reference} 为本次下发专用值",
-                f"the row references in {schema.reference} are particular to this release",
+                f"行引用列 {schema.reference} 为本次下发专用值" + ("" if kept else "，长度与字符也不同"),
+                f"the row references in {schema.reference} are particular to this release"
+                + ("" if kept else ", in length and alphabet too"),
             )
         )
     if counts[Channel.ROW_ORDER]:

@@ -7,8 +7,7 @@ wrong bit. Both are left alone by NFC, NFKC, JSON, CSV, UTF-16 and GB18030; whoe
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
-from difflib import SequenceMatcher
+from collections import Counter
 from typing import Final
 
 from watermark.sheets import INVISIBLE
@@ -19,7 +18,8 @@ GAPS_PER_CELL_MAX: Final = 8
 GAPS_PER_FIELD_MAX: Final = 64
 """In a record or a table of few rows, where every bit counts."""
 FEW_ROWS: Final = 16
-_DIFF_CHARS_MAX: Final = 2_000
+_AROUND: Final = 4
+"""Characters on either side that must agree where the text was changed."""
 
 
 def gaps(text: str, rows: int) -> list[int]:
@@ -49,9 +49,7 @@ def read(leaked: str, original: str) -> dict[int, bool]:
     if not marks:
         return {}
     place = (
-        {offset: offset for offset in range(len(text) + 1)}
-        if text == original
-        else dict(_moved(text, original))
+        {offset: offset for offset in range(len(text) + 1)} if text == original else _moved(text, original)
     )
     return {place[offset]: bit for offset, bit in marks.items() if offset in place}
 
@@ -67,13 +65,30 @@ def _split(leaked: str) -> tuple[str, dict[int, bool]]:
     return "".join(text), marks
 
 
-def _moved(text: str, original: str) -> Iterator[tuple[int, int]]:
-    """Offsets of the leaked text → offsets of the original, where the two agree after NFKC."""
-    if max(len(text), len(original)) > _DIFF_CHARS_MAX:
-        return
+def _moved(text: str, original: str) -> dict[int, int]:
+    """Offsets of the leaked text → offsets of the original, where the two agree after NFKC.
+
+    The common beginning and the common end lie on each other; in between, a place is known again by the characters
+    around it when these stand only once in both. That is linear in the texts' length, whatever they hold.
+    """
     a, b = ([unicodedata.normalize("NFKC", char) for char in side] for side in (text, original))
-    for block in SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks():
-        yield from ((block.a + step, block.b + step) for step in range(block.size))
+    shorter = min(len(a), len(b))
+    first = next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    last = next((i for i in range(shorter - first) if a[-1 - i] != b[-1 - i]), shorter - first)
+    place = _surroundings(b)
+    moved = {offset: place[around] for around, offset in _surroundings(a).items() if around in place}
+    moved |= {len(a) - step: len(b) - step for step in range(last)}
+    return moved | {offset: offset for offset in range(first)}
+
+
+def _surroundings(chars: list[str]) -> dict[tuple[str, ...], int]:
+    """The characters around each offset → the offset, where they stand only once."""
+    around = {
+        offset: tuple(chars[offset - _AROUND : offset + _AROUND])
+        for offset in range(_AROUND, len(chars) - _AROUND + 1)
+    }
+    counts = Counter(around.values())
+    return {chars: offset for offset, chars in around.items() if counts[chars] == 1}
 
 
 def _joins(char: str) -> bool:

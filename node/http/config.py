@@ -17,6 +17,7 @@ TRANSACTION_BODY_BYTES_MAX: Final = 128 * KIB
 LARGE_BODY_BYTES: Final = 1024 * KIB
 OFF_LOOP_DECODE_BYTES: Final = 256 * KIB
 BODY_TIMEOUT_S: Final = 120.0
+HEAD_TIMEOUT_S: Final = 15.0
 HEADER_VALUE_LENGTH_MAX: Final = 1024
 IDEMPOTENCY_KEY_LENGTH_MAX: Final = 128
 
@@ -63,6 +64,7 @@ class HttpConfig:
     """Settings of the HTTP API.
 
     Attributes:
+        connections_max: open connections; above it, or above half of the descriptors there are, 503.
         requests_max: requests in progress, streams included; above it 503.
         streams_max: open event streams; above it 429.
         large_bodies_max: bodies over 1 MiB being read and worked on at once; above it 429.
@@ -75,6 +77,7 @@ class HttpConfig:
         stream_write_timeout_s: a reader that takes longer for one write is disconnected.
     """
 
+    connections_max: int = 4096
     requests_max: int = 2048
     streams_max: int = 256
     large_bodies_max: int = 4

@@ -40,6 +40,8 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
+    # Instead of the names and versions of what it is built with.
+    "Server": "zhenglian",
 }
 UNMATCHED: Final = "unmatched"
 PATH_LOGGED_LENGTH_MAX: Final = 200
@@ -188,6 +190,7 @@ async def guard(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> web.StreamResponse:
     """Run `handler`; whatever goes wrong becomes a problem document. Counts and logs every request."""
+    site.newcomers.heard(request.protocol)
     started_s = time.monotonic()
     language = problems.language_of(request.headers.get("Accept-Language", ""))
     route = getattr(request.match_info.route.resource, "canonical", UNMATCHED)

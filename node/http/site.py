@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.http import openapi
-from node.http.config import HttpConfig
+from node.http.config import HEAD_TIMEOUT_S, HttpConfig
 from node.http.idempotency import IdempotencyStore
+from node.http.listener import Newcomers
 from node.http.ratelimit import RateLimits
 from node.http.routing import Route
 from node.http.sessions import Sessions
@@ -34,6 +35,7 @@ class Site:
     Attributes:
         routes: the table that is served; `openapi` describes it.
         fatal: called with an InvariantViolation; stops the node.
+        newcomers: connections that have not sent a request yet.
         in_progress: requests now being answered.
         large_bodies: permits for large bodies.
     """
@@ -46,6 +48,7 @@ class Site:
     idempotency: IdempotencyStore
     limits: RateLimits
     streams: Streams
+    newcomers: Newcomers
     clock_ms: Callable[[], int]
     fatal: Callable[[BaseException], None]
     large_bodies: asyncio.Semaphore
@@ -78,6 +81,7 @@ def build_site(
         ),
         limits=RateLimits(config.rates, config.buckets_max, time.monotonic),
         streams=Streams(config, metrics),
+        newcomers=Newcomers(HEAD_TIMEOUT_S),
         clock_ms=clock_ms,
         fatal=fatal,
         large_bodies=asyncio.Semaphore(config.large_bodies_max),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from contracts.records import GrantItem, Output, OutputFormat
 from ledger.errors import Category
@@ -55,6 +57,18 @@ class Holder:
         certificate = bytes.fromhex(self.certificates[code])
         return Output(certificate=certificate, format=kind, fields=fields, attachment=attachment)
 
+    def files(self, code: str) -> tuple[str, ...]:
+        return tuple(name for name, _, _ in self.contents[code].attachments)
+
+    def pictures(self) -> list[tuple[str, OutputFormat, str]]:
+        """(type, format, attachment) of the identity card's PNG and JPEG."""
+        formats = {"image/png": OutputFormat.PNG, "image/jpeg": OutputFormat.JPEG}
+        return [
+            (IDENTITY, formats[media_type], name)
+            for name, media_type, _ in self.contents[IDENTITY].attachments
+            if media_type in formats
+        ]
+
     def granted(self, bank: Client, *, uses_max: int = 3) -> str:
         """A grant for name, payments and the identity card's document."""
         grant_id = bank.request_grant(
@@ -65,9 +79,14 @@ class Holder:
                     certificate_type=IDENTITY,
                     certificate=b"",
                     fields=("name", "sex"),
-                    attachments=("document",),
+                    attachments=self.files(IDENTITY),
                 ),
-                GrantItem(certificate_type=INSURANCE, certificate=b"", fields=("payments",), attachments=()),
+                GrantItem(
+                    certificate_type=INSURANCE,
+                    certificate=b"",
+                    fields=("payments",),
+                    attachments=self.files(INSURANCE),
+                ),
             ],
             uses_max=uses_max,
             consent_expiry_ms=time.time_ns() // 1_000_000 + DAY_MS,
@@ -216,6 +235,36 @@ def test_a_leak_leads_back_to_its_source_and_to_nobody_else(city: City, holder: 
     control = auditor.trace(rasterize(original), [holder.certificates[IDENTITY]])
     assert control.verdict in {"none", "untraceable"}
     assert control.matches == []
+
+
+def test_a_leaked_picture_leads_back_too_after_jpeg_75(city: City, holder: Holder, folder: Path) -> None:
+    pictures = holder.pictures()
+    assert {kind for _, kind, _ in pictures} == {OutputFormat.PNG, OutputFormat.JPEG}
+    outputs = [holder.output(code, kind, attachment=name) for code, kind, name in pictures]
+    copies = [
+        bank.client.retrieve(holder.granted(bank.client), outputs, folder / bank.name) for bank in city.banks
+    ]
+    for number, (code, _, _) in enumerate(pictures):
+        leak = io.BytesIO()
+        with Image.open(copies[1].files[number]) as image:
+            image.convert("RGB").save(leak, "JPEG", quality=75)
+        view = city.auditor.client.trace(leak.getvalue(), [holder.certificates[code]])
+        assert view.verdict == "accused"
+        assert [match.release.grantee_name for match in view.matches] == [city.banks[1].name]
+
+
+def test_what_a_node_lost_it_fetches_from_its_peers(
+    city: City, holder: Holder, folder: Path, devnet: Devnet
+) -> None:
+    bank = city.banks[2].client
+    blobs = devnet.home(3) / "blobs"
+    lost = [path for path in blobs.rglob("*") if path.is_file()]
+    assert lost
+    for path in lost:
+        path.unlink()
+    got = bank.retrieve(holder.granted(bank), holder.everything(), folder, node=devnet.account(3))
+    assert got.release.state == "delivered"
+    assert any(path.is_file() for path in blobs.rglob("*"))
 
 
 def test_anybody_can_check_the_receipt_and_no_change_passes(city: City, holder: Holder, folder: Path) -> None:

@@ -21,7 +21,7 @@ from network.errors import (
     VersionMismatch,
 )
 from network.frames import Channel, Frame, FrameKind, encode_frame
-from network.peers import TlsIdentity
+from network.peers import HANDSHAKES_PENDING_MAX, TlsIdentity
 from network.tls import (
     CERTIFICATE_VALIDITY_DAYS,
     certificate_expires_at_ms,
@@ -78,6 +78,21 @@ async def test_a_silent_caller_is_hung_up_on(tmp_path: Path) -> None:
         async with asyncio.timeout(WAIT_S):
             await reader.read()
         writer.close()
+
+
+async def test_connections_that_are_only_held_keep_no_peer_out(tmp_path: Path) -> None:
+    own, friend = Member(tmp_path, 1), Member(tmp_path, 2)
+    async with running(own):
+        await own.start(friend.address(), timings=replace(SLOW_TO_DIAL, handshake_timeout_ms=60_000))
+        held = [
+            await asyncio.open_connection("127.0.0.1", own.port) for _ in range(HANDSHAKES_PENDING_MAX + 1)
+        ]
+        await own.rejected("busy")
+        async with asyncio.timeout(WAIT_S):
+            await held[0][0].read()
+        await still_serves(own, friend)
+        for _, writer in held:
+            writer.close()
 
 
 async def test_a_peer_that_never_says_hello_is_hung_up_on(tmp_path: Path) -> None:

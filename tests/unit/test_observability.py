@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadStatusLine
 
 from node.observability import (
     REDACTED,
@@ -131,6 +132,27 @@ def test_a_traceback_shows_no_local_variables(lines: io.StringIO, as_json: bool)
     assert "hunter2" not in text
     if as_json:
         assert NUMBER not in text
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_caller_can_neither_paint_the_terminal_nor_forge_a_line(lines: io.StringIO, as_json: bool) -> None:
+    configure_logging(json=as_json, stream=lines)
+    get_logger("test").info(
+        "request", path="/\x1b[31m\x9b\x00\u2028", other="/a\n2026-01-01 [critical] it stops"
+    )
+    text = lines.getvalue()
+    assert text.count("\n") == 1
+    assert not set("\x1b\x9b\x00\u2028") & set(text)
+    assert "u001b" in text
+
+
+def test_a_strangers_malformed_http_fills_no_log(lines: io.StringIO) -> None:
+    configure_logging(json=True, stream=lines)
+    server = logging.getLogger("aiohttp.server")
+    server.error("Error handling request", exc_info=BadStatusLine("junk"))
+    assert lines.getvalue() == ""
+    server.error("Error handling request", exc_info=RuntimeError("ours"))
+    assert "ours" in lines.getvalue()
 
 
 async def test_the_access_log_has_no_body_no_token_and_no_query(tmp_path: Path, lines: io.StringIO) -> None:

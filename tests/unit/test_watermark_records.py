@@ -26,7 +26,14 @@ from watermark import (
     embed,
 )
 from watermark.evidence import Bound, OrderEvidence, key_ranks, total_score
-from watermark.limits import CELL_CHARS_MAX, JSON_DEPTH_MAX, JSON_FIELDS_MAX, ORDERED_KEYS_MAX
+from watermark.limits import (
+    CELL_CHARS_MAX,
+    JSON_DEPTH_MAX,
+    JSON_FIELDS_MAX,
+    JSON_TOKENS_MAX,
+    ORDERED_KEYS_MAX,
+    TEXT_BYTES_MAX,
+)
 from watermark.media import open_leak, read
 
 JSON = "application/json"
@@ -271,9 +278,8 @@ def test_an_object_with_more_names_than_the_limit_keeps_their_order(size: int, o
         b"[1, 2]",
         b"3",
         b"null",
-        b'{"a":' * 100_000,
-        b"[" * 100_000,
-        b'{"a":' * (JSON_DEPTH_MAX + 1) + b"1" + b"}" * (JSON_DEPTH_MAX + 1),
+        rb'{"\ud800": 1, "b": 2}',
+        rb'{"\ud800": {"a": 1, "b": 2}}',
     ],
 )
 def test_a_damaged_record_is_refused_by_name(data: bytes) -> None:
@@ -293,17 +299,28 @@ def test_a_damaged_record_is_refused_by_name(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "record"),
+    ("limit", "data"),
     [
-        ("JSON_FIELDS_MAX", {f"field_{index}": 1 for index in range(JSON_FIELDS_MAX + 1)}),
-        ("JSON_FIELDS_MAX", {"list": [1] * (JSON_FIELDS_MAX + 1)}),
-        ("CELL_CHARS_MAX", {"text": "x" * (CELL_CHARS_MAX + 1)}),
+        ("JSON_FIELDS_MAX", dumped({f"field_{index}": 1 for index in range(JSON_FIELDS_MAX + 1)})),
+        ("JSON_FIELDS_MAX", dumped({"list": [1] * (JSON_FIELDS_MAX + 1)})),
+        ("CELL_CHARS_MAX", dumped({"text": "x" * (CELL_CHARS_MAX + 1)})),
+        ("CELL_CHARS_MAX", dumped({"x" * (CELL_CHARS_MAX + 1): 1})),
+        ("CELL_CHARS_MAX", b'{"a":' + b"9" * (CELL_CHARS_MAX + 1) + b"}"),
+        ("JSON_DEPTH_MAX", b'{"a":' * (JSON_DEPTH_MAX + 1) + b"1" + b"}" * (JSON_DEPTH_MAX + 1)),
+        ("JSON_DEPTH_MAX", b'{"a":' * 100_000),
+        ("JSON_DEPTH_MAX", b"[" * 100_000),
+        ("JSON_TOKENS_MAX", b'{"a":[' + b"0," * JSON_TOKENS_MAX + b"0]}"),
+        ("JSON_TOKENS_MAX", b"[" + b"{}," * JSON_TOKENS_MAX + b"{}]"),
+        ("JSON_TOKENS_MAX", b"{}" + b"\n{}" * JSON_TOKENS_MAX),
+        ("TEXT_BYTES_MAX", b" " * (TEXT_BYTES_MAX + 1)),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_one_past_a_limit_is_refused_by_the_limits_name(limit: str, record: dict[str, Any]) -> None:
+def test_one_past_a_limit_is_refused_by_the_limits_name(limit: str, data: bytes) -> None:
     with pytest.raises(MediaTooLarge) as caught:
-        embed(dumped(record), JSON, layout_key=LAYOUT, seed=seed(0), policy=POLICY)
+        embed(data, JSON, layout_key=LAYOUT, seed=seed(0), policy=POLICY)
     assert caught.value.fields["limit"] == limit
+    assert int(caught.value.fields["actual"]) > int(caught.value.fields["maximum"])
 
 
 def test_as_deep_as_the_limit_and_numbers_of_any_size_are_read() -> None:
