@@ -14,7 +14,7 @@ from typing import Final
 from watermark.csv_text import CsvFile, parse_csv
 from watermark.evidence import Evidence, OrderEvidence, key_ranks
 from watermark.json_text import Json, JsonFile, Path, objects, parse_json
-from watermark.limits import ORDERED_KEYS_MAX, ORDERED_OBJECTS_MAX
+from watermark.limits import ORDERED_KEYS_MAX, ORDERED_OBJECTS_MAX, TEXT_BYTES_MAX, within
 from watermark.policy import Channel, Policy
 from watermark.results import Manifest, Marked, Reading, Words
 from watermark.tables import Carriers, mark_sheet, read_sheet
@@ -52,6 +52,8 @@ class SheetCodec:
         if ordered:
             carriers[Channel.KEY_ORDER] = sum(len(members) for members in ordered.values())
             differences += (_ORDER_DIFFERS,)
+        # A copy that could not be read back would be untraceable.
+        within("TEXT_BYTES_MAX", TEXT_BYTES_MAX, len(data))
         if not any(carriers.values()):
             return Marked(original, Manifest(self.media_type, {}, notes=(_NOTHING_DECLARED, *marks.notes)))
         return Marked(data, Manifest(self.media_type, carriers, differences=differences, notes=marks.notes))

@@ -57,25 +57,23 @@ class Draw:
     """The numbers of some rows, uniform below m to within 2⁻⁶⁴ each.
 
     Attributes:
-        rows: ascending.
         drawn: m, at most 2⁶³.
     """
 
-    rows: npt.NDArray[np.intp]
     drawn: int
     _calls: tuple[tuple[bytes, int], ...]
     _places: npt.NDArray[np.intp]
 
     @classmethod
     def of(cls, rows: Sequence[int], drawn: int) -> Draw:
-        """Plan the hash calls: one for each chunk of rows, as long as its last row needs."""
+        """Plan the hash calls, one for each chunk of rows, as long as its last row needs; `rows` ascend."""
         lengths: dict[int, int] = {}
         for row in rows:
             lengths[row // _CHUNK_ROWS] = row % _CHUNK_ROWS + 1
         starts = dict(zip(lengths, accumulate(lengths.values(), initial=0), strict=False))
         places = [starts[row // _CHUNK_ROWS] + row % _CHUNK_ROWS for row in rows]
         calls = tuple((chunk.to_bytes(8, "big"), length) for chunk, length in lengths.items())
-        return cls(np.array(rows, dtype=np.intp), drawn, calls, np.array(places, dtype=np.intp))
+        return cls(drawn, calls, np.array(places, dtype=np.intp))
 
     def numbers(self, seed: bytes) -> U64:
         """The number of each row for one release."""
@@ -117,11 +115,9 @@ class ReferenceEvidence:
             numbers = np.stack([self.draw.numbers(seed) for seed in batch])
             same = numbers == self.linked
             total = own * np.count_nonzero(same, axis=1)
-            near = some[numbers & np.uint64((1 << _FILTER_BITS) - 1)] & ~same
-            for row, column in zip(*np.nonzero(near), strict=True):
-                place = np.searchsorted(self.anywhere, numbers[row, column])
-                if place < len(self.anywhere) and self.anywhere[place] == numbers[row, column]:
-                    total[row] += other
+            seed_rows, places = np.nonzero(some[numbers & np.uint64((1 << _FILTER_BITS) - 1)] & ~same)
+            found = np.isin(numbers[seed_rows, places], self.anywhere)
+            total += other * np.bincount(seed_rows[found], minlength=len(batch))
             scores[start : start + len(batch)] = total
         return scores
 

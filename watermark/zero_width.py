@@ -10,6 +10,7 @@ import unicodedata
 from collections import Counter
 from typing import Final
 
+from watermark.limits import CELL_CHARS_MAX
 from watermark.sheets import INVISIBLE
 
 ZERO: Final = "\u200b"
@@ -26,10 +27,11 @@ def gaps(text: str, rows: int) -> list[int]:
     """Offsets in `text` before which a mark may stand, evenly spread.
 
     Args:
-        text: the original text; none is marked when it already holds invisible characters.
+        text: the original text; none is marked when it already holds invisible characters, or is so long that quotes
+            and marks could take it past `CELL_CHARS_MAX`.
         rows: rows of the original, which decides how many gaps a text offers.
     """
-    if any(char in INVISIBLE for char in text):
+    if 2 * len(text) + GAPS_PER_FIELD_MAX > CELL_CHARS_MAX or any(char in INVISIBLE for char in text):
         return []
     free = [offset for offset in range(1, len(text)) if not _joins(text[offset])]
     count = min(len(free), GAPS_PER_FIELD_MAX if rows < FEW_ROWS else GAPS_PER_CELL_MAX)

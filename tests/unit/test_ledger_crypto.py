@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ from ledger.crypto.suite import UnknownSuite
 from ledger.errors import DecodeError, LimitExceeded, VerificationFailed
 from tests.unit.ledger_world import SUITE, fixed
 from tests.vectors.edge_cases import BLS_FIELD
+
+# py_ecc raises it to 100,000 for the whole process when it is imported; deep input of other tests then ends the
+# interpreter by a stack overflow, where a node gets a RecursionError.
+PYTHON_RECURSION_LIMIT = 1000
+sys.setrecursionlimit(PYTHON_RECURSION_LIMIT)
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 SCALAR = b"\0" + fixed("scalar")[1:]
