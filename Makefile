@@ -9,7 +9,7 @@ PY := PYTHONPATH=$(CURDIR):$(CURDIR)/clients $(BIN)/python
 
 # Runs a part of `make test` and prints how long it took.
 define part
-	@start=$$(date +%s); echo "== $(1)"; $(2); echo "-- $(1): $$(( $$(date +%s) - start )) s"
+	@start=$$(date +%s); echo "== $(1)"; { $(2); } || exit 1; echo "-- $(1): $$(( $$(date +%s) - start )) s"
 endef
 
 .DEFAULT_GOAL := help

@@ -7,6 +7,8 @@ most log₁₀ n! digits for n keys, and whoever sorts the names takes it away.
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -130,35 +132,50 @@ def _key_orders(
 def _as_record(leak: JsonFile, original: JsonFile) -> JsonFile:
     """A leak of one record, laid where it stands in the original.
 
-    Whoever copies only an inner object, or wraps the record in one of his own, shifts every path by the same steps.
-    The shift that gives most paths of the original is taken, if no other gives as many.
+    Whoever copies only an inner object, or wraps one in an object of his own, shifts every path by the same steps. The
+    shift that gives most paths of the original is taken, if no other gives as many.
     """
     if original.shape != "record" or len(leak.values) != 1:
         return leak
-    record, wanted = leak.values[0], set(original.paths)
-    inner = list(islice(objects(original.values[0]), 1, _SHIFTS_MAX))
-    outer = list(islice(objects(record), 1, _SHIFTS_MAX))
-    as_found = len(wanted.intersection(leak.paths))
-    shifts: list[tuple[int, Path, Path]] = [
-        (len(wanted.intersection((*path, *leaf) for leaf in leak.paths)), path, ()) for path, _ in inner
-    ]
-    shifts += [
-        (sum(leaf[: len(path)] == path and leaf[len(path) :] in wanted for leaf in leak.paths), (), path)
-        for path, _ in outer
-    ]
-    best = max((count for count, _, _ in shifts), default=0)
-    chosen = [shift for shift in shifts if shift[0] == best]
-    if best <= as_found or len(chosen) > 1:
+    record = leak.values[0]
+    inner = dict(islice(objects(record), _SHIFTS_MAX))
+    counts = _shifts(leak.paths, inner, original)
+    ranked = counts.most_common(2)
+    unclear = not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1])
+    if unclear or ranked[0][1] <= counts[(), ()]:
         return leak if leak.shape == "record" else leak.holding(record)
-    _, above, below = chosen[0]
-    if below:
-        return leak.holding(dict(outer)[below])
+    below, above = ranked[0][0]
+    value = inner[below]
     for step in reversed(above):
-        record = {str(step): record}
-    return leak.holding(record)
+        value = {str(step): value}
+    return leak.holding(value)
 
 
-_SHIFTS_MAX: Final = 64
+def _shifts(
+    leaked: tuple[Path, ...], inner: Container[Path], original: JsonFile
+) -> Counter[tuple[Path, Path]]:
+    """(object of the leak, object of the original) → paths that agree when the one is laid on the other."""
+    outer = set(islice((path for path, _ in objects(original.values[0])), _SHIFTS_MAX))
+    ends: dict[Path, list[Path]] = {}
+    for path in original.paths:
+        for length in range(len(path)):
+            if path[:length] in outer:
+                ends.setdefault(path[length:], []).append(path[:length])
+    counts: Counter[tuple[Path, Path]] = Counter()
+    for path in leaked:
+        for length in range(len(path)):
+            below = path[:length]
+            if below in inner:
+                # Two objects of one name agree wherever those around them do, and say no more.
+                counts.update(
+                    (below, above)
+                    for above in ends.get(path[length:], ())
+                    if not (below and above and below[-1] == above[-1])
+                )
+    return counts
+
+
+_SHIFTS_MAX: Final = 16
 """Objects of either record that are tried as the place of the other."""
 _ORDER_DIFFERS: Final = Words(
     "JSON 成员的先后次序不同（无含义）", "the order of JSON names differs (no meaning)"
