@@ -21,25 +21,24 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from consensus.application import Lane
 from consensus.core.settings import Committee
 from consensus.disk import FileDisk
 from consensus.runner import ConsensusRunner
 from contracts.genesis import genesis_state
 from ledger.crypto.registry import load_suite
 from ledger.crypto.self_test import check_vectors
-from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
-from ledger.hashing import block_digest, transactions_root, validators_hash
+from ledger.hashing import validators_hash
 from ledger.store import Store
-from ledger.types import Genesis, Header, Transaction
+from ledger.types import Genesis
 from network.peers import Channel, PeerNetwork
+from node.bridges import PeerTransport, SuiteHashing
 from node.chain import Chain
 from node.committer import Committer
 from node.config import HttpSection, consensus_timing, http_config, load_config, pool_limits
 from node.exchange import BlobExchange
 from node.execution import Execution, FinalizedExecution
-from node.founding import load_network, open_directory_key, peer_addresses
+from node.founding import NetworkBundle, load_network, open_directory_key, peer_addresses
 from node.home import FileUnusable, Home, read_file
 from node.http.app import SITE, build_app
 from node.http.listener import BoundedSite, raise_descriptor_limit
@@ -72,7 +71,6 @@ RELEASE: Final = version("zhenglian")
 TICK_S: Final = 5.0
 SWEEP_EVERY_TICKS: Final = 120
 SHUTDOWN_S: Final = 5.0
-_CHANNELS: Final = {Lane.VOTES: Channel.VOTES, Lane.BLOCKS: Channel.BLOCKS, Lane.SYNC: Channel.SYNC}
 
 log = structlog.get_logger()
 
@@ -80,35 +78,6 @@ log = structlog.get_logger()
 def wall_clock_ms() -> int:
     """Milliseconds since the Unix epoch."""
     return time.time_ns() // 1_000_000
-
-
-class SuiteHashing:
-    """The two hashes that consensus asks for, with the suite of genesis."""
-
-    def __init__(self, suite: CryptoSuite) -> None:
-        self._suite = suite
-
-    def block_digest(self, header: Header) -> bytes:
-        return block_digest(self._suite, header)
-
-    def transactions_root(self, transactions: tuple[Transaction, ...]) -> bytes:
-        return transactions_root(self._suite, transactions)
-
-
-class PeerTransport:
-    """Consensus' transport over the peer network: validator index there, account id here."""
-
-    def __init__(self, accounts: tuple[bytes, ...]) -> None:
-        self._accounts = accounts
-        self.network: PeerNetwork | None = None
-
-    def send(self, peer: int, message: bytes, *, lane: Lane) -> None:
-        if self.network is not None:
-            self.network.send(self._accounts[peer], _CHANNELS[lane], message)
-
-    def broadcast(self, message: bytes, *, lane: Lane) -> None:
-        if self.network is not None:
-            self.network.broadcast(_CHANNELS[lane], message)
 
 
 class Node:
@@ -129,7 +98,7 @@ class Node:
         network = load_network(self.home)
         genesis = network.genesis
         self.suite = suite = load_suite(genesis.suite)
-        self.identity = identity = load_identity(self.home, suite)
+        self.identity = load_identity(self.home, suite)
         self._lock = HomeLock(self.home.root / "lock")
         self.home.create_folders()
         self.metrics = Metrics()
@@ -138,58 +107,10 @@ class Node:
         self._stopping = asyncio.Event()
         self._fatal: BaseException | None = None
 
-        self.store = self._open_store(genesis)
-        self.mempool = Mempool(pool_limits(self.config))
-        self.pool_log = PoolLog(self.home.root / "pool.log")
-        verify = SignatureCache(suite)
-        self.execution = Execution(
-            suite=suite,
-            store=self.store,
-            mempool=self.mempool,
-            verify=verify,
-            on_finalized=self._on_finalized,
-        )
-        self.committer = Committer(self.execution, self.store)
-        self.chain = Chain(suite=suite, store=self.store, execution=self.execution, facts=self._facts)
         self._accounts = tuple(validator.account for validator in genesis.validators.validators)
-        self._names = {operator.account: operator.name for operator in genesis.operators}
-
-        transport = PeerTransport(self._accounts)
-        self.network = transport.network = PeerNetwork(
-            node_id=identity.account,
-            chain_id=self.store.chain_id,
-            tls=identity.tls,
-            listen=(self.config.network.host, self.config.network.port),
-            peers=peer_addresses(network, self.config, identity.account),
-            on_message=self._on_message,
-            on_request=self._on_request,
-            on_connect=self._on_connect,
-            on_fatal=self._fail,
-            release=RELEASE,
-        )
-        journal = begin_journal(self.home, FileDisk(self.home.journal), store_height=self.store.height)
-        if journal.follow_only:
-            log.warning(
-                "this node follows without voting",
-                reason="its journal was lost, so it may have forgotten votes; see docs/operations.md",
-            )
-        self.runner = ConsensusRunner(
-            committee=Committee(
-                chain_id=self.store.chain_id,
-                validators=genesis.validators,
-                validators_hash=validators_hash(suite, genesis.validators),
-                me=self._accounts.index(identity.account),
-                clock_drift_ms_max=genesis.limits.clock_drift_ms_max,
-            ),
-            timing=consensus_timing(self.config),
-            scheme=suite.quorum,
-            signer=identity.vote_signer,
-            hashing=SuiteHashing(suite),
-            application=self.execution,
-            transport=transport,
-            journal=journal,
-            on_failure=self._fail,
-        )
+        verify = self._wire_ledger(genesis)
+        self._wire_peers(network)
+        self._wire_consensus(genesis)
         self.submission = Submission(
             suite=suite,
             chain=self.chain,
@@ -202,6 +123,62 @@ class Node:
         )
         self.index = SqliteIndex(self.home.index, self.store.chain_id)
         self._wire_services(genesis)
+
+    def _wire_ledger(self, genesis: Genesis) -> SignatureCache:
+        """Store, pool, execution and chain; what they check signatures with."""
+        verify = SignatureCache(self.suite)
+        self.store = self._open_store(genesis)
+        self.mempool = Mempool(pool_limits(self.config))
+        self.pool_log = PoolLog(self.home.root / "pool.log")
+        self.execution = Execution(
+            suite=self.suite,
+            store=self.store,
+            mempool=self.mempool,
+            verify=verify,
+            on_finalized=self._on_finalized,
+        )
+        self.committer = Committer(self.execution, self.store)
+        self.chain = Chain(suite=self.suite, store=self.store, execution=self.execution, facts=self._facts)
+        return verify
+
+    def _wire_peers(self, network: NetworkBundle) -> None:
+        self.network = PeerNetwork(
+            node_id=self.identity.account,
+            chain_id=self.store.chain_id,
+            tls=self.identity.tls,
+            listen=(self.config.network.host, self.config.network.port),
+            peers=peer_addresses(network, self.config, self.identity.account),
+            on_message=self._on_message,
+            on_request=self._on_request,
+            on_connect=self._on_connect,
+            on_fatal=self._fail,
+            release=RELEASE,
+        )
+
+    def _wire_consensus(self, genesis: Genesis) -> None:
+        journal = begin_journal(self.home, FileDisk(self.home.journal), store_height=self.store.height)
+        if journal.follow_only:
+            log.warning(
+                "this node follows without voting",
+                reason="its journal was lost, so it may have forgotten votes; see docs/operations.md",
+            )
+        self.runner = ConsensusRunner(
+            committee=Committee(
+                chain_id=self.store.chain_id,
+                validators=genesis.validators,
+                validators_hash=validators_hash(self.suite, genesis.validators),
+                me=self._accounts.index(self.identity.account),
+                clock_drift_ms_max=genesis.limits.clock_drift_ms_max,
+            ),
+            timing=consensus_timing(self.config),
+            scheme=self.suite.quorum,
+            signer=self.identity.vote_signer,
+            hashing=SuiteHashing(self.suite),
+            application=self.execution,
+            transport=PeerTransport(self._accounts, self.network),
+            journal=journal,
+            on_failure=self._fail,
+        )
 
     def _wire_services(self, genesis: Genesis) -> None:
         suite, identity = self.suite, self.identity

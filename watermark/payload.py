@@ -47,7 +47,7 @@ def biases(layout_key: bytes, channel: Channel, positions: int = CODE_POSITIONS)
 
 
 def even_biases(positions: int) -> U16:
-    """Bias one half everywhere: for values that must look uniformly random, like a row reference."""
+    """Bias one half everywhere: for carriers so few that colluders do not matter."""
     return np.full(positions, _LEVELS // 2, dtype=np.uint16)
 
 
