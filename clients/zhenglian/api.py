@@ -144,6 +144,8 @@ class NetworkView(Response, frozen=True):
 
 
 class BlockView(Response, frozen=True):
+    """A block. `transactions` is their number: who knows a transaction's id may read it, so ids are not listed here."""
+
     height: int
     digest: Hex32
     parent: Hex32
@@ -151,7 +153,7 @@ class BlockView(Response, frozen=True):
     time: datetime
     proposer: Hex16
     proposer_name: str
-    transactions: list[Hex32]
+    transactions: int
     transactions_root: Hex32
     results_root: Hex32
     state_root: Hex32

@@ -522,7 +522,7 @@ def _block(header: Header) -> api.BlockView:
         time=NOW,
         proposer=header.proposer.hex(),
         proposer_name="运营方",
-        transactions=[],
+        transactions=0,
         transactions_root=header.transactions_root.hex(),
         results_root=header.results_root.hex(),
         state_root=header.state_root.hex(),
