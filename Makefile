@@ -16,7 +16,7 @@ endef
 .PHONY: help setup demo test lint types unit sim e2e vectors lock bench clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(STAMP) ## an environment of its own in .venv, with locked dependencies
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,9 @@ def main() -> int:
     console = Console(soft_wrap=True)
     steps = Steps(console)
     if FOLDER.exists():
+        with suppress(LedgerError):
+            # A demonstration that was left running, or was killed, still has its nodes.
+            Devnet.open(FOLDER / "network").stop()
         shutil.rmtree(FOLDER)
     FOLDER.mkdir(parents=True)
     console.print(
