@@ -19,26 +19,10 @@ from consensus.core.machine import Machine
 from consensus.core.restore import restore
 from consensus.core.settings import Committee, Hashing, Timing
 from consensus.engine import Engine, EngineStatus
-from consensus.journal import Journal, JournalDisk
+from consensus.journal import Journal
 from ledger.crypto.suite import QuorumScheme, VoteSigner
 
 CLOSE_TIMEOUT_S: Final = 10.0
-
-
-def open_journal(disk: JournalDisk, *, store_height: int) -> Journal:
-    """The node's journal, made anew when there is none.
-
-    Args:
-        disk: its files.
-        store_height: the store's durable height. A store with blocks but without a journal belongs to a node that has
-            forgotten its votes: its new journal says that it follows only.
-
-    Raises:
-        StorageDamaged: the journal is not as it was written.
-    """
-    if disk.names():
-        return Journal.open(disk)
-    return Journal.create(disk, follow_only=store_height > 0)
 
 
 class SystemClock:
@@ -59,7 +43,7 @@ class ConsensusRunner:
         hashing: the network's hashes.
         application: builds, executes and finalizes blocks.
         transport: carries messages.
-        journal: opened by `open_journal`.
+        journal: the node's, as `node/journal.py` begins it; it says whether the node must keep silent.
         on_failure: told once, on the loop, why consensus stopped by itself.
         observe: sees every effect just before it is carried out.
     """

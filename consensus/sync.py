@@ -75,10 +75,6 @@ class Fetcher:
         """Whether a question is open, so that ticks are needed."""
         return bool(self._open)
 
-    @property
-    def fetching_finalized(self) -> bool:
-        return ("finalized", b"") in self._open
-
     def want(self, want: Want) -> list[tuple[int, Message]]:
         """Ask for something, unless it is being asked for already; returns what to send, to whom."""
         kind, name, message, hint = self._describe(want)

@@ -190,7 +190,6 @@ def create_identity(
     home.create_folders()
     if home.card.exists() or any(home.keys.iterdir()):
         raise IdentityExists(path=str(home.root))
-    files = KeyFiles(home)
     account = secrets.token_bytes(ACCOUNT_ID_SIZE_BYTES)
     admin = KeyFile.generate(suite, account=account, role=KeyRole.ADMIN, label=ADMIN_LABEL)
     node = KeyFile.generate(suite, account=account, role=KeyRole.NODE, label=NODE_LABEL)
@@ -213,21 +212,29 @@ def create_identity(
     )
     encoded = msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
     parse_card(encoded, file=home.card.name)
+    files = KeyFiles(home)
     admin.save(files.admin)
     node.save(files.node)
-    write_file(files.vote, vote_secret.hex().encode() + b"\n", secret=True, replace=False)
-    write_file(files.wrap, wrap_secret.hex().encode() + b"\n", secret=True, replace=False)
+    _write_secret(files.vote, vote_secret)
+    _write_secret(files.wrap, wrap_secret)
     write_file(files.tls.key_path, tls_key_pem.encode(), secret=True, replace=False)
     write_file(files.tls.certificate_path, certificate_pem.encode(), replace=False)
-    config = NodeConfig(
+    write_config(home.config, _first_config(name, peer_host, peer_port, http_host, http_port))
+    mark_as_new(home)
+    write_file(home.card, encoded, replace=False)
+    return card
+
+
+def _first_config(name: str, peer_host: str, peer_port: int, http_host: str, http_port: int) -> NodeConfig:
+    return NodeConfig(
         node=NodeSection(name=name),
         http=HttpSection(host=http_host, port=http_port),
         network=NetworkSection(host=_listen_host(peer_host), port=peer_port),
     )
-    write_config(home.config, config)
-    mark_as_new(home)
-    write_file(home.card, encoded, replace=False)
-    return card
+
+
+def _write_secret(path: Path, secret: bytes) -> None:
+    write_file(path, secret.hex().encode() + b"\n", secret=True, replace=False)
 
 
 def load_identity(home: Home, suite: CryptoSuite) -> NodeIdentity:

@@ -7,10 +7,10 @@ re-encoding and retyping change (width, case, outer blanks, invisible characters
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from typing import Final, Protocol
+from typing import Final
 
 from watermark.errors import MediaMalformed
 from watermark.limits import TEXT_BYTES_MAX, within
@@ -47,17 +47,6 @@ class Sheet:
 
 Changes = Mapping[tuple[int, int], str]
 """(row, column) → new text."""
-
-
-class SheetFile(Protocol):
-    """A parsed file that can be written again with some values changed and everything else as it was."""
-
-    @property
-    def sheet(self) -> Sheet: ...
-
-    def written(self, changes: Changes, order: Sequence[int]) -> bytes:
-        """The file with `changes` made and its rows in `order` (indexes of the original rows)."""
-        ...
 
 
 def plain(text: str | None) -> str:

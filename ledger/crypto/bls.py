@@ -101,11 +101,6 @@ def _verify(keys: Sequence[bytes], message: bytes, signature: bytes, suite: byte
     return key is not None and _pairings_equal(key, _message(message, suite), signature_point)
 
 
-def valid_public_key(public_key: bytes) -> bool:
-    """Whether the bytes are the canonical encoding of a usable key."""
-    return _key(public_key) is not None
-
-
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """Whether the signature over the raw message holds. False, never an exception, for hostile bytes."""
     return _verify((public_key,), message, signature, SIGNATURE_SUITE)

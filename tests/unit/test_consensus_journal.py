@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from consensus.core.records import BlockRecord, CertificateRecord, FinalizationRecord, Record, VoteRecord
 from consensus.disk import FileDisk
 from consensus.journal import Journal, segment_name
-from consensus.runner import open_journal
 from ledger.errors import InvariantViolation, StorageDamaged
 from ledger.types import Block, Header, QuorumCertificate, Vote, VoteKind
 from tests.simulation.harness.disk import SimDisk
@@ -211,16 +210,16 @@ def test_a_batch_in_flight_takes_no_later_record_and_a_second_one_cannot_start()
     assert replayed(on) == [vote(1), vote(2)]
 
 
-def test_a_node_whose_journal_is_gone_but_whose_store_has_blocks_only_follows_for_ever() -> None:
+def test_a_journal_begun_to_follow_only_says_so_for_ever() -> None:
     on = disk()
-    assert not open_journal(on, store_height=0).follow_only
+    assert not Journal.create(on, follow_only=False).follow_only
+    assert not Journal.open(on).follow_only
     on.wipe()
-    journal = open_journal(on, store_height=5)
+    journal = Journal.create(on, follow_only=True)
     assert journal.follow_only
     journal.append(vote(1))
     journal.sync()
-    assert open_journal(on, store_height=5).follow_only
-    assert open_journal(on, store_height=0).follow_only
+    assert Journal.open(on).follow_only
 
 
 def test_the_same_journal_on_a_real_disk(tmp_path: Path) -> None:

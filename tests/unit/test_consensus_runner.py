@@ -10,7 +10,8 @@ import pytest
 from consensus.core.effects import Lane
 from consensus.core.settings import Timing
 from consensus.disk import FileDisk
-from consensus.runner import ConsensusRunner, open_journal
+from consensus.journal import Journal
+from consensus.runner import ConsensusRunner
 from ledger.errors import InvariantViolation, StorageDamaged
 from tests.simulation.harness.application import SimApplication, make_transaction
 from tests.simulation.harness.cluster import CHAIN_ID, Cluster
@@ -54,6 +55,7 @@ class Node:
         self.application = SimApplication(
             node.store, cluster.hashing, lambda finalized, digest: self._grown()
         )
+        disk = FileDisk(folder / str(index))
         self.runner = ConsensusRunner(
             committee=node.committee,
             timing=Timing(),
@@ -62,7 +64,7 @@ class Node:
             hashing=cluster.hashing,
             application=self.application,
             transport=Port(wires, index, cluster.size),
-            journal=open_journal(FileDisk(folder / str(index)), store_height=0),
+            journal=Journal.open(disk) if disk.names() else Journal.create(disk, follow_only=False),
             on_failure=self._fail,
         )
         wires.runners[index] = self.runner
