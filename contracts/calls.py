@@ -11,6 +11,7 @@ from typing import Annotated, Final, TypeVar
 
 from msgspec import Meta
 
+from contracts.actions import MembershipAction
 from contracts.records import (
     CERTIFICATES_PER_TRACE_MAX,
     ITEMS_PER_GRANT_MAX,
@@ -27,6 +28,7 @@ from contracts.records import (
     FieldNames,
     GrantItem,
     KeyRole,
+    NodeCertificates,
     OptionalId16,
     Output,
     PreparedFile,
@@ -41,13 +43,16 @@ from ledger.types import (
     Count,
     DayMs,
     Hash,
+    Host,
     Id16,
     KeyId,
     Name,
+    Port,
     PublicKey,
     ReleaseId,
     Text,
     TimeMs,
+    Vote,
     Wire,
 )
 
@@ -120,6 +125,7 @@ Action = (
     | SetIssuance
     | RegisterCertificateTypes
     | RegisterPurposes
+    | MembershipAction
 )
 
 
@@ -136,6 +142,32 @@ class GovernanceApprove(Args):
     """Operator. Carried out in the same transaction once a quorum (n − f) of operators has approved."""
 
     proposal_id: Id16
+
+
+# --- nodes: of operators and readers, by their own keys -----------------------------------------------------
+
+
+class NodesSetCertificates(Args):
+    """Operator or reader, admin or node key. The X.509 certificates by which peers know the own node."""
+
+    certificates: NodeCertificates
+
+
+class NodesSetAddress(Args):
+    """Operator or reader, admin or node key. Where peers reach the own node."""
+
+    host: Host
+    port: Port
+
+
+class EvidenceReport(Args):
+    """Operator, node key.
+
+    Two votes of one validator that exclude each other; each names its epoch. Output: number of the record.
+    """
+
+    first: Vote
+    second: Vote
 
 
 # --- organizations: the organisation's admin keys -----------------------------------------------------------
@@ -364,6 +396,9 @@ class DeadlinesTick(Args):
 CALLS: Final[dict[tuple[str, str], type[Args]]] = {
     ("governance", "propose"): GovernancePropose,
     ("governance", "approve"): GovernanceApprove,
+    ("nodes", "set_certificates"): NodesSetCertificates,
+    ("nodes", "set_address"): NodesSetAddress,
+    ("evidence", "report"): EvidenceReport,
     ("organizations", "add_key"): OrganizationsAddKey,
     ("organizations", "revoke_key"): OrganizationsRevokeKey,
     ("people", "enroll"): PeopleEnroll,

@@ -45,6 +45,11 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "机构 {account} 已被暂停，恢复须由运营方表决",
         "Organisation {account} is suspended; only a vote of the operators reinstates it",
     ),
+    "membership_ended": (
+        _FORBIDDEN,
+        "账户 {account} 已退出网络，其密钥不能再办理任何事项",
+        "Account {account} has left the network; its keys can do nothing any more",
+    ),
     "id_taken": (
         _CONFLICT,
         "编号 {id} 已被占用，请换一个随机数重新提交",
@@ -132,6 +137,105 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         _INVALID,
         "用途 {purpose} 的最长期限为零",
         "The longest period of purpose {purpose} is nothing",
+    ),
+    # validators, nodes, protocol versions
+    "epoch_change_pending": (
+        _CONFLICT,
+        "验证节点集合已在本区块变更（新任期 {epoch}），请在新任期开始后重新提交",
+        "The validators change in this block already (epoch {epoch}); do it again once that epoch has begun",
+    ),
+    "not_a_validator": (
+        _MISSING,
+        "账户 {account} 不是现任验证节点",
+        "Account {account} is not a validator now",
+    ),
+    "not_a_reader": (_MISSING, "账户 {account} 不是只读节点", "Account {account} is not a read node"),
+    "validators_too_few": (
+        _CONFLICT,
+        "变更后只剩 {actual} 个验证节点，至少须有 {minimum} 个；请在同一提案中补足",
+        "{actual} validators would remain, at least {minimum} must; add others in the same proposal",
+    ),
+    "validators_too_many": (
+        _TOO_LARGE,
+        "验证节点最多 {maximum} 个，变更后为 {actual} 个",
+        "There are at most {maximum} validators, not {actual}",
+    ),
+    "readers_too_many": (
+        _TOO_LARGE,
+        "只读节点最多 {maximum} 个，请先移除不用的",
+        "There are at most {maximum} read nodes; remove one first",
+    ),
+    "key_taken": (
+        _CONFLICT,
+        "此密钥或证书（{what}）在本网络用过，请生成新的",
+        "This {what} is or was used on this network; make a new one",
+    ),
+    "possession_invalid": (
+        _INVALID,
+        "账户 {account} 的投票密钥持有证明无效，请用该密钥对本网络名称重新签发",
+        "The proof that account {account} holds its vote key does not hold; make it anew for this network's name",
+    ),
+    "key_role_missing": (_INVALID, "账户 {account} 没有 {role} 密钥", "Account {account} has no {role} key"),
+    "key_id_mismatch": (
+        _INVALID,
+        "密钥编号 {key_id} 与公钥不符，应为 {expected}",
+        "The key id {key_id} is not that of its public key, {expected}",
+    ),
+    "host_unusable": (
+        _INVALID,
+        "{host} 不是可用的主机名或地址",
+        "{host} is not written as a host name or address is",
+    ),
+    "directory_wrap_too_large": (
+        _TOO_LARGE,
+        "封装的索引密钥最多 {maximum} 字节",
+        "A sealed directory key has at most {maximum} bytes",
+    ),
+    "protocol_pending": (
+        _CONFLICT,
+        "协议版本 {version} 已定于区块 {height} 启用，须先撤回",
+        "Protocol version {version} comes into force at block {height} already; withdraw it first",
+    ),
+    "protocol_not_next": (
+        _INVALID,
+        "只能启用下一个协议版本 {expected}，不能是 {version}",
+        "Only the next protocol version, {expected}, can be set, not {version}",
+    ),
+    "protocol_too_soon": (
+        _INVALID,
+        "启用高度 {height} 太近，至少须为 {minimum}",
+        "Height {height} is too soon; it must be {minimum} at least",
+    ),
+    "protocol_not_pending": (
+        _CONFLICT,
+        "没有待启用的协议版本 {version}",
+        "Protocol version {version} is not waiting to come into force",
+    ),
+    # evidence
+    "votes_agree": (
+        _INVALID,
+        "这两张投票并不矛盾，或不是同一验证节点在同一视图所投",
+        "These votes do not exclude each other, or are not of one validator in one view",
+    ),
+    "unknown_validator": (
+        _MISSING,
+        "任期 {epoch} 没有序号为 {index} 的验证节点",
+        "Epoch {epoch} has no validator {index}",
+    ),
+    "vote_invalid": (
+        _INVALID,
+        "任期 {epoch} 视图 {view} 的 {kind} 投票签名无效，不构成证据",
+        "The {kind} vote of epoch {epoch}, view {view} is not signed by that validator and proves nothing",
+    ),
+    "evidence_known": (
+        _CONFLICT,
+        "验证节点 {validator} 在任期 {epoch} 视图 {view} 的证据已有记录",
+        "Evidence against validator {validator} in epoch {epoch}, view {view} is on record already",
+    ),
+    "evidence_enough": (
+        _TOO_LARGE,
+        "验证节点 {validator} 在任期 {epoch} 的证据已达 {maximum} 条，足以处置",
+        "There are {maximum} records against validator {validator} in epoch {epoch}; that is enough to act on",
     ),
     # certificates
     "unknown_certificate_type": (

@@ -1,8 +1,9 @@
 """Governance: what operators decide by vote.
 
 Rule: an action is carried out in the transaction that brings it the approval of a quorum, n − f of the n
-operators, and not before; each operator counts once. It is tried out when it is proposed, so that nobody is
-asked to vote on what cannot be done, and checked again when it is carried out.
+operators there are at that moment, and not before; each of them counts once, and who is none any more does not.
+It is tried out when it is proposed, so that nobody is asked to vote on what cannot be done, and checked again
+when it is carried out.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
-from contracts import certificate_types, organizations
+from contracts import certificate_types, membership, organizations, protocol_versions
+from contracts.actions import (
+    AddValidator,
+    AdmitReader,
+    ChangeValidators,
+    RemoveNode,
+    SetProtocolVersion,
+    WithdrawProtocolVersion,
+)
 from contracts.calls import (
     Action,
     GovernanceApprove,
@@ -27,7 +36,7 @@ from contracts.denials import Denied
 from contracts.methods import OPERATOR_ADMIN, CallContext, method
 from contracts.records import Proposal, ProposalState
 from contracts.schedule import schedule
-from contracts.state import PROPOSALS, DeadlineKind, Draft, StateReader, network, present
+from contracts.state import PROPOSALS, DeadlineKind, Draft, StateReader, present
 from ledger import codec, domains
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, quorum_size
 
@@ -38,7 +47,19 @@ def _proposed_concerns(_state: StateReader, args: GovernancePropose) -> tuple[by
     return _target(args.action)
 
 
-@method(GovernancePropose, callers=OPERATOR_ADMIN, cost=60, concerns=_proposed_concerns)
+def _proofs_cost(args: GovernancePropose) -> int:
+    """What trying the action costs beyond the rest: vote keys are proven. Carrying it out happens once an epoch."""
+    changes = args.action.changes if isinstance(args.action, ChangeValidators) else ()
+    return membership.VOTE_KEY_CHECK_COST * len(changes)
+
+
+@method(
+    GovernancePropose,
+    callers=OPERATOR_ADMIN,
+    cost=60,
+    concerns=_proposed_concerns,
+    extra_cost=_proofs_cost,
+)
 def propose(context: CallContext, args: GovernancePropose) -> bytes:
     """Propose an action, approving it oneself."""
     proposal_id = context.new_id(PROPOSALS, domains.PROPOSAL_ID, 16)
@@ -60,7 +81,11 @@ def propose(context: CallContext, args: GovernancePropose) -> bytes:
 
 @method(GovernanceApprove, callers=OPERATOR_ADMIN, cost=60, concerns=lambda _state, args: (args.proposal_id,))
 def approve(context: CallContext, args: GovernanceApprove) -> None:
-    """Approve an open proposal; the last approval needed carries it out."""
+    """Approve an open proposal; the last approval needed carries it out.
+
+    Who has approved before may do so again only when the others' approvals have become enough since, because fewer
+    are needed now.
+    """
     proposal = PROPOSALS.get(context.state, args.proposal_id)
     if proposal is None:
         raise Denied("unknown_proposal", proposal=args.proposal_id.hex())
@@ -68,9 +93,11 @@ def approve(context: CallContext, args: GovernanceApprove) -> None:
     state = ProposalState.EXPIRED if overdue else proposal.state
     if state is not ProposalState.OPEN:
         raise Denied("state_transition", what="proposal", state=state.value, step="approve")
-    if context.account.account_id in proposal.approvals:
+    voter = context.account.account_id
+    if voter in proposal.approvals and not _has_quorum(context.state, proposal):
         raise Denied("already_approved", proposal=args.proposal_id.hex())
-    approved = replace(proposal, approvals=(*proposal.approvals, context.account.account_id))
+    approvals = proposal.approvals if voter in proposal.approvals else (*proposal.approvals, voter)
+    approved = replace(proposal, approvals=approvals)
     action = _decode(proposal.action)
     _emit(context, "governance.approved", approved, action)
     _settle(context, approved, action)
@@ -100,17 +127,33 @@ def carry_out(context: CallContext, action: Action) -> None:
             certificate_types.register_types(context, action)
         case RegisterPurposes():
             certificate_types.register_purposes(context, action)
+        case ChangeValidators():
+            membership.change_validators(context, action)
+        case AdmitReader():
+            membership.admit_reader(context, action)
+        case RemoveNode():
+            membership.remove_node(context, action)
+        case SetProtocolVersion():
+            protocol_versions.set_version(context, action)
+        case WithdrawProtocolVersion():
+            protocol_versions.withdraw_version(context, action)
         case _:
             assert_never(action)
 
 
 def _settle(context: CallContext, proposal: Proposal, action: Action) -> None:
     """Keep the proposal, carried out if it has its quorum."""
-    if len(proposal.approvals) >= quorum_size(len(network(context.state).operators)):
+    if _has_quorum(context.state, proposal):
         carry_out(context, action)
         proposal = replace(proposal, state=ProposalState.EXECUTED)
         _emit(context, "governance.executed", proposal, action)
     PROPOSALS.put(context.state, proposal.proposal_id, proposal)
+
+
+def _has_quorum(state: StateReader, proposal: Proposal) -> bool:
+    present_operators = membership.operators(state)
+    approving = sum(account in proposal.approvals for account in present_operators)
+    return approving >= quorum_size(len(present_operators))
 
 
 def _try(context: CallContext, action: Action) -> None:
@@ -136,8 +179,19 @@ def _name(action: Action) -> str:
 
 def _target(action: Action) -> tuple[bytes, ...]:
     match action:
-        case RegisterCertificateTypes() | RegisterPurposes():
+        case (
+            RegisterCertificateTypes() | RegisterPurposes() | SetProtocolVersion() | WithdrawProtocolVersion()
+        ):
             return ()
+        case ChangeValidators(changes=changes):
+            return tuple(
+                change.operator.account if isinstance(change, AddValidator) else change.account
+                for change in changes
+            )
+        case AdmitReader(reader=reader):
+            return (reader.account,)
+        case RemoveNode(account=account):
+            return (account,)
         case RegisterOrganization() | SuspendOrganization() | ReinstateOrganization() | SetIssuance():
             return (action.account_id,)
         case _:

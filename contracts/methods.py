@@ -38,6 +38,7 @@ class BlockContext:
         suite: its cryptography.
         height: of this block.
         time_ms: block time, the only time there is.
+        epoch: whose validators vote on it.
         proposer: account of the validator that proposed it.
         limits: from genesis.
     """
@@ -46,6 +47,7 @@ class BlockContext:
     suite: CryptoSuite
     height: int
     time_ms: int
+    epoch: int
     proposer: bytes
     limits: Limits
 
@@ -60,6 +62,11 @@ class Caller:
 
 OPERATOR_ADMIN: Final = (Caller(AccountKind.OPERATOR, KeyRole.ADMIN),)
 OPERATOR_NODE: Final = (Caller(AccountKind.OPERATOR, KeyRole.NODE),)
+NODE: Final = tuple(
+    Caller(kind, role)
+    for kind in (AccountKind.OPERATOR, AccountKind.READER)
+    for role in (KeyRole.ADMIN, KeyRole.NODE)
+)
 ORGANIZATION_ADMIN: Final = tuple(Caller(kind, KeyRole.ADMIN) for kind in ORGANIZATIONS)
 DEPARTMENT_OFFICER: Final = (Caller(AccountKind.DEPARTMENT, KeyRole.OFFICER),)
 GRANTEE_OFFICER: Final = (*DEPARTMENT_OFFICER, Caller(AccountKind.ENTERPRISE, KeyRole.OFFICER))
@@ -146,6 +153,7 @@ class Method:
         contract, name: how a call names it.
         callers: who may call it.
         cost: deterministic cost units, a few µs each (at most about 10 on the reference machine).
+        extra_cost: what these arguments cost above that; None if they never do.
         args: its argument struct.
         concerns: ids that a call with these arguments concerns, for the record of a refused attempt.
         run: the body.
@@ -158,6 +166,7 @@ class Method:
     args: type[Args]
     concerns: Callable[[StateReader, Args], tuple[bytes, ...]]
     run: Callable[[CallContext, Args], Output]
+    extra_cost: Callable[[Args], int] | None = None
 
     def parse(self, data: bytes) -> Args:
         """The arguments.
@@ -191,6 +200,7 @@ def method(
     callers: tuple[Caller, ...],
     cost: int,
     concerns: Callable[[StateReader, A], tuple[bytes, ...]] = nobody,
+    extra_cost: Callable[[A], int] | None = None,
 ) -> Callable[[Callable[[CallContext, A], Output]], Method]:
     """Make a `Method` of a function; its names are those that `calls.CALLS` gives to `args`."""
     contract, name = next(names for names, kind in CALLS.items() if kind is args)
@@ -209,6 +219,7 @@ def method(
             args=args,
             concerns=lambda state, value: concerns(state, narrow(value)),
             run=lambda context, value: body(context, narrow(value)),
+            extra_cost=None if extra_cost is None else lambda value: extra_cost(narrow(value)),
         )
 
     return register

@@ -13,19 +13,22 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from ledger.types import (
-    VALIDATORS_MAX,
     AccountId,
+    CertificateDer,
     Count,
     DayMs,
     Hash,
+    Host,
     Id16,
     KeyId,
     Limits,
     Name,
+    Port,
     PublicKey,
     ReleaseId,
     Text,
     TimeMs,
+    Vote,
     Wire,
 )
 
@@ -38,6 +41,8 @@ CERTIFICATES_PER_TRACE_MAX: Final = 20
 SCHEMA_SIZE_BYTES_MAX: Final = 16 * 1024
 TYPES_PER_ORGANIZATION_MAX: Final = 128
 USES_MAX: Final = 1_000_000
+NODE_CERTIFICATES_MAX: Final = 2
+DIRECTORY_WRAP_BYTES_MAX: Final = 256
 
 FieldName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
 FieldNames = Annotated[tuple[FieldName, ...], Meta(max_length=FIELDS_PER_TYPE_MAX)]
@@ -50,6 +55,7 @@ OptionalId16 = Annotated[bytes, Meta(max_length=16)]
 
 class AccountKind(StrEnum):
     OPERATOR = "operator"
+    READER = "reader"
     DEPARTMENT = "department"
     ENTERPRISE = "enterprise"
     AUDITOR = "auditor"
@@ -57,8 +63,11 @@ class AccountKind(StrEnum):
 
 
 class AccountStatus(StrEnum):
+    """Only an active account can act; removed is what an operator or a read node is after its membership."""
+
     ACTIVE = "active"
     SUSPENDED = "suspended"
+    REMOVED = "removed"
 
 
 class KeyRole(StrEnum):
@@ -387,12 +396,75 @@ class Network(Wire):
         network: its human name.
         suite: name of its crypto suite.
         limits: bounds of blocks and transactions.
-        operators: accounts that vote in governance, in the order of genesis.
         person_tag_version: version of the person-directory key under which people are enrolled now.
     """
 
     network: Name
     suite: Name
     limits: Limits
-    operators: Annotated[tuple[AccountId, ...], Meta(min_length=1, max_length=VALIDATORS_MAX)]
     person_tag_version: Count
+
+
+class NodeRole(StrEnum):
+    VALIDATOR = "validator"
+    READER = "reader"
+
+
+NodeCertificates = Annotated[tuple[CertificateDer, ...], Meta(min_length=1, max_length=NODE_CERTIFICATES_MAX)]
+
+
+class NodeRecord(Wire):
+    """A node of the peer network.
+
+    Attributes:
+        account: its operator's or reader's account; the node's id among peers.
+        name: what people call it.
+        role: a validator votes, a reader follows.
+        host, port: where peers reach it.
+        certificates: X.509, DER; peers accept the keys in these and no other. Two while one replaces the other.
+        wrap_key: to which data keys are wrapped for it.
+        directory_wrap: the network's person-directory key, sealed to `wrap_key`; empty if it was not given it.
+    """
+
+    account: AccountId
+    name: Name
+    role: NodeRole
+    host: Host
+    port: Port
+    certificates: NodeCertificates
+    wrap_key: PublicKey
+    directory_wrap: Annotated[bytes, Meta(max_length=DIRECTORY_WRAP_BYTES_MAX)]
+
+
+class ProtocolSchedule(Wire):
+    """Which protocol version blocks have.
+
+    Attributes:
+        version: of blocks below `next_height`.
+        next_version, next_height: what is in force from that height on; both 0 when nothing is set.
+    """
+
+    version: Count
+    next_version: Count = 0
+    next_height: Count = 0
+
+
+class EvidenceRecord(Wire):
+    """Proof that a validator voted for what excludes each other.
+
+    Attributes:
+        epoch, view: of both votes.
+        validator: account of who signed them.
+        first, second: the votes, each verified by itself.
+        reporter: account of the operator whose node reported it.
+        height, time_ms: of the block that recorded it.
+    """
+
+    epoch: Count
+    view: Count
+    validator: AccountId
+    first: Vote
+    second: Vote
+    reporter: AccountId
+    height: Count
+    time_ms: TimeMs

@@ -24,6 +24,7 @@ from contracts.grants import check_active, make_use, reserve_use, return_use
 from contracts.grants import concerned as grant_concerned
 from contracts.methods import GRANTEE_OFFICER, OPERATOR_NODE, CallContext, method
 from contracts.records import (
+    AccountKind,
     AccountStatus,
     Certificate,
     ConsentMode,
@@ -41,7 +42,6 @@ from contracts.state import (
     RELEASES,
     DeadlineKind,
     StateReader,
-    network,
     present,
 )
 from ledger import domains
@@ -160,8 +160,8 @@ def check_operator(state: StateReader, account_id: bytes) -> None:
     """Raise Denied (unknown_operator) unless the account is an operator of the network and active."""
     account = ACCOUNTS.get(state, account_id)
     if (
-        account_id not in network(state).operators
-        or account is None
+        account is None
+        or account.kind is not AccountKind.OPERATOR
         or account.status is not AccountStatus.ACTIVE
     ):
         raise Denied("unknown_operator", account=account_id.hex())

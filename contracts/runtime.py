@@ -13,14 +13,14 @@ account with this kind of key call it; and then whatever the method itself asks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from contracts.admission import Inadmissible, Sender, SignatureVerifier, admit
 from contracts.calls import Args
 from contracts.denials import Denied
 from contracts.genesis import GenesisInvalid, genesis_state
 from contracts.methods import BlockContext, CallContext, Method, Output, make_event
-from contracts.records import AccountStatus
+from contracts.records import Account, AccountStatus
 from contracts.registry import METHODS, call_cost
 from contracts.state import (
     INCLUDED,
@@ -162,8 +162,7 @@ class BlockExecution:
             if method is None:
                 raise Denied("unknown_method", contract=call.contract, method=call.method)
             args = method.parse(call.args)
-            if sender.account.status is AccountStatus.SUSPENDED:
-                raise Denied("organization_suspended", account=sender.account.account_id.hex())
+            _check_standing(sender.account)
             method.authorize(sender.account, sender.key)
             output = method.run(context, args)
         except Denied as denial:
@@ -217,6 +216,18 @@ class BlockExecution:
             cursor += 1
         if cursor != start:
             INCLUDED_CURSOR.put(self._draft, None, cursor)
+
+
+def _check_standing(account: Account) -> None:
+    match account.status:
+        case AccountStatus.ACTIVE:
+            return
+        case AccountStatus.SUSPENDED:
+            raise Denied("organization_suspended", account=account.account_id.hex())
+        case AccountStatus.REMOVED:
+            raise Denied("membership_ended", account=account.account_id.hex())
+        case _:
+            assert_never(account.status)
 
 
 def _encode_output(output: Output) -> bytes:

@@ -7,6 +7,16 @@ here iterates over the state, so that the cost of a call never depends on how mu
 | prefix | key | value |
 |---|---|---|
 | `network` | | `records.Network` |
+| `validators` | | the `ValidatorSet` that votes on the next block |
+| `validator_sets/` | epoch (8 bytes) | the `ValidatorSet` of that epoch |
+| `nodes/` | account id | `records.NodeRecord` |
+| `node_accounts` | | `NodeAccounts`: who has such a record, in order of admission |
+| `keys_taken/` | digest of purpose and key | account id of the node that has or had it |
+| `protocol` | | `records.ProtocolSchedule` |
+| `evidence/` | number (8 bytes) from 0 | `records.EvidenceRecord` |
+| `evidence_known/` | epoch, view (8 bytes each), account id | number |
+| `evidence_counts/` | epoch (8 bytes), account id | how many of that validator and epoch |
+| `evidence_count` | | how many in all |
 | `accounts/` | account id | `records.Account` |
 | `person_tags/` | version (8 bytes), tag | account id |
 | `certificate_types/` | code | version in use |
@@ -30,16 +40,19 @@ from contracts.records import (
     Account,
     Certificate,
     CertificateType,
+    EvidenceRecord,
     Grant,
     Network,
+    NodeRecord,
     Proposal,
+    ProtocolSchedule,
     PurposeTemplate,
     Release,
     Trace,
 )
 from ledger import codec
 from ledger.errors import InvariantViolation, LedgerError, invariant
-from ledger.types import Count, Hash, TimeMs, Wire
+from ledger.types import AccountId, Count, Hash, TimeMs, ValidatorSet, Wire
 
 STATE_VALUE_SIZE_BYTES_MAX: Final = 256 * 1024
 DECODED_RECORDS_CACHED_MAX: Final = 2048
@@ -178,6 +191,12 @@ class DeadlineBucket(Wire):
     tail: Count
 
 
+class NodeAccounts(Wire):
+    """Accounts of all nodes, validators and readers, in the order of their admission."""
+
+    accounts: tuple[AccountId, ...]
+
+
 def _raw(key: bytes) -> bytes:
     return key
 
@@ -195,6 +214,20 @@ def _single(_key: None) -> bytes:
 
 
 NETWORK: Final = Table[None, Network]("network", Network, _single, hot=True)
+VALIDATORS: Final = Table[None, ValidatorSet]("validators", ValidatorSet, _single, hot=True)
+VALIDATOR_SETS: Final = Table[int, ValidatorSet]("validator_sets/", ValidatorSet, _number)
+NODES: Final = Table[bytes, NodeRecord]("nodes/", NodeRecord, _raw, hot=True)
+NODE_ACCOUNTS: Final = Table[None, NodeAccounts]("node_accounts", NodeAccounts, _single, hot=True)
+KEYS_TAKEN: Final = Table[bytes, bytes]("keys_taken/", bytes, _raw)
+PROTOCOL: Final = Table[None, ProtocolSchedule]("protocol", ProtocolSchedule, _single, hot=True)
+EVIDENCE: Final = Table[int, EvidenceRecord]("evidence/", EvidenceRecord, _number)
+EVIDENCE_KNOWN: Final = Table[tuple[int, int, bytes], int](
+    "evidence_known/", int, lambda key: _number(key[0]) + _number(key[1]) + key[2]
+)
+EVIDENCE_COUNTS: Final = Table[tuple[int, bytes], int](
+    "evidence_counts/", int, lambda key: _number(key[0]) + key[1]
+)
+EVIDENCE_COUNT: Final = Table[None, int]("evidence_count", int, _single)
 ACCOUNTS: Final = Table[bytes, Account]("accounts/", Account, _raw, hot=True)
 PERSON_TAGS: Final = Table[tuple[int, bytes], bytes](
     "person_tags/", bytes, lambda key: _number(key[0]) + key[1]

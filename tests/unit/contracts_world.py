@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.actions import AddValidator, AdmitReader, RotateVoteKey
 from contracts.calls import (
     Action,
     Args,
@@ -28,6 +29,7 @@ from contracts.calls import (
     ReleasesRequest,
     call,
 )
+from contracts.membership import validators
 from contracts.records import (
     AccountKind,
     CertificateType,
@@ -47,7 +49,7 @@ from contracts.runtime import BlockContext, BlockExecution, BlockOutcome, genesi
 from contracts.state import GRANTS, RELEASES
 from ledger import codec
 from ledger.crypto.registry import load_suite
-from ledger.crypto.suite import Signer, chain_id, key_id
+from ledger.crypto.suite import Signer, VoteSigner, chain_id, key_id
 from ledger.hashing import sign_transaction, transaction_id, verify_transaction_signature
 from ledger.types import (
     Call,
@@ -60,6 +62,8 @@ from ledger.types import (
     TransactionBody,
     Validator,
     ValidatorSet,
+    Vote,
+    VoteKind,
 )
 
 SUITE: Final = load_suite("intl")
@@ -90,6 +94,10 @@ def actor(account: str, key: str) -> Actor:
     return Actor(identity(account), SUITE.load_signer(identity(f"{account}/{key}", 32)))
 
 
+def voter(label: str) -> VoteSigner:
+    return SUITE.load_vote_signer(b"\0" + identity(label, 31))
+
+
 def new_key(who: Actor, role: KeyRole, until_ms: int = 0) -> NewKey:
     return NewKey(
         scheme=who.signer.scheme,
@@ -102,6 +110,9 @@ def new_key(who: Actor, role: KeyRole, until_ms: int = 0) -> NewKey:
 
 OPERATORS: Final = tuple(actor(f"operator {n}", "admin") for n in range(4))
 NODES: Final = tuple(actor(f"operator {n}", "node") for n in range(4))
+VOTERS: Final = tuple(voter(f"vote {n}") for n in range(4))
+READER_ADMIN: Final = actor("reader", "admin")
+READER_NODE: Final = actor("reader", "node")
 DEPARTMENT: Final = actor("department", "officer")
 DEPARTMENT_ADMIN: Final = actor("department", "admin")
 BANK: Final = actor("bank", "officer")
@@ -121,6 +132,58 @@ ORGANIZATIONS: Final = (
 )
 
 
+def operator_of(account: str, **changes: object) -> GenesisOperator:
+    """A newcomer to the network as its card describes it; its keys are those of `actor(account, role)`."""
+    keys = tuple(
+        GenesisKey(
+            key_id=who.key_id,
+            scheme=who.signer.scheme,
+            public_key=who.signer.public_key,
+            role=role,
+            label=role,
+        )
+        for role, who in ((role, actor(account, role)) for role in ("admin", "node"))
+    )
+    values: dict[str, object] = {
+        "account": identity(account),
+        "name": account[:64],
+        "keys": keys,
+        "wrap_key": identity(f"wrap {account}", 32),
+        "host": "node.test",
+        "port": 7000,
+        "certificate": identity(f"certificate {account}", 32),
+        "directory_wrap": b"",
+    }
+    return GenesisOperator(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def newcomer(account: str, vote: str = "", **changes: object) -> AddValidator:
+    """A new validator whose vote key has the label `vote`, that of its account if none is given."""
+    signer = voter(vote or f"vote {account}")
+    return AddValidator(
+        operator=operator_of(account, **changes),
+        vote_key=signer.public_key,
+        possession=signer.prove_possession("test", identity(account)),
+    )
+
+
+def rotation(account: bytes, vote: str) -> RotateVoteKey:
+    signer = voter(vote)
+    return RotateVoteKey(
+        account=account, vote_key=signer.public_key, possession=signer.prove_possession("test", account)
+    )
+
+
+def ballot(
+    index: int, view: int, kind: VoteKind, block: str = "block", *, epoch: int = 1, key: str = ""
+) -> Vote:
+    """A signed vote of the validator that genesis has at `index`."""
+    digest = bytes(32) if kind is VoteKind.NULLIFY else identity(block, 32)
+    vote = Vote(kind=kind, epoch=epoch, view=view, digest=digest, validator=index, signature=b"-")
+    signature = voter(key or f"vote {index}").sign_vote(chain_id(SUITE, genesis()), vote)
+    return Vote(kind=kind, epoch=epoch, view=view, digest=digest, validator=index, signature=signature)
+
+
 def genesis(limits: Limits | None = None, operators: int = 4) -> Genesis:
     def keys(n: int) -> tuple[GenesisKey, ...]:
         pairs = ((OPERATORS[n], "admin"), (NODES[n], "node"))
@@ -135,22 +198,29 @@ def genesis(limits: Limits | None = None, operators: int = 4) -> Genesis:
             for who, role in pairs
         )
 
-    validators = tuple(
-        Validator(account=OPERATORS[n].account, name=f"op{n}", vote_key=b"v", possession=b"p")
+    voting = tuple(
+        Validator(
+            account=OPERATORS[n].account,
+            name=f"op{n}",
+            vote_key=VOTERS[n].public_key,
+            possession=VOTERS[n].prove_possession("test", OPERATORS[n].account),
+        )
         for n in range(operators)
     )
     return Genesis(
         network="test",
         suite="intl",
         time_ms=START_MS,
-        validators=ValidatorSet(epoch=1, validators=validators),
+        validators=ValidatorSet(epoch=1, validators=voting),
         operators=tuple(
             GenesisOperator(
                 account=OPERATORS[n].account,
                 name=f"op{n}",
                 keys=keys(n),
-                wrap_key=b"w",
-                tls_spki=bytes(32),
+                wrap_key=identity(f"wrap {n}", 32),
+                host=f"node-{n}.test",
+                port=7000 + n,
+                certificate=identity(f"certificate {n}", 32),
                 directory_wrap=b"",
             )
             for n in range(operators)
@@ -222,6 +292,7 @@ class World:
             suite=SUITE,
             height=self.height + 1,
             time_ms=self.time_ms,
+            epoch=validators(self).epoch,
             proposer=OPERATORS[0].account,
             limits=self.limits,
         )
@@ -299,6 +370,7 @@ class World:
             self.done(admin, OrganizationsAddKey(key=new_key(officer, KeyRole.OFFICER)))
         for person in (LI, WANG):
             self.enroll(person)
+        self.vote(AdmitReader(reader=operator_of("reader")))
         return self
 
     def enroll(self, person: Actor) -> bytes:

@@ -14,6 +14,7 @@ from contracts.calls import (
     Args,
     CertificatesSetState,
     DeadlinesTick,
+    EvidenceReport,
     GovernanceApprove,
     GovernancePropose,
     GrantsNarrow,
@@ -22,6 +23,8 @@ from contracts.calls import (
     GrantsResume,
     GrantsRevoke,
     NewKey,
+    NodesSetAddress,
+    NodesSetCertificates,
     OrganizationsAddKey,
     OrganizationsRevokeKey,
     PeopleAddKey,
@@ -38,7 +41,7 @@ from contracts.records import KEYS_PER_ACCOUNT_MAX, CertificateState, KeyRole, T
 from contracts.registry import METHODS
 from contracts.state import ACCOUNTS
 from ledger.errors import InvariantViolation
-from ledger.types import Call
+from ledger.types import Call, VoteKind
 from tests.unit.contracts_world import (
     AUDITOR,
     AUDITOR_ADMIN,
@@ -49,6 +52,8 @@ from tests.unit.contracts_world import (
     LI,
     NODES,
     OPERATORS,
+    READER_ADMIN,
+    READER_NODE,
     SHOP,
     SHOP_ADMIN,
     WANG,
@@ -56,6 +61,7 @@ from tests.unit.contracts_world import (
     World,
     actor,
     asking_release,
+    ballot,
     enrolment,
     identity,
     issuance,
@@ -75,14 +81,20 @@ CALLERS: dict[str, Actor] = {
     "auditor admin": AUDITOR_ADMIN,
     "auditor officer": AUDITOR,
     "person": WANG,
+    "reader admin": READER_ADMIN,
+    "reader node": READER_NODE,
 }
 
 ADMINS = {"department admin", "enterprise admin", "auditor admin"}
 GRANTEES = {"department officer", "enterprise officer"}
+NODE = {"operator admin", "operator node", "reader admin", "reader node"}
 HOLDERS = {"person", "enterprise admin"}
 MAY_CALL: dict[str, set[str]] = {
     "governance.propose": {"operator admin"},
     "governance.approve": {"operator admin"},
+    "nodes.set_certificates": NODE,
+    "nodes.set_address": NODE,
+    "evidence.report": {"operator node"},
     "organizations.add_key": ADMINS,
     "organizations.revoke_key": ADMINS,
     "people.enroll": {"department officer"},
@@ -115,6 +127,9 @@ def some_calls(world: World) -> dict[str, Args]:
     calls: tuple[Args, ...] = (
         GovernancePropose(action=SuspendOrganization(account_id=AUDITOR.account, reason="test")),
         GovernanceApprove(proposal_id=x16),
+        NodesSetCertificates(certificates=(x32,)),
+        NodesSetAddress(host="node.test", port=1),
+        EvidenceReport(first=ballot(0, 1, VoteKind.NULLIFY), second=ballot(0, 1, VoteKind.FINALIZE)),
         OrganizationsAddKey(key=key),
         OrganizationsRevokeKey(key_id=x16),
         enrolment(actor("zhao", "phone")),
