@@ -11,7 +11,7 @@ from typing import Protocol
 
 from consensus.core.effects import Lane, ProposalContext
 from consensus.core.events import Timer
-from ledger.types import Block, FinalizedBlock, Header
+from ledger.types import Block, FinalizedBlock, Header, ValidatorSet
 
 __all__ = ["Application", "Clock", "Lane", "ProposalContext", "Syncer", "Timers", "Transport"]
 
@@ -36,10 +36,10 @@ class Application(Protocol):
         ...
 
     def verify(self, block: Block, digest: bytes, /) -> bool:
-        """Execute on the parent's state, compare every root, and keep the overlay if they are equal.
+        """Execute on the parent's state; keep the overlay if version, both validator hashes and every root are as expected.
 
-        The verdict depends on the chain alone, never on clocks, pools or load: consensus stops the node when a certified
-        block is found invalid.
+        Never asked of fillers, which consensus judges itself. The verdict depends on the chain alone, never on clocks, pools
+        or load: consensus stops the node when a certified block is found invalid.
         """
         ...
 
@@ -57,18 +57,22 @@ class Application(Protocol):
         """Digest and header of the finalized head."""
         ...
 
+    def validators(self) -> ValidatorSet:
+        """The set that votes on the successor of the finalized head; its hash is the head's `next_validators_hash`."""
+        ...
+
     def block(self, height: int, /) -> FinalizedBlock | None:
         """A finalized block, 1 ≤ height ≤ finalized_height(); None when it is not held here."""
         ...
 
 
 class Transport(Protocol):
-    """The authenticated peer network. Best effort; calls never block. A peer is a validator index."""
+    """The authenticated peer network. Best effort; calls never block. A peer is an account id of 16 bytes."""
 
-    def send(self, peer: int, message: bytes, *, lane: Lane) -> None: ...
+    def send(self, peer: bytes, message: bytes, *, lane: Lane) -> None: ...
 
     def broadcast(self, message: bytes, *, lane: Lane) -> None:
-        """To every other validator."""
+        """To every connected peer, validators and read nodes."""
         ...
 
 

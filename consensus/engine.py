@@ -3,14 +3,13 @@
 Rule: what leaves (Send, Broadcast) and what is acknowledged (Finalize) waits until everything appended to the journal before it is
 durable; everything else happens at once. Several effects share one sync: while one runs, records gather for the next. The engine
 is synchronous and driven by calls (`start`, `deliver`, `on_timer`, `notify_work`), so that a real loop and the simulation
-run the same code. It decides nothing about consensus.
+run the same code. It decides nothing about consensus. When an epoch's seal is committed, it goes on with the next epoch's machine.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from consensus.application import Application, Clock, Syncer, Timers, Transport
@@ -29,6 +28,7 @@ from consensus.core.effects import (
     Send,
     SetTimer,
     SignVote,
+    SilenceKey,
     WantBlock,
     WantCertificates,
     WantFinalized,
@@ -44,7 +44,6 @@ from consensus.core.events import (
     VoteSigned,
     WorkNoticed,
 )
-from consensus.core.machine import Machine
 from consensus.core.messages import (
     Certificates,
     FetchBlock,
@@ -58,9 +57,10 @@ from consensus.core.messages import (
     encode_message,
 )
 from consensus.core.settings import Hashing
+from consensus.epochs import Epochs
 from consensus.journal import Journal
+from consensus.status import EngineStatus
 from consensus.sync import Fetcher, Server
-from ledger.crypto.suite import VoteSigner
 from ledger.errors import LedgerError, StorageDamaged
 from ledger.types import Vote
 
@@ -72,54 +72,20 @@ _UNSIGNED: Final = b"\0"
 Visible = Send | Broadcast | Finalize
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStatus:
-    """What the node shows about consensus.
-
-    Attributes:
-        epoch, view: where it is.
-        leader: index of the current view's leader.
-        finalized_view: of the newest block known to be final.
-        height: of the newest block given to the application as final.
-        peer_heights: height that each peer claims, by index.
-        syncing: a final block is known that is not here yet.
-        voting: takes part; False for a follower.
-        follow_only: lost its journal once, so must not vote until its key has been rotated.
-        blamed: faults seen, by validator index.
-        clocks_apart_ms: how far ahead the last untimely proposal of each leader was, by index; with entries for more than f
-            leaders it is this node's clock that is wrong.
-        evidence_count: conflicting votes proven.
-        undecodable_count: messages that were no messages.
-    """
-
-    epoch: int
-    view: int
-    leader: int
-    finalized_view: int
-    height: int
-    peer_heights: dict[int, int]
-    syncing: bool
-    voting: bool
-    follow_only: bool
-    blamed: dict[int, int] = field(default_factory=dict)
-    clocks_apart_ms: dict[int, int] = field(default_factory=dict)
-    evidence_count: int = 0
-    undecodable_count: int = 0
-
-
 class Engine:
     """One validator's consensus, put together.
 
     Args:
-        machine: the core, restored from the journal.
+        epochs: makes the core of each epoch, restored from the journal.
         journal: where records go.
         syncer: runs the journal's blocking writes.
         application: builds, executes and finalizes blocks.
         transport: carries messages.
         timers: call `on_timer` when they fire.
         clock: the wall clock.
-        signer: this validator's vote key; None for a follower.
         hashing: the network's hashes.
+        on_evidence: told of two verified votes of one validator that exclude each other; must not raise.
+        on_forgotten: told the public vote key that this node must not use any more; the journal has been marked already.
         observe: sees every effect just before it is carried out; for logs, metrics and tests.
         encode, decode: write and read messages; replaced only where one process runs many nodes and may share the work.
     """
@@ -127,33 +93,36 @@ class Engine:
     def __init__(
         self,
         *,
-        machine: Machine,
+        epochs: Epochs,
         journal: Journal,
         syncer: Syncer,
         application: Application,
         transport: Transport,
         timers: Timers,
         clock: Clock,
-        signer: VoteSigner | None,
         hashing: Hashing,
+        on_evidence: Callable[[Vote, Vote], None] | None = None,
+        on_forgotten: Callable[[bytes], None] | None = None,
         observe: Callable[[Effect], None] | None = None,
         decode: Callable[[bytes], Message] = decode_message,
         encode: Callable[[Message], bytes] = encode_message,
     ) -> None:
-        self.machine = machine
+        self.machine = epochs.first()
+        self._epochs = epochs
         self._journal = journal
         self._syncer = syncer
         self._application = application
         self._transport = transport
         self._timers = timers
         self._clock = clock
-        self._signer = signer
         self._hashing = hashing
+        self._on_evidence = on_evidence
+        self._on_forgotten = on_forgotten
         self._observe = observe
         self._decode = decode
         self._encode = encode
-        committee = machine.committee
-        self._fetcher = Fetcher(epoch=committee.epoch, size=committee.size, me=committee.me)
+        self._fetcher = Fetcher(epochs.account)
+        self._fetcher.enter(self.machine.committee.epoch, self.machine.committee.accounts)
         self._server = Server(application)
         self._events: deque[Event] = deque()
         self._visible: deque[tuple[int, Visible]] = deque()
@@ -167,8 +136,8 @@ class Engine:
         self.evidence: deque[Evidence] = deque(maxlen=EVIDENCE_MAX)
         self._evidence_count = 0
         self._undecodable = 0
-        self._blamed: Counter[int] = Counter()
-        self._clocks_apart: dict[int, int] = {}
+        self._blamed: Counter[bytes] = Counter()
+        self._clocks_apart: dict[bytes, int] = {}
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
@@ -182,9 +151,9 @@ class Engine:
         """Do nothing any more; a write that runs may still end."""
         self._stopped = True
 
-    def deliver(self, peer: int, data: bytes) -> None:
-        """Take in a message from the authenticated validator `peer`. Bytes that are no message are counted and dropped."""
-        if self._stopped or not 0 <= peer < self.machine.committee.size or peer == self.machine.committee.me:
+    def deliver(self, peer: bytes, data: bytes) -> None:
+        """Take in a message from the authenticated peer of that account. Bytes that are no message are counted and dropped."""
+        if self._stopped or peer == self._epochs.account:
             return
         try:
             message = self._decode(data)
@@ -225,13 +194,15 @@ class Engine:
         return EngineStatus(
             epoch=machine.committee.epoch,
             view=rounds.current,
-            leader=machine.committee.leader(rounds.current),
+            leader=machine.committee.account(machine.committee.leader(rounds.current)),
+            validators=machine.committee.accounts,
             finalized_view=rounds.finalized.view,
             height=self._application.finalized_height(),
             peer_heights=dict(self._fetcher.heights),
             syncing=machine.finalizer.behind,
             voting=machine.voting,
-            follow_only=self._journal.follow_only,
+            listening=machine.voting and machine.memory.wary,
+            silenced=self._epochs.silenced_now,
             blamed=dict(self._blamed),
             clocks_apart_ms=dict(self._clocks_apart),
             evidence_count=self._evidence_count,
@@ -240,32 +211,32 @@ class Engine:
 
     # --- messages that concern fetching -----------------------------------------------------------------------------
 
-    def _admit(self, peer: int, message: Message) -> bool:
+    def _admit(self, peer: bytes, message: Message) -> bool:
         """Whether the core is to see the message; answers to questions that were not asked are dropped."""
         match message:
-            case Status(height=height):
-                self._fetcher.heights[peer] = height
-            case FetchFinalized(epoch=epoch):
-                if epoch == self.machine.committee.epoch and self._server.allow(peer):
+            case Status(height=height, asks=asks):
+                self._fetcher.heard(peer, height)
+                return not asks or self._server.allow(peer)
+            case FetchFinalized():
+                if self._server.allow(peer):
                     self._show(Send(peer=peer, message=self._server.finalized_range(message), lane=Lane.SYNC))
                 return False
             case FetchBlock() | FetchCertificates():
                 return self._server.allow(peer)
             case FetchedBlock(block=block):
                 return self._fetcher.answered(peer, "block", self._hashing.block_digest(block.header))
-            case FinalizedRange(first_height=first_height, blocks=blocks):
-                if not self._fetcher.answered(peer, "finalized", b""):
-                    return False
-                if not blocks:
-                    self._ask(self._fetcher.failed(peer, WantFinalized(first_height=first_height)))
-                return bool(blocks)
+            case FinalizedRange(blocks=()):
+                self._ask(self._fetcher.has_nothing(peer))
+                return False
+            case FinalizedRange():
+                return self._fetcher.answered(peer, "finalized", b"")
             case Certificates():
                 self._fetcher.answered(peer, "certificates", b"")
             case _:
                 pass
         return True
 
-    def _ask(self, requests: list[tuple[int, Message]]) -> None:
+    def _ask(self, requests: list[tuple[bytes, Message]]) -> None:
         for peer, message in requests:
             self._show(Send(peer=peer, message=message, lane=Lane.SYNC))
         if self._fetcher.busy and not self._ticking:
@@ -321,12 +292,16 @@ class Engine:
             case Evidence():
                 self._evidence_count += 1
                 self.evidence.append(effect)
+                if self._on_evidence is not None:
+                    self._on_evidence(effect.first, effect.second)
+            case SilenceKey(vote_key=vote_key):
+                self._silence(vote_key)
             case _:
                 assert_never(effect)
 
     def _sign(self, effect: SignVote) -> Vote:
-        committee = self.machine.committee
-        if self._signer is None or committee.me is None:
+        committee, signer = self.machine.committee, self._epochs.signer
+        if signer is None or committee.me is None:
             raise StorageDamaged(what="vote key", reason="a validator votes without one")
         vote = Vote(
             kind=effect.kind,
@@ -342,8 +317,30 @@ class Engine:
             view=vote.view,
             digest=vote.digest,
             validator=vote.validator,
-            signature=self._signer.sign_vote(committee.chain_id, vote),
+            signature=signer.sign_vote(committee.chain_id, vote),
         )
+
+    def _silence(self, vote_key: bytes) -> None:
+        """Durably, before anything else happens: it is rare, and worth the wait."""
+        self._epochs.silence(vote_key)
+        try:
+            self._journal.silence(vote_key)
+        except OSError as error:
+            self._stopped = True
+            raise StorageDamaged(what="journal", reason=f"a write failed: {error}") from error
+        if self._on_forgotten is not None:
+            self._on_forgotten(vote_key)
+
+    def _next_epoch(self) -> None:
+        """The epoch's seal is committed: the old machine's timers and answers are void, and the next one begins."""
+        for timer in Timer:
+            self._timers.cancel(timer)
+        heard = [event for event in self._events if isinstance(event, Received)]
+        self.machine = self._epochs.next(self.machine)
+        committee = self.machine.committee
+        self._fetcher.enter(committee.epoch, committee.accounts)
+        self._work = self._application.has_work()
+        self._events = deque([Started(), WorkNoticed(pending=self._work), *heard])
 
     def _show(self, effect: Visible) -> None:
         """Queue something for the world to see, behind everything that was appended before it."""
@@ -364,6 +361,8 @@ class Engine:
                 case Finalize(finalized=block, digest=digest):
                     self._application.finalize(block, digest)
                     finalized = True
+                    if self.machine.committee.seals(block.block.header):
+                        self._next_epoch()
                 case _:
                     assert_never(effect)
         if finalized:
@@ -403,5 +402,8 @@ class Engine:
             return
         finalized = self._application.block(height)
         if finalized is not None:
-            self._journal.prune(height=height, view=finalized.certificate.view)
+            # Its own view, not its certificate's: a later block may be proven by the Finalization of an earlier view than
+            # an earlier block, and after a restart the machine begins at the head's.
+            header = finalized.block.header
+            self._journal.prune(height=height, epoch=header.epoch, view=header.view)
             self._pruned_height = height

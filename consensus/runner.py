@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from consensus.application import Application, Transport
 from consensus.core.effects import Effect
 from consensus.core.events import Timer
-from consensus.core.machine import Machine
-from consensus.core.restore import restore
-from consensus.core.settings import Committee, Hashing, Timing
-from consensus.engine import Engine, EngineStatus
+from consensus.core.settings import Hashing, Timing
+from consensus.engine import Engine
+from consensus.epochs import Epochs
 from consensus.journal import Journal
+from consensus.status import EngineStatus
 from ledger.crypto.suite import QuorumScheme, VoteSigner
+from ledger.types import Vote
 
 CLOSE_TIMEOUT_S: Final = 10.0
 
@@ -36,30 +37,38 @@ class ConsensusRunner:
     """Runs one node's consensus.
 
     Args:
-        committee: who votes, and who this node is.
+        chain_id: hash of the genesis document.
+        account: this node's account, by which its peers know it.
+        signers: its vote keys by public key: the one of the current epoch, and perhaps one that waits for the next.
+        clock_drift_ms_max: how far a proposal's time may be from this node's clock, from genesis.
         timing: how long to wait.
         scheme: checks and aggregates votes.
-        signer: this validator's vote key; None for a follower.
         hashing: the network's hashes.
         application: builds, executes and finalizes blocks.
         transport: carries messages.
-        journal: the node's, as `node/journal.py` begins it; it says whether the node must keep silent.
+        journal: the node's, as `node/journal.py` begins it; it says which key must keep silent.
         on_failure: told once, on the loop, why consensus stopped by itself.
+        on_evidence: told, on the loop, of two verified votes of one validator that exclude each other.
+        on_forgotten: told, on the loop, the public vote key whose votes this node has forgotten; the journal silences it already.
         observe: sees every effect just before it is carried out.
     """
 
     def __init__(
         self,
         *,
-        committee: Committee,
+        chain_id: bytes,
+        account: bytes,
+        signers: Mapping[bytes, VoteSigner],
+        clock_drift_ms_max: int,
         timing: Timing,
         scheme: QuorumScheme,
-        signer: VoteSigner | None,
         hashing: Hashing,
         application: Application,
         transport: Transport,
         journal: Journal,
         on_failure: Callable[[BaseException], None],
+        on_evidence: Callable[[Vote, Vote], None] | None = None,
+        on_forgotten: Callable[[bytes], None] | None = None,
         observe: Callable[[Effect], None] | None = None,
     ) -> None:
         self._on_failure = on_failure
@@ -68,27 +77,29 @@ class ConsensusRunner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[Timer | str, asyncio.TimerHandle] = {}
         self._write: asyncio.Future[None] | None = None
-        head = application.block(application.finalized_height())
-        machine = Machine(
-            committee=committee,
+        epochs = Epochs(
+            chain_id=chain_id,
+            account=account,
+            signers=signers,
+            silenced=journal.silenced,
+            clock_drift_ms_max=clock_drift_ms_max,
             timing=timing,
             scheme=scheme,
             hashing=hashing,
-            root=application.head(),
-            certificate=head.certificate if head is not None else None,
-            voting=signer is not None and not journal.follow_only,
+            application=application,
+            records=journal.take_records(),
         )
-        restore(machine, journal.take_records(), hashing)
         self._engine = Engine(
-            machine=machine,
+            epochs=epochs,
             journal=journal,
             syncer=self,
             application=application,
             transport=transport,
             timers=self,
             clock=SystemClock(),
-            signer=signer,
             hashing=hashing,
+            on_evidence=on_evidence,
+            on_forgotten=on_forgotten,
             observe=observe,
         )
 
@@ -104,8 +115,8 @@ class ConsensusRunner:
             await asyncio.wait([self._write], timeout=CLOSE_TIMEOUT_S)
         self._executor.shutdown(wait=False)
 
-    def deliver(self, peer: int, data: bytes) -> None:
-        """Hand over a message from the authenticated validator of index `peer`."""
+    def deliver(self, peer: bytes, data: bytes) -> None:
+        """Hand over a message from the authenticated peer of that account."""
         self._guard(lambda: self._engine.deliver(peer, data))
 
     def notify_work(self) -> None:

@@ -32,6 +32,10 @@ TRIES_MAX: Final = 16
 PATIENCE_TICKS: Final = 2
 # Ticks for which a blamed peer is not asked.
 DISTRUST_TICKS: Final = 240
+# Ticks for which a peer that was silent, or had nothing of what it claimed, is asked only when nobody else is left.
+SLOW_TICKS: Final = 60
+# Peers whose claims are remembered.
+PEERS_MAX: Final = 1024
 # Requests of one peer that are answered in one Status period.
 ANSWERS_PER_PERIOD_MAX: Final = 256
 
@@ -45,37 +49,52 @@ class _Request:
 
     kind: Kind
     message: Message
-    peer: int
+    peer: bytes
     deadline: int
     tries: int = 1
-    asked: set[int] = field(default_factory=set)
+    asked: set[bytes] = field(default_factory=set)
 
 
 class Fetcher:
     """Asks one peer at a time for each missing thing. Pure: time is counted in ticks.
 
+    Whoever is of the epoch's committee or has said where it is may be asked; so a node finds its way also when everybody whom it
+    knew as a validator has left.
+
     Args:
-        epoch: of the current validator set.
-        size: number of validators.
-        me: own index; None for a node that is no validator.
+        account: own account, never asked.
+
+    Attributes:
+        heights: height that each peer claims.
     """
 
-    def __init__(self, *, epoch: int, size: int, me: int | None) -> None:
-        self._epoch = epoch
-        self._size = size
-        self._me = me
+    def __init__(self, account: bytes) -> None:
+        self._account = account
+        self._epoch = 0
+        self._committee: tuple[bytes, ...] = ()
         self._now = 0
-        self._turn = 0 if me is None else me
+        self._turn = account
         self._open: dict[tuple[Kind, bytes], _Request] = {}
-        self._distrusted: dict[int, int] = {}
-        self.heights: dict[int, int] = {}
+        self._distrusted: dict[bytes, int] = {}
+        self._slow: dict[bytes, int] = {}
+        self.heights: dict[bytes, int] = {}
+
+    def enter(self, epoch: int, committee: tuple[bytes, ...]) -> None:
+        """Begin an epoch with these validators; what the last one asked for is of no use any more."""
+        self._epoch, self._committee = epoch, committee
+        self._open.clear()
+
+    def heard(self, peer: bytes, height: int) -> None:
+        """A peer claims a height."""
+        if peer in self.heights or len(self.heights) < PEERS_MAX:
+            self.heights[peer] = height
 
     @property
     def busy(self) -> bool:
         """Whether a question is open, so that ticks are needed."""
         return bool(self._open)
 
-    def want(self, want: Want) -> list[tuple[int, Message]]:
+    def want(self, want: Want) -> list[tuple[bytes, Message]]:
         """Ask for something, unless it is being asked for already; returns what to send, to whom."""
         kind, name, message, hint = self._describe(want)
         if (kind, name) in self._open or len(self._open) >= WANTS_MAX:
@@ -88,7 +107,7 @@ class Fetcher:
         self._open[kind, name] = request
         return [(peer, message)]
 
-    def answered(self, peer: int, kind: Kind, name: bytes) -> bool:
+    def answered(self, peer: bytes, kind: Kind, name: bytes) -> bool:
         """Whether this answer was asked of that peer; if so the question is closed."""
         request = self._open.get((kind, name))
         if request is None or request.peer != peer:
@@ -96,13 +115,19 @@ class Fetcher:
         del self._open[kind, name]
         return True
 
-    def failed(self, peer: int, want: Want) -> list[tuple[int, Message]]:
-        """The peer had no answer: ask another one."""
-        kind, name, message, _ = self._describe(want)
-        other = self._next_peer(kind, message, {peer})
-        return [] if other is None else self._ask(kind, name, message, other)
+    def has_nothing(self, peer: bytes) -> list[tuple[bytes, Message]]:
+        """The peer that was asked for finalized blocks has none of them: ask one that was not asked yet, while there is one."""
+        key: tuple[Kind, bytes] = ("finalized", b"")
+        request = self._open.get(key)
+        if request is None or request.peer != peer:
+            return []
+        self._slow[peer] = self._now + SLOW_TICKS
+        if self._next_peer(request.kind, request.message, request.asked) in request.asked:
+            del self._open[key]
+            return []
+        return self._again(key, request)
 
-    def blame(self, peer: int) -> list[tuple[int, Message]]:
+    def blame(self, peer: bytes) -> list[tuple[bytes, Message]]:
         """Stop asking a peer; what is open with it is asked of others."""
         self._distrusted[peer] = self._now + DISTRUST_TICKS
         return [
@@ -112,19 +137,18 @@ class Fetcher:
             for sent in self._again(key, request)
         ]
 
-    def tick(self) -> list[tuple[int, Message]]:
+    def tick(self) -> list[tuple[bytes, Message]]:
         """A tick has passed: ask others where patience is at its end."""
         self._now += 1
         for peer in [peer for peer, until in self._distrusted.items() if until <= self._now]:
             del self._distrusted[peer]
-        return [
-            sent
-            for key, request in list(self._open.items())
-            if request.deadline <= self._now
-            for sent in self._again(key, request)
-        ]
+        for peer in [peer for peer, until in self._slow.items() if until <= self._now]:
+            del self._slow[peer]
+        late = [(key, request) for key, request in self._open.items() if request.deadline <= self._now]
+        self._slow.update({request.peer: self._now + SLOW_TICKS for _, request in late})
+        return [sent for key, request in late for sent in self._again(key, request)]
 
-    def _again(self, key: tuple[Kind, bytes], request: _Request) -> list[tuple[int, Message]]:
+    def _again(self, key: tuple[Kind, bytes], request: _Request) -> list[tuple[bytes, Message]]:
         peer = self._next_peer(request.kind, request.message, request.asked)
         if peer is None or request.tries >= TRIES_MAX:
             del self._open[key]
@@ -134,14 +158,7 @@ class Fetcher:
         request.asked = (request.asked | {peer}) if peer not in request.asked else {peer}
         return [(peer, request.message)]
 
-    def _ask(self, kind: Kind, name: bytes, message: Message, peer: int) -> list[tuple[int, Message]]:
-        if (kind, name) in self._open:
-            return []
-        request = _Request(kind=kind, message=message, peer=peer, deadline=self._now + PATIENCE_TICKS)
-        self._open[kind, name] = request
-        return [(peer, message)]
-
-    def _describe(self, want: Want) -> tuple[Kind, bytes, Message, int | None]:
+    def _describe(self, want: Want) -> tuple[Kind, bytes, Message, bytes | None]:
         if isinstance(want, WantBlock):
             message: Message = FetchBlock(epoch=self._epoch, height=want.height, digest=want.digest)
             return "block", want.digest, message, want.hint
@@ -150,21 +167,24 @@ class Fetcher:
                 epoch=self._epoch, first_view=want.first_view, last_view=want.last_view
             )
             return "certificates", b"", message, want.hint
-        return "finalized", b"", FetchFinalized(epoch=self._epoch, first_height=want.first_height), None
+        return "finalized", b"", FetchFinalized(first_height=want.first_height), None
 
-    def _usable(self, peer: int) -> bool:
-        return peer != self._me and 0 <= peer < self._size and peer not in self._distrusted
+    def _usable(self, peer: bytes) -> bool:
+        return peer != self._account and peer not in self._distrusted
 
-    def _next_peer(self, kind: Kind, message: Message, asked: set[int]) -> int | None:
-        """Round robin over the others; those not asked yet first, for finalized blocks those that claim to have them."""
-        peers = [(self._turn + step) % self._size for step in range(1, self._size + 1)]
+    def _next_peer(self, kind: Kind, message: Message, asked: set[bytes]) -> bytes | None:
+        """Round robin over the others; first those not asked yet, those that answered before, and for finalized blocks those that
+        claim to have them.
+        """
+        peers = sorted({*self._committee, *self.heights})
         usable = [peer for peer in peers if self._usable(peer)]
         if not usable:
             return None
         needed = message.first_height if isinstance(message, FetchFinalized) else 0
 
-        def rank(peer: int) -> tuple[bool, bool]:
-            return (peer in asked, kind == "finalized" and self.heights.get(peer, 0) < needed)
+        def rank(peer: bytes) -> tuple[bool, bool, bool, bool, bytes]:
+            lacks = kind == "finalized" and self.heights.get(peer, 0) < needed
+            return (peer in asked, peer in self._slow, lacks, peer <= self._turn, peer)
 
         chosen = min(usable, key=rank)
         self._turn = chosen
@@ -176,9 +196,9 @@ class Server:
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._answered: dict[int, int] = {}
+        self._answered: dict[bytes, int] = {}
 
-    def allow(self, peer: int) -> bool:
+    def allow(self, peer: bytes) -> bool:
         """Whether one more request of this peer is answered in this period."""
         count = self._answered.get(peer, 0)
         self._answered[peer] = count + 1

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from consensus.core.chain import BlockTree, Entry, Gap
 from consensus.core.effects import Effect, ExecuteBlock, WantBlock, WantCertificates, WantFinalized
-from consensus.core.settings import Hashing
+from consensus.core.fillers import follows
+from consensus.core.settings import Committee, Hashing
 from ledger.errors import invariant
 from ledger.types import Block
 
@@ -16,8 +17,9 @@ from ledger.types import Block
 class Bodies:
     """The block tree and the wishes about it."""
 
-    def __init__(self, tree: BlockTree, hashing: Hashing, out: list[Effect]) -> None:
+    def __init__(self, tree: BlockTree, committee: Committee, hashing: Hashing, out: list[Effect]) -> None:
         self.tree = tree
+        self._committee = committee
         self._hashing = hashing
         self._out = out
         self._executing: bytes | None = None
@@ -35,7 +37,7 @@ class Bodies:
         self._wanted.clear()
         self._asked.clear()
 
-    def want_certificates(self, span: tuple[int, int], hint: int | None) -> None:
+    def want_certificates(self, span: tuple[int, int], hint: bytes | None) -> None:
         if span not in self._asked:
             self._asked.add(span)
             self._out.append(WantCertificates(first_view=span[0], last_view=span[1], hint=hint))
@@ -45,7 +47,7 @@ class Bodies:
             self._asked.add((0, first_height))
             self._out.append(WantFinalized(first_height=first_height))
 
-    def want(self, digest: bytes, height: int, hint: int | None) -> None:
+    def want(self, digest: bytes, height: int, hint: bytes | None) -> None:
         if digest not in self._wanted:
             self._wanted[digest] = None
             self._out.append(WantBlock(digest=digest, height=height, hint=hint))
@@ -61,7 +63,7 @@ class Bodies:
         self.tree.add(block, digest)
         return True
 
-    def ensure_executed(self, digest: bytes, *, height: int, hint: int | None) -> bool:
+    def ensure_executed(self, digest: bytes, *, height: int, hint: bytes | None) -> bool:
         """Whether the application has the state after a certified block; sets out to get there when it has not.
 
         Args:
@@ -77,8 +79,23 @@ class Bodies:
         if isinstance(lineage, Gap):
             self.want(lineage.digest, lineage.height, hint)
             return False
-        self.execute(next(entry for entry in lineage if not entry.executed), certified=True)
-        return False
+        for entry in lineage:
+            if not entry.executed and not self._fills(entry):
+                self.execute(entry, certified=True)
+                return False
+        return True
+
+    def _fills(self, entry: Entry) -> bool:
+        """Whether a certified block is a filler, so that there is nothing to execute."""
+        parent = self.tree.header(entry.header.parent)
+        if parent is None or not self._committee.seals(parent):
+            return False
+        invariant(
+            follows(parent, entry.header, self._committee, self._hashing),
+            f"certified block {entry.digest.hex()} above the epoch's seal is no filler",
+        )
+        entry.executed = True
+        return True
 
     def execute(self, entry: Entry, *, certified: bool) -> None:
         """Have a block executed whose parent has been; one at a time.

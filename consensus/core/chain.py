@@ -93,14 +93,14 @@ class BlockTree:
             height: of that block, if known although its body may be missing.
 
         Returns:
-            The blocks in height order; a Gap where a body is missing (its height is 0 when unknown); None when the walk
-            passes the root, so that the block belongs to another branch.
+            The blocks in order, fillers included; a Gap where a body is missing (its height is 0 when unknown); None when the
+            walk passes the root, so that the block belongs to another branch.
         """
         found: list[Entry] = []
         while digest != self.root_digest:
             entry = self._entries.get(digest)
             if entry is None:
-                below = found[-1].header.height - 1 if found else (height or 0)
+                below = _height_below(found[-1].header) if found else (height or 0)
                 if below and below <= self.root_header.height:
                     return None
                 return Gap(digest=digest, height=below)
@@ -118,3 +118,8 @@ class BlockTree:
             self._recent.popitem(last=False)
         for digest in [d for d, other in self._entries.items() if other.header.height <= entry.header.height]:
             del self._entries[digest]
+
+
+def _height_below(header: Header) -> int:
+    """The greatest height that the block's parent can have: a filler has that of its parent."""
+    return header.height if header.next_validators_hash != header.validators_hash else header.height - 1

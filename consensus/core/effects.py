@@ -13,7 +13,7 @@ from msgspec import Struct
 from consensus.core.events import Timer
 from consensus.core.messages import Message
 from consensus.core.records import Record
-from ledger.types import Block, FinalizedBlock, Vote, VoteKind
+from ledger.types import Block, FinalizedBlock, QuorumCertificate, Vote, VoteKind
 
 
 class Lane(IntEnum):
@@ -49,15 +49,15 @@ class Persist(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Send(Struct, frozen=True, kw_only=True, gc=False):
-    """To one validator, best effort."""
+    """To one peer, by account id; best effort."""
 
-    peer: int
+    peer: bytes
     message: Message
     lane: Lane
 
 
 class Broadcast(Struct, frozen=True, kw_only=True, gc=False):
-    """To every other validator, best effort."""
+    """To every connected peer, best effort."""
 
     message: Message
     lane: Lane
@@ -110,7 +110,7 @@ class WantBlock(Struct, frozen=True, kw_only=True, gc=False):
 
     digest: bytes
     height: int
-    hint: int | None
+    hint: bytes | None
 
 
 class WantCertificates(Struct, frozen=True, kw_only=True, gc=False):
@@ -118,7 +118,7 @@ class WantCertificates(Struct, frozen=True, kw_only=True, gc=False):
 
     first_view: int
     last_view: int
-    hint: int | None
+    hint: bytes | None
 
 
 class WantFinalized(Struct, frozen=True, kw_only=True, gc=False):
@@ -130,14 +130,14 @@ class WantFinalized(Struct, frozen=True, kw_only=True, gc=False):
 class Blame(Struct, frozen=True, kw_only=True, gc=False):
     """A peer did what no correct node does; it is not listened to for a while."""
 
-    peer: int
+    peer: bytes
     reason: str
 
 
 class ClockApart(Struct, frozen=True, kw_only=True, gc=False):
     """A leader's block was refused because its time is `apart_ms` ahead of this node's clock (behind, if negative)."""
 
-    leader: int
+    leader: bytes
     apart_ms: int
 
 
@@ -146,6 +146,18 @@ class Evidence(Struct, frozen=True, kw_only=True, gc=False):
 
     first: Vote
     second: Vote
+
+
+class SilenceKey(Struct, frozen=True, kw_only=True, gc=False):
+    """A quorum certificate holds a vote by this node's key that this node does not remember: the key must never vote again.
+
+    Attributes:
+        vote_key: public key.
+        certificate: what showed it.
+    """
+
+    vote_key: bytes
+    certificate: QuorumCertificate
 
 
 Effect = (
@@ -164,4 +176,5 @@ Effect = (
     | Blame
     | ClockApart
     | Evidence
+    | SilenceKey
 )

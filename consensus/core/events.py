@@ -29,9 +29,9 @@ class Started(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Received(Struct, frozen=True, kw_only=True, gc=False):
-    """A decoded message came from the authenticated validator `peer`."""
+    """A decoded message came from the authenticated peer of that account, be it a validator or not."""
 
-    peer: int
+    peer: bytes
     message: Message
 
 

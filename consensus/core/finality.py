@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from consensus.core.messages import PATH_HEADERS_MAX
-from consensus.core.settings import Hashing
-from ledger.types import FinalizedBlock, QuorumCertificate, VoteKind
+from consensus.core.fillers import follows
+from consensus.core.settings import Committee, Hashing
+from ledger.types import PATH_HEADERS_MAX, FinalizedBlock, QuorumCertificate, VoteKind
 
 
 def why_not_final(
-    finalized: FinalizedBlock, digest: bytes, hashing: Hashing, certified: Callable[[QuorumCertificate], bool]
+    finalized: FinalizedBlock,
+    digest: bytes,
+    committee: Committee,
+    hashing: Hashing,
+    certified: Callable[[QuorumCertificate], bool],
 ) -> str | None:
     """None if the block is final.
 
     Args:
         finalized: block, path and certificate as a peer sent them.
         digest: the block's digest.
+        committee: of the epoch that the block claims to be of.
         hashing: the network's hashes.
         certified: checks epoch and signatures of a quorum certificate.
 
@@ -29,15 +34,17 @@ def why_not_final(
     certificate, path, block = finalized.certificate, finalized.path, finalized.block
     if certificate.kind is not VoteKind.FINALIZE:
         return "the certificate is no Finalization"
+    if block.header.epoch != committee.epoch:
+        return "the block is of another epoch"
     if len(path) > PATH_HEADERS_MAX:
         return "the path is too long"
     if hashing.transactions_root(block.transactions) != block.header.transactions_root:
         return "the body is not the header's"
-    tip, height = digest, block.header.height
+    tip, last = digest, block.header
     for header in path:
-        if header.parent != tip or header.height != height + 1:
+        if header.parent != tip or not follows(last, header, committee, hashing):
             return "the path is broken"
-        tip, height = hashing.block_digest(header), header.height
+        tip, last = hashing.block_digest(header), header
     if tip != certificate.digest:
         return "the certificate names another block"
     return None if certified(certificate) else "the certificate does not hold"

@@ -13,32 +13,45 @@ from consensus.core.chain import Entry, Gap
 from consensus.core.effects import Effect, Finalize, Persist
 from consensus.core.finality import why_not_final
 from consensus.core.records import BlockRecord, FinalizationRecord
-from consensus.core.settings import Hashing
+from consensus.core.settings import Committee, Hashing
 from consensus.core.view import Rounds
 from ledger.errors import invariant
-from ledger.types import FinalizedBlock, QuorumCertificate
+from ledger.types import FinalizedBlock, Header, QuorumCertificate
 
 
 class Finalizer:
     """Keeps the proofs of blocks above the root, and commits those whose turn it is."""
 
-    def __init__(self, bodies: Bodies, rounds: Rounds, hashing: Hashing, out: list[Effect]) -> None:
+    def __init__(
+        self, bodies: Bodies, rounds: Rounds, committee: Committee, hashing: Hashing, out: list[Effect]
+    ) -> None:
         self._bodies = bodies
+        self._committee = committee
         self._tree = bodies.tree
         self._rounds = rounds
         self._hashing = hashing
         self._out = out
         self._proven: dict[int, FinalizedBlock] = {}
-        self._tip = (self._tree.root_digest, self._tree.root_header.height)
+        self._tip: tuple[bytes, Header] = (self._tree.root_digest, self._tree.root_header)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the epoch's last block is committed."""
+        return self._committee.seals(self._tree.root_header)
 
     @property
     def behind(self) -> bool:
-        """Whether a block is known to be final that is not committed yet."""
-        return self._rounds.finalized.digest != self._tree.root_digest
+        """Whether a block of this epoch is known to be final that is not committed yet."""
+        return not self.sealed and self._rounds.finalized.digest != self._tree.root_digest
+
+    @property
+    def next_height(self) -> int:
+        """Of the first block that is not proven final here."""
+        return self._tip[1].height + 1
 
     def commit(self) -> None:
         """Commit as many blocks as are proven, here and executed; set out to get the next."""
-        while self.behind or self._proven:
+        while not self.sealed and (self.behind or self._proven):
             entry = self._next()
             if entry is None:
                 return
@@ -62,23 +75,35 @@ class Finalizer:
         lineage = self._tree.lineage(final.digest)
         invariant(lineage is not None, "a finalized block does not descend from the one committed before")
         if lineage is None or isinstance(lineage, Gap):
-            self._bodies.want_finalized(self._tip[1] + 1)
+            self._bodies.want_finalized(self.next_height)
             return False
-        headers = tuple(entry.header for entry in lineage)
-        for index, entry in enumerate(lineage):
-            self._proven[entry.header.height] = FinalizedBlock(
-                block=entry.block, path=headers[index + 1 :], certificate=final.certificate
-            )
-        self._tip = (final.digest, headers[-1].height)
+        # All of them before the first is handed on: its proof goes through the headers of the others, fillers among them.
+        for entry in lineage:
+            self._persist(entry)
+        self._prove(lineage, (), final.certificate)
         return True
+
+    def _persist(self, entry: Entry) -> None:
+        if not entry.persisted:
+            entry.persisted = True
+            self._out.append(Persist(record=BlockRecord(block=entry.block)))
+
+    def _prove(
+        self, lineage: list[Entry], beyond: tuple[Header, ...], certificate: QuorumCertificate
+    ) -> None:
+        """Give each block of a lineage that is not proven yet its proof; fillers are in paths only."""
+        headers = tuple(entry.header for entry in lineage) + beyond
+        for index, entry in enumerate(lineage):
+            if entry.header.height > self._tip[1].height:
+                path = headers[index + 1 :]
+                self._extend(
+                    FinalizedBlock(block=entry.block, path=path, certificate=certificate), entry.digest
+                )
 
     def _finalize(self, entry: Entry) -> None:
         finalized = self._proven.pop(entry.header.height)
-        if not entry.persisted:
-            self._out.append(Persist(record=BlockRecord(block=entry.block)))
+        self._persist(entry)
         self._tree.advance(entry)
-        if self._tree.root_header.height > self._tip[1]:
-            self._tip = (entry.digest, entry.header.height)
         self._out.append(Finalize(finalized=finalized, digest=entry.digest))
 
     def restore(self, digest: bytes, record: FinalizationRecord) -> None:
@@ -86,20 +111,14 @@ class Finalizer:
         lineage = self._tree.lineage(digest)
         if lineage is None or isinstance(lineage, Gap):
             return
-        headers = tuple(entry.header for entry in lineage) + record.path
-        for index, entry in enumerate(lineage):
-            if entry.header.height > self._tip[1]:
-                self._extend(
-                    FinalizedBlock(
-                        block=entry.block, path=headers[index + 1 :], certificate=record.certificate
-                    ),
-                    entry.digest,
-                )
+        self._prove(lineage, record.path, record.certificate)
 
     def receive(
         self, blocks: tuple[FinalizedBlock, ...], certified: Callable[[QuorumCertificate], bool]
     ) -> str | None:
         """Take finalized blocks from a peer.
+
+        What lies beyond the epoch's seal is left for the next epoch.
 
         Args:
             blocks: consecutive, from anywhere.
@@ -110,12 +129,15 @@ class Finalizer:
         """
         for finalized in blocks:
             header = finalized.block.header
-            if header.height <= self._tip[1]:
+            tip, above = self._tip
+            if header.height <= above.height:
                 continue
+            if self._committee.seals(above):
+                return None
             digest = self._hashing.block_digest(header)
-            if (header.parent, header.height - 1) != self._tip:
+            if (header.parent, header.height - 1) != (tip, above.height):
                 return "the block does not extend the chain"
-            reason = why_not_final(finalized, digest, self._hashing, certified)
+            reason = why_not_final(finalized, digest, self._committee, self._hashing, certified)
             if reason is not None:
                 return reason
             self._out.append(
@@ -126,4 +148,4 @@ class Finalizer:
 
     def _extend(self, finalized: FinalizedBlock, digest: bytes) -> None:
         self._proven[finalized.block.header.height] = finalized
-        self._tip = (digest, finalized.block.header.height)
+        self._tip = (digest, finalized.block.header)

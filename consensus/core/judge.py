@@ -9,7 +9,8 @@ from __future__ import annotations
 from enum import Enum
 
 from consensus.core.bodies import Bodies
-from consensus.core.settings import PROTOCOL_VERSION, Committee
+from consensus.core.fillers import follows
+from consensus.core.settings import Committee, Hashing
 from consensus.core.view import Rounds
 from ledger.types import Header
 
@@ -26,8 +27,9 @@ class Verdict(Enum):
 class Judge:
     """Judges proposals against what is certified, and has them executed."""
 
-    def __init__(self, committee: Committee, rounds: Rounds, bodies: Bodies) -> None:
+    def __init__(self, committee: Committee, rounds: Rounds, bodies: Bodies, hashing: Hashing) -> None:
         self._committee = committee
+        self._hashing = hashing
         self._rounds = rounds
         self._bodies = bodies
 
@@ -42,7 +44,7 @@ class Judge:
         parent = self._rounds.certified(header.parent)
         if not self._fits(header) or parent is None or parent.view >= header.view:
             return Verdict.INVALID
-        leader = self._committee.leader(header.view)
+        leader = self._committee.account(self._committee.leader(header.view))
         gap = self._rounds.unproven_gap(parent.view, header.view)
         if gap is not None:
             self._bodies.want_certificates(gap, leader)
@@ -50,7 +52,7 @@ class Judge:
         if not self._bodies.ensure_executed(header.parent, height=header.height - 1, hint=leader):
             return Verdict.WAIT
         above = self._bodies.tree.header(header.parent)
-        if above is None or header.height != above.height + 1 or header.time_ms <= above.time_ms:
+        if above is None or not follows(above, header, self._committee, self._hashing):
             return Verdict.INVALID
         entry = self._bodies.tree.get(digest)
         if entry is None or entry.invalid:
@@ -59,16 +61,17 @@ class Judge:
             # Only here, before the first vote: a certified block is never held against a clock again.
             if abs(header.time_ms - now_ms) > self._committee.clock_drift_ms_max:
                 return Verdict.UNTIMELY
+            if self._committee.seals(above):
+                return Verdict.VALID
             self._bodies.execute(entry, certified=False)
             return Verdict.WAIT
         return Verdict.VALID
 
     def _fits(self, header: Header) -> bool:
+        """What the core knows better than the application; version and next validator set are for execution to judge."""
         committee = self._committee
         return (
-            header.version == PROTOCOL_VERSION
-            and header.chain_id == committee.chain_id
+            header.chain_id == committee.chain_id
             and header.proposer == committee.account(committee.leader(header.view))
             and header.validators_hash == committee.validators_hash
-            and header.next_validators_hash == committee.validators_hash
         )

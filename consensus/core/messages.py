@@ -32,8 +32,6 @@ VOTES_MAX: Final = 192
 RANGE_BLOCKS_MAX: Final = 64
 # Finalized blocks stop being added to an answer once they take so much.
 RANGE_SIZE_BYTES: Final = 2 * 1024 * 1024
-# Headers from a finalized block to the certified one.
-PATH_HEADERS_MAX: Final = 4096
 # A range that is nearly full, one more block of the largest size, and the proof of that one.
 MESSAGE_SIZE_BYTES_MAX: Final = RANGE_SIZE_BYTES + BLOCK_SIZE_BYTES_MAX + 2 * 1024 * 1024
 # Votes and certificates that are repeated together; votes travel in small frames.
@@ -46,7 +44,7 @@ class Propose(Wire, tag=1):
     Attributes:
         block: the proposed block; its header names epoch and view.
         vote: the leader's own Notarize vote, which signs the proposal.
-        parent: Notarization or Finalization of the parent; None only for genesis.
+        parent: Notarization or Finalization of the parent; None for the epoch's root (genesis, or the seal before it).
         nullifications: of the views between the parent's and this one, newest first, at most GAP_CERTIFICATES_MAX.
     """
 
@@ -70,12 +68,19 @@ class Certificates(Wire, tag=3):
 
 
 class Status(Wire, tag=4):
-    """Where the sender is; sent at a steady pace, also when idle. Only the certificate in it moves anybody."""
+    """Where the sender is; sent at a steady pace, also when idle. Only the certificate in it moves anybody.
+
+    Attributes:
+        epoch, view, height: of the sender; claims.
+        finalization: the newest of its epoch.
+        asks: the receiver is to answer with its own.
+    """
 
     epoch: Count
     view: Count
     height: Count
     finalization: QuorumCertificate | None
+    asks: bool = False
 
 
 class FetchBlock(Wire, tag=5):
@@ -101,9 +106,8 @@ class FetchCertificates(Wire, tag=7):
 
 
 class FetchFinalized(Wire, tag=8):
-    """Asks for finalized blocks from `first_height` up, as many as the answerer likes to send."""
+    """Asks for finalized blocks of any epoch from `first_height` up, as many as the answerer likes to send."""
 
-    epoch: Count
     first_height: Count
 
 

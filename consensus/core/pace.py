@@ -33,7 +33,7 @@ class Pace:
         self.running: set[Timer] = set()
         self._heard_in = [rounds.current] * committee.size
         self._ticks = 0
-        self._blocked_until: dict[int, int] = {}
+        self._blocked_until: dict[bytes, int] = {}
 
     def start(self, timer: Timer, delay_ms: int) -> None:
         """Start a timer of the current view."""
@@ -52,11 +52,11 @@ class Pace:
         for peer in [peer for peer, until in self._blocked_until.items() if until <= self._ticks]:
             del self._blocked_until[peer]
 
-    def block(self, peer: int) -> None:
-        if peer != self._committee.me:
+    def block(self, peer: bytes) -> None:
+        if self._committee.me is None or peer != self._committee.account(self._committee.me):
             self._blocked_until[peer] = self._ticks + BLOCKED_TICKS
 
-    def blocked(self, peer: int) -> bool:
+    def blocked(self, peer: bytes) -> bool:
         return peer in self._blocked_until
 
     def heard(self, validator: int) -> None:

@@ -1,7 +1,8 @@
 """What a leader does in its view: find a parent, have a block built on it, and hold back an empty one.
 
-Rule: a block without transactions waits Δ. Mostly the finality that is on its way makes it superfluous, and an idle chain comes
-to rest after its last block; else it is proposed, so that the last block becomes final even if votes were lost.
+Rule: a block without transactions waits Δ when its parent is of the view before: mostly the finality that is on its way makes it
+superfluous, and an idle chain comes to rest after its last block. Else it is proposed at once, so that the last block becomes
+final even if votes were lost: after a skipped view nothing is on its way, and the wait would use up the others' patience.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from consensus.core.bodies import Bodies
 from consensus.core.effects import BuildBlock, Effect, ProposalContext
 from consensus.core.events import Timer
+from consensus.core.fillers import filler
 from consensus.core.pace import Pace
 from consensus.core.settings import NO_BLOCK, Committee, Hashing
 from consensus.core.view import Round, Rounds
@@ -44,7 +46,7 @@ class Proposer:
         self._vote = vote
         self._out = out
 
-    def propose(self, found: Round, now_ms: int) -> None:
+    def propose(self, found: Round, now_ms: int, patience_ms: int) -> None:
         """Ask for a block if it is this node's turn, there is work, and everything that a proposal needs is here."""
         me = self._committee.me
         if me is None or self._committee.leader(found.view) != me:
@@ -64,12 +66,24 @@ class Proposer:
         if header is None:
             return
         found.building = True
+        proposer, time_ms = self._committee.account(me), max(now_ms, header.time_ms + 1)
+        if self._committee.seals(header):
+            block = filler(
+                header,
+                parent.digest,
+                view=found.view,
+                time_ms=time_ms,
+                proposer=proposer,
+                hashing=self._hashing,
+            )
+            self.built(found.view, block, patience_ms)
+            return
         context = ProposalContext(
             epoch=self._committee.epoch,
             view=found.view,
             height=header.height + 1,
-            time_ms=max(now_ms, header.time_ms + 1),
-            proposer=self._committee.account(me),
+            time_ms=time_ms,
+            proposer=proposer,
         )
         self._out.append(BuildBlock(parent=parent.digest, context=context))
 
@@ -81,7 +95,7 @@ class Proposer:
         if block is None:
             self._vote(found, VoteKind.NULLIFY, NO_BLOCK)
             return
-        if not block.transactions and not found.empty_allowed:
+        if not block.transactions and not found.empty_allowed and self._finality_is_due(block, view):
             found.held = True
             if Timer.EMPTY not in self._pace.running:
                 self._pace.start(Timer.EMPTY, patience_ms)
@@ -92,6 +106,10 @@ class Proposer:
             entry.executed = True
             found.proposal, found.proposal_digest = block, digest
             self._vote(found, VoteKind.NOTARIZE, digest)
+
+    def _finality_is_due(self, block: Block, view: int) -> bool:
+        parent = self._rounds.certified(block.header.parent)
+        return parent is not None and parent.view == view - 1
 
     def waited(self, found: Round) -> None:
         """An empty block has waited long enough."""

@@ -33,4 +33,15 @@ class FinalizationRecord(Wire, tag=4):
     path: tuple[Header, ...] = ()
 
 
+def epoch_of(record: Record) -> int:
+    """The epoch that a record belongs to."""
+    match record:
+        case BlockRecord(block=block):
+            return block.header.epoch
+        case VoteRecord(vote=vote):
+            return vote.epoch
+        case CertificateRecord(certificate=certificate) | FinalizationRecord(certificate=certificate):
+            return certificate.epoch
+
+
 Record = BlockRecord | VoteRecord | CertificateRecord | FinalizationRecord

@@ -19,7 +19,7 @@ def restore(machine: Machine, records: Iterable[Record], hashing: Hashing) -> No
 
     Args:
         machine: made with the application's durable head; nothing has been handled yet.
-        records: everything the journal still has.
+        records: everything the journal still has of the machine's epoch.
         hashing: the network's hashes.
     """
     votes: list[Vote] = []

@@ -1,27 +1,31 @@
 """What the core is told once: who votes, how long things take, how blocks are hashed.
 
-Rule: everything consensus-relevant here comes from genesis; `Timing` alone is the operator's, since it decides liveness only.
+Rule: everything consensus-relevant here comes from genesis and certified state; `Timing` alone is the operator's, since it
+decides liveness only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from ledger.hashing import PROTOCOL_VERSION
 from ledger.types import Header, Transaction, ValidatorSet, quorum_size
-
-__all__ = ["NO_BLOCK", "PROTOCOL_VERSION", "Committee", "Hashing", "Timing"]
 
 NO_BLOCK: Final = bytes(32)
 
 
 class Hashing(Protocol):
-    """The two hashes that bind a body to its digest (`ledger.hashing`, with the suite of genesis)."""
+    """The hashes that consensus asks for (`ledger.hashing`, with the suite of genesis)."""
 
     def block_digest(self, header: Header) -> bytes: ...
 
     def transactions_root(self, transactions: tuple[Transaction, ...]) -> bytes: ...
+
+    def empty_results_root(self) -> bytes:
+        """Root over no results."""
+        ...
+
+    def validators_hash(self, validators: ValidatorSet) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ class Committee:
         chain_id: hash of the genesis document.
         validators: the epoch's set; their order fixes who leads.
         validators_hash: hash of that set, as headers carry it.
-        me: this node's index; None for a node that is no validator.
+        me: this node's index; None for a node that is no validator of this epoch.
         clock_drift_ms_max: how far a proposal's time may be from a voter's clock.
     """
 
@@ -71,6 +75,11 @@ class Committee:
     validators_hash: bytes
     me: int | None
     clock_drift_ms_max: int = 10_000
+    _indexes: dict[bytes, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        indexes = {one.account: index for index, one in enumerate(self.validators.validators)}
+        object.__setattr__(self, "_indexes", indexes)
 
     @property
     def epoch(self) -> int:
@@ -96,3 +105,16 @@ class Committee:
 
     def account(self, index: int) -> bytes:
         return self.validators.validators[index].account
+
+    @property
+    def accounts(self) -> tuple[bytes, ...]:
+        """By index."""
+        return tuple(one.account for one in self.validators.validators)
+
+    def index(self, account: bytes) -> int | None:
+        """The validator of that account; None when it has none in this epoch."""
+        return self._indexes.get(account)
+
+    def seals(self, header: Header) -> bool:
+        """Whether only fillers may extend the block: it is this epoch's seal, or a filler above it."""
+        return header.epoch == self.epoch and header.next_validators_hash != header.validators_hash

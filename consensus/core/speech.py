@@ -50,8 +50,9 @@ def repetition(rounds: Rounds) -> Votes:
     return Votes(votes=tuple(rounds.now.own_votes.values()), admitted_by=rounds.admitted_by)
 
 
-def status(rounds: Rounds, height: int, epoch: int) -> Status:
-    return Status(epoch=epoch, view=rounds.current, height=height, finalization=rounds.finalized.certificate)
+def status(rounds: Rounds, height: int, epoch: int, *, asks: bool) -> Status:
+    final = rounds.finalized.certificate
+    return Status(epoch=epoch, view=rounds.current, height=height, finalization=final, asks=asks)
 
 
 def standstill(rounds: Rounds) -> list[Message]:

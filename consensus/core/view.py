@@ -1,16 +1,21 @@
 """What is known of each view above the last finalized one.
 
-Rule: a certificate above the last finalized view is never forgotten, and no vote of this node either; at or below it nothing is
-kept, because there this node never votes again. Facts only: what to do about them is the machine's business.
+Rule: a certificate above the last finalized view is never forgotten, and no vote of this node either; at or below it, where
+this node never votes again, only the votes of a few views are kept, as possible evidence. Facts only: what to do about them
+is the machine's business.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from consensus.core.votes import Ballots
 from ledger.errors import invariant
 from ledger.types import Block, QuorumCertificate, Vote, VoteKind
+
+# Finalized views whose ballots are kept, so that a conflicting vote that comes late is still evidence.
+PAST_VIEWS_MAX: Final = 32
 
 
 class Round:
@@ -90,6 +95,7 @@ class Rounds:
         self.admitted_by = finalized.certificate
         self._rounds: dict[int, Round] = {}
         self._notarized: dict[bytes, Parent] = {}
+        self._past: dict[int, Ballots] = {}
 
     @property
     def now(self) -> Round:
@@ -106,6 +112,10 @@ class Rounds:
 
     def find(self, view: int) -> Round | None:
         return self._rounds.get(view)
+
+    def past(self, view: int) -> Ballots | None:
+        """Votes of a finalized view, if it is one of the newest."""
+        return self._past.get(view)
 
     def all(self) -> list[Round]:
         """Every round, oldest view first."""
@@ -143,8 +153,10 @@ class Rounds:
     def finalize(self, certificate: QuorumCertificate) -> None:
         """Raise the last finalized view and forget everything at or below it."""
         self.finalized = Parent(digest=certificate.digest, view=certificate.view, certificate=certificate)
-        for view in [view for view in self._rounds if view <= certificate.view]:
-            del self._rounds[view]
+        for view in sorted(view for view in self._rounds if view <= certificate.view):
+            self._past[view] = self._rounds.pop(view).ballots
+        for view in list(self._past)[:-PAST_VIEWS_MAX]:
+            del self._past[view]
         for digest in [digest for digest, at in self._notarized.items() if at.view <= certificate.view]:
             del self._notarized[digest]
 

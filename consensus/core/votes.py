@@ -1,8 +1,10 @@
 """Votes: counting them, and turning a quorum of them into a certificate with as little verification as possible.
 
 Rule: single votes are not verified when they arrive. At a quorum they are aggregated and the aggregate is verified once. Only
-when that fails is each of them verified; the bad ones go and their signers are blamed. A good aggregate proves the certificate
-and never its votes (two forged ones can cancel out), so a vote counts as verified only after it was verified alone.
+when that fails are bad ones looked for, by halves: a half whose aggregate holds may stay in a certificate, a half whose aggregate
+fails is halved again, down to single votes, which are verified; so one forger among n costs O(log n) verifications. A good
+aggregate proves the certificate and never its votes (two forged ones can cancel out), so a vote counts as verified, and its
+signer as a forger, only after it was verified alone.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from dataclasses import dataclass, field
 
 from consensus.core.settings import NO_BLOCK, Committee
 from ledger.crypto.suite import QuorumScheme
-from ledger.errors import LedgerError
 from ledger.types import QuorumCertificate, Vote, VoteKind
 
 
@@ -38,6 +39,10 @@ class Ballots:
     def remove(self, vote: Vote) -> None:
         del self._votes[vote.kind][vote.validator]
         self._counts[vote.kind, vote.digest] -= 1
+
+    def knows(self, vote: Vote) -> bool:
+        """Whether a vote that was counted has been verified alone."""
+        return (vote.kind, vote.validator) in self.verified
 
     def count(self, kind: VoteKind, digest: bytes) -> int:
         return self._counts.get((kind, digest), 0)
@@ -123,20 +128,38 @@ class VoteCounter:
         self, ballots: Ballots, kind: VoteKind, digest: bytes, forgers: list[int]
     ) -> QuorumCertificate | None:
         votes = ballots.matching(kind, digest)
-        certificate = self._aggregate(votes)
-        if certificate is not None:
+        certificate = self._scheme.aggregate(self._committee.validators, votes)
+        if self.verify_certificate(certificate):
             return certificate
-        for vote in votes:
-            self._holds(ballots, vote, forgers)
+        self._expose(ballots, tuple(vote for vote in votes if not ballots.knows(vote)), forgers)
         remaining = ballots.matching(kind, digest)
-        return self._aggregate(remaining) if len(remaining) >= self._committee.quorum else None
-
-    def _aggregate(self, votes: tuple[Vote, ...]) -> QuorumCertificate | None:
-        try:
-            certificate = self._scheme.aggregate(self._committee.validators, votes)
-        except LedgerError:
+        if len(remaining) < self._committee.quorum:
             return None
+        certificate = self._scheme.aggregate(self._committee.validators, remaining)
         return certificate if self.verify_certificate(certificate) else None
+
+    def _expose(self, ballots: Ballots, votes: tuple[Vote, ...], forgers: list[int]) -> None:
+        """Uncount the bad votes among some whose aggregate fails."""
+        if len(votes) <= 1:
+            for vote in votes:
+                self._holds(ballots, vote, forgers)
+            return
+        left, right = votes[: len(votes) // 2], votes[len(votes) // 2 :]
+        if self._part_holds(left):
+            # What holds and what fails in sum: the failure is in the other half.
+            self._expose(ballots, right, forgers)
+            return
+        self._expose(ballots, left, forgers)
+        if not self._part_holds(right):
+            self._expose(ballots, right, forgers)
+
+    def _part_holds(self, votes: tuple[Vote, ...]) -> bool:
+        """Whether some votes' aggregate holds, be they a quorum or not; a single vote is left to be verified alone."""
+        if len(votes) == 1:
+            return False
+        committee = self._committee
+        part = self._scheme.aggregate(committee.validators, votes)
+        return self._scheme.verify_part(committee.chain_id, committee.validators, part)
 
     def _accuse(self, ballots: Ballots, earlier: Vote, later: Vote, outcome: Outcome) -> None:
         """Verify both votes: evidence if both hold; otherwise their sender is a forger, and neither counts further."""
@@ -148,7 +171,7 @@ class VoteCounter:
 
     def _holds(self, ballots: Ballots, vote: Vote, forgers: list[int]) -> bool:
         """Whether a counted vote's signature is good; if not, it is uncounted."""
-        if (vote.kind, vote.validator) in ballots.verified:
+        if ballots.knows(vote):
             return True
         if self.verify_vote(vote):
             ballots.verified.add((vote.kind, vote.validator))

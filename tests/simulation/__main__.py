@@ -10,6 +10,7 @@ import traceback
 from consensus.core.effects import Effect
 from tests.simulation.harness.campaign import Campaign, Report
 from tests.simulation.harness.checkers import PropertyBroken
+from tests.simulation.harness.words import in_words
 
 
 def say(text: str) -> None:
@@ -20,8 +21,7 @@ def say(text: str) -> None:
 
 def show(time_ms: int, node: int, effect: Effect) -> None:
     """One line of a readable trace."""
-    text = str(effect)
-    say(f"{time_ms:>8} node {node}: {text[:400]}")
+    say(f"{time_ms:>8} node {node}: {in_words(effect)}")
 
 
 def run_seed(seed: int, *, trace: bool) -> Report | None:

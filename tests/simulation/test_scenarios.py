@@ -186,10 +186,10 @@ def test_a_node_without_its_journal_follows_without_voting() -> None:
         finalize_one(cluster)
     assert voted == []
     assert node.engine is not None
-    assert node.engine.status().follow_only
+    assert node.engine.status().silenced
     node.crash()
     node.start()
-    assert node.engine.status().follow_only
+    assert node.engine.status().silenced
 
 
 def test_a_damaged_journal_is_refused_at_start() -> None:

@@ -7,14 +7,10 @@ from msgspec.structs import replace
 from consensus.core.effects import (
     Broadcast,
     BuildBlock,
-    CancelTimer,
     Effect,
-    Evidence,
     ExecuteBlock,
     Finalize,
     Persist,
-    Send,
-    SetTimer,
     SignVote,
 )
 from consensus.core.events import (
@@ -28,15 +24,16 @@ from consensus.core.events import (
     VoteSigned,
 )
 from consensus.core.machine import Machine
-from consensus.core.messages import Certificates, Message, Propose, Status, Votes
-from consensus.core.records import BlockRecord, CertificateRecord, FinalizationRecord, Record, VoteRecord
+from consensus.core.messages import Message, Propose, Votes
+from consensus.core.records import Record
 from consensus.core.restore import restore
 from consensus.core.settings import NO_BLOCK, Timing
-from ledger.types import Block, Header, QuorumCertificate, Transaction, Vote, VoteKind
+from ledger.types import Block, Header, QuorumCertificate, Transaction, ValidatorSet, Vote, VoteKind
 from tests.simulation.harness.application import SimApplication, make_transaction, next_state_root
 from tests.simulation.harness.cluster import CHAIN_ID, Cluster
-from tests.simulation.harness.node import EPOCH_START_MS
+from tests.simulation.harness.node import EPOCH_START_MS, account_of
 from tests.simulation.harness.scheme import SimScheme
+from tests.simulation.harness.words import in_words
 
 
 class Desk:
@@ -48,7 +45,13 @@ class Desk:
     """
 
     def __init__(
-        self, me: int = 0, size: int = 4, *, voting: bool = True, records: list[Record] | None = None
+        self,
+        me: int = 0,
+        size: int = 4,
+        *,
+        voting: bool = True,
+        wary: bool = False,
+        records: list[Record] | None = None,
     ) -> None:
         self.cluster = Cluster(size, seed=7)
         node = self.cluster.nodes[me]
@@ -59,13 +62,14 @@ class Desk:
         self.scheme, self.hashing = scheme, self.cluster.hashing
         self.application = SimApplication(node.store, self.hashing, lambda finalized, digest: None)
         self.machine = Machine(
-            committee=node.committee,
+            committee=self.cluster.committee(me),
             timing=Timing(),
             scheme=self.scheme,
             hashing=self.hashing,
             root=self.application.head(),
             certificate=None,
             voting=voting,
+            wary=wary,
         )
         self.invalid: set[bytes] = set()
         self.records: list[Record] = list(records or [])
@@ -102,7 +106,8 @@ class Desk:
         return self.put(Started())
 
     def hear(self, peer: int, message: Message) -> list[Effect]:
-        return self.put(Received(peer=peer, message=message))
+        """From the machine of that number."""
+        return self.put(Received(peer=account_of(peer), message=message))
 
     def fire(self, timer: Timer) -> list[Effect]:
         return self.put(TimerFired(timer=timer))
@@ -118,20 +123,31 @@ class Desk:
 
     def vote(self, validator: int, kind: VoteKind, view: int, digest: bytes = NO_BLOCK) -> Vote:
         unsigned = Vote(kind=kind, epoch=1, view=view, digest=digest, validator=validator, signature=b"\0")
-        return replace(unsigned, signature=self.cluster.nodes[validator].signer.sign_vote(CHAIN_ID, unsigned))
+        return replace(unsigned, signature=self.cluster.signer(validator).sign_vote(CHAIN_ID, unsigned))
 
     def certificate(self, kind: VoteKind, view: int, digest: bytes = NO_BLOCK) -> QuorumCertificate:
-        """By the last quorum of validators."""
-        quorum = self.machine.committee.quorum
-        votes = tuple(self.vote(one, kind, view, digest) for one in range(self.size - quorum, self.size))
+        """By a quorum of validators, without this one where they are enough."""
+        others = [one for one in range(self.size) if one != self.me]
+        signers = sorted([*others, self.me][: self.machine.committee.quorum])
+        votes = tuple(self.vote(one, kind, view, digest) for one in signers)
         return self.scheme.aggregate(self.cluster.validators, votes)
 
     def block(
-        self, view: int, parent: Header | None = None, *, transactions: tuple[int, ...] = (), time_ms: int = 0
+        self,
+        view: int,
+        parent: Header | None = None,
+        *,
+        transactions: tuple[int, ...] = (),
+        time_ms: int = 0,
+        change: ValidatorSet | None = None,
     ) -> tuple[Block, bytes]:
-        """A valid block of that view's leader on `parent` (genesis by default), and its digest."""
+        """A valid block of that view's leader on `parent` (genesis by default), and its digest; a seal if it changes the set."""
         above = parent if parent is not None else self.cluster.genesis
         body: tuple[Transaction, ...] = tuple(make_transaction(CHAIN_ID, number) for number in transactions)
+        after = above.next_validators_hash
+        if change is not None:
+            body = (*body, make_transaction(CHAIN_ID, 10**6, change))
+            after = self.hashing.validators_hash(change)
         header = replace(
             above,
             view=view,
@@ -141,8 +157,28 @@ class Desk:
             proposer=self.machine.committee.account(self.machine.committee.leader(view)),
             transactions_root=self.hashing.transactions_root(body),
             state_root=next_state_root(above, body),
+            next_validators_hash=after,
         )
         return Block(header=header, transactions=body), self.hashing.block_digest(header)
+
+    def next_set(self) -> ValidatorSet:
+        """The set of the second epoch: the first validator has left."""
+        return ValidatorSet(epoch=2, validators=self.cluster.validators.validators[1:])
+
+    def filler(self, view: int, parent: Header, **changed: int | bytes) -> tuple[Block, bytes]:
+        """What that view's leader may put above a seal or filler, and its digest; with some header fields changed."""
+        committee = self.machine.committee
+        header = replace(
+            parent,
+            view=view,
+            parent=self.hashing.block_digest(parent),
+            time_ms=parent.time_ms + 1,
+            proposer=committee.account(committee.leader(view)),
+            transactions_root=self.hashing.transactions_root(()),
+            results_root=self.hashing.empty_results_root(),
+        )
+        header = replace(header, **changed)
+        return Block(header=header, transactions=()), self.hashing.block_digest(header)
 
     def propose(
         self,
@@ -178,56 +214,6 @@ def votes_in(effects: list[Effect]) -> list[tuple[str, int]]:
     return found
 
 
-def _name(record: Record) -> str:
-    match record:
-        case BlockRecord(block=block):
-            return f"block {block.header.height}"
-        case VoteRecord(vote=vote):
-            return f"{vote.kind.name.lower()} {vote.view}"
-        case CertificateRecord(certificate=certificate) | FinalizationRecord(certificate=certificate):
-            return f"{certificate.kind.name.lower()} certificate {certificate.view}"
-
-
-def _words(message: Message) -> str:
-    match message:
-        case Propose(block=block):
-            return f"propose block {block.header.height} in view {block.header.view}"
-        case Votes(votes=votes, admitted_by=admitted_by):
-            said = ", ".join(f"{vote.kind.name.lower()} {vote.view}" for vote in votes)
-            return said + (" with what admitted here" if admitted_by is not None else "")
-        case Certificates(certificates=certificates):
-            return ", ".join(f"{one.kind.name.lower()} certificate {one.view}" for one in certificates)
-        case Status(view=view, height=height):
-            return f"status view {view} height {height}"
-        case _:
-            return type(message).__name__
-
-
 def readable(effects: list[Effect]) -> list[str]:
     """One line for each effect."""
-    lines: list[str] = []
-    for effect in effects:
-        match effect:
-            case Persist(record=record):
-                lines.append(f"persist {_name(record)}")
-            case Broadcast(message=message):
-                lines.append(f"broadcast {_words(message)}")
-            case Send(peer=peer, message=message):
-                lines.append(f"send to {peer} {_words(message)}")
-            case SetTimer(timer=timer, delay_ms=delay_ms):
-                lines.append(f"set {timer.value} {delay_ms}")
-            case CancelTimer(timer=timer):
-                lines.append(f"cancel {timer.value}")
-            case SignVote(kind=kind, view=view):
-                lines.append(f"sign {kind.name.lower()} {view}")
-            case BuildBlock(context=context):
-                lines.append(f"build block {context.height} in view {context.view}")
-            case ExecuteBlock(block=block):
-                lines.append(f"execute block {block.header.height}")
-            case Finalize(finalized=finalized):
-                lines.append(f"finalize block {finalized.block.header.height}")
-            case Evidence(first=first, second=second):
-                lines.append(f"evidence against {first.validator}: {first.kind.name} and {second.kind.name}")
-            case _:
-                lines.append(type(effect).__name__)
-    return lines
+    return [in_words(effect) for effect in effects]

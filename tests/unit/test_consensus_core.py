@@ -35,6 +35,7 @@ from consensus.core.settings import Committee, Timing
 from consensus.core.votes import Ballots, VoteCounter
 from ledger.errors import InvariantViolation
 from ledger.types import FinalizedBlock, VoteKind, quorum_size
+from tests.simulation.harness.node import account_of
 from tests.unit.consensus_desk import Desk, readable, votes_in
 
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
@@ -50,7 +51,11 @@ def of(effects: list[Effect], kind: type[Effect]) -> list[Effect]:
 def test_trace_of_a_voter_from_proposal_to_finality() -> None:
     desk = Desk(me=3)
     block, digest = desk.block(1, transactions=(1,))
-    assert readable(desk.start()) == ["set status 2000", "set standstill 10000"]
+    assert readable(desk.start()) == [
+        "broadcast status view 1 height 0",
+        "set status 2000",
+        "set standstill 10000",
+    ]
     assert readable(desk.propose(block)) == [
         "execute block 1",
         "set advance 1500",
@@ -168,7 +173,7 @@ def test_a_block_whose_time_is_too_far_from_the_clock_is_nullified_without_being
     effects = desk.propose(block)
     assert votes_in(effects) == [("NULLIFY", 1)]
     assert not of(effects, ExecuteBlock)
-    assert of(effects, ClockApart) == [ClockApart(leader=0, apart_ms=offset_ms)]
+    assert of(effects, ClockApart) == [ClockApart(leader=account_of(0), apart_ms=offset_ms)]
 
 
 @pytest.mark.parametrize("offset_ms", [10_000, -10_000])
@@ -210,7 +215,7 @@ def test_a_gap_without_nullifications_is_asked_for_and_voted_over_only_when_prov
     block, _ = desk.block(3)
     effects = desk.propose(block)
     assert votes_in(effects) == []
-    assert of(effects, WantCertificates) == [WantCertificates(first_view=1, last_view=1, hint=2)]
+    assert of(effects, WantCertificates) == [WantCertificates(first_view=1, last_view=1, hint=account_of(2))]
     effects = desk.hear(2, Certificates(certificates=(desk.certificate(NULLIFY, 1),)))
     assert votes_in(effects) == [("NOTARIZE", 3)]
 
@@ -220,7 +225,7 @@ def test_a_parent_whose_body_is_missing_is_fetched_from_the_leader_and_then_vote
     first, digest = desk.block(1, transactions=(1,))
     block, _ = desk.block(2, first.header)
     effects = desk.propose(block, parent=desk.certificate(NOTARIZE, 1, digest))
-    assert of(effects, WantBlock) == [WantBlock(digest=digest, height=1, hint=1)]
+    assert of(effects, WantBlock) == [WantBlock(digest=digest, height=1, hint=account_of(1))]
     assert votes_in(effects) == [("FINALIZE", 1)]
     other, _ = desk.block(1, transactions=(2,))
     assert votes_in(desk.hear(1, FetchedBlock(block=other))) == []
@@ -319,7 +324,7 @@ def test_a_forged_vote_costs_its_sender_its_voice_and_not_the_certificate() -> N
     forged = replace(desk.vote(3, NOTARIZE, 1, digest), signature=bytes(32))
     desk.hear(3, Votes(votes=(forged,)))
     effects = desk.hear_votes(NOTARIZE, 1, digest, 0, 2)
-    assert [effect.peer for effect in effects if isinstance(effect, Blame)] == [3]
+    assert [effect.peer for effect in effects if isinstance(effect, Blame)] == [account_of(3)]
     assert desk.machine.rounds.current == 1
     assert desk.hear(3, Votes(votes=(desk.vote(3, NOTARIZE, 1, digest),))) == []
 
@@ -343,7 +348,7 @@ def test_two_forged_votes_that_cancel_out_make_a_certificate_but_never_evidence(
 def test_a_vote_in_anothers_name_is_blamed_on_its_sender() -> None:
     desk = Desk(me=1)
     effects = desk.hear(3, Votes(votes=(desk.vote(2, NULLIFY, 1),)))
-    assert [effect.peer for effect in effects if isinstance(effect, Blame)] == [3]
+    assert [effect.peer for effect in effects if isinstance(effect, Blame)] == [account_of(3)]
 
 
 def test_a_forged_certificate_moves_nobody_however_high_its_view() -> None:
@@ -352,7 +357,7 @@ def test_a_forged_certificate_moves_nobody_however_high_its_view() -> None:
     effects = desk.hear(2, Status(epoch=1, view=2**40, height=2**40, finalization=None))
     effects += desk.hear(3, Certificates(certificates=(forged,)))
     assert desk.machine.rounds.current == 1
-    assert [effect.peer for effect in effects if isinstance(effect, Blame)] == [3]
+    assert [effect.peer for effect in effects if isinstance(effect, Blame)] == [account_of(3)]
 
 
 def test_votes_beyond_the_next_view_and_at_final_ones_leave_nothing_behind() -> None:
@@ -369,7 +374,9 @@ def test_messages_of_another_epoch_are_ignored() -> None:
     desk = Desk(me=1)
     alien = replace(desk.certificate(NULLIFY, 1), epoch=2)
     assert desk.hear(2, Certificates(certificates=(alien,))) == []
-    assert desk.hear(2, Status(epoch=2, view=9, height=9, finalization=alien)) == []
+    alien_status = Status(epoch=2, view=9, height=9, finalization=alien)
+    assert desk.hear(2, alien_status) == [WantFinalized(first_height=1)]
+    assert desk.machine.rounds.current == 1
 
 
 def test_a_late_finalize_quorum_commits_the_block_and_its_ancestors_with_a_path() -> None:
@@ -470,6 +477,14 @@ def test_an_empty_block_is_proposed_once_it_has_waited() -> None:
     assert votes_in(desk.fire(Timer.EMPTY)) == [("NOTARIZE", 1)]
 
 
+def test_an_empty_block_after_a_skipped_view_is_proposed_at_once() -> None:
+    """With Δ not growing, waiting Δ in each view made the others skip every view for ever (simulation seed 2198)."""
+    desk = Desk(me=1)
+    desk.put(WorkNoticed(pending=True))
+    effects = desk.hear(0, Certificates(certificates=(desk.certificate(NULLIFY, 1),)))
+    assert votes_in(effects) == [("NOTARIZE", 2)]
+
+
 def test_a_leader_that_cannot_build_gives_its_view_up() -> None:
     desk = Desk(me=0)
     desk.application.fillable = False
@@ -564,7 +579,7 @@ def test_forged_ranges_are_blamed_and_do_not_stand_in_the_way_of_good_ones() -> 
     desk.hear(1, Status(epoch=1, view=4, height=3, finalization=blocks[-1].certificate))
     bad = replace(blocks[1], certificate=replace(blocks[1].certificate, signature=bytes(32)))
     effects = desk.hear(0, FinalizedRange(first_height=1, blocks=(blocks[0], bad, blocks[2])))
-    assert [effect.peer for effect in effects if isinstance(effect, Blame)] == [0]
+    assert [effect.peer for effect in effects if isinstance(effect, Blame)] == [account_of(0)]
     assert desk.application.finalized_height() == 1
     other = replace(blocks[1], block=replace(blocks[1].block, transactions=()))
     desk.hear(1, FinalizedRange(first_height=2, blocks=(other,)))
@@ -604,6 +619,19 @@ def test_what_was_final_is_final_after_a_restart_although_the_body_of_a_newer_fi
     assert again.application.finalized_height() == 2
 
 
+def test_bodies_that_a_proof_leads_through_are_journaled_before_the_first_of_them_is_handed_on() -> None:
+    desk = Desk(me=3, voting=False)
+    first, one = desk.block(1, transactions=(1,))
+    second, two = desk.block(2, first.header)
+    desk.propose(first)
+    desk.propose(second, parent=desk.certificate(NOTARIZE, 1, one))
+    effects = desk.hear(0, Certificates(certificates=(desk.certificate(FINALIZE, 2, two),)))
+    lines = readable(effects)
+    assert max(lines.index("persist block 1"), lines.index("persist block 2")) < lines.index(
+        "finalize block 1"
+    )
+
+
 def test_a_peer_that_is_behind_is_told_of_the_highest_finalization() -> None:
     desk = Desk(me=3)
     blocks = chain(desk, 1)
@@ -612,7 +640,7 @@ def test_a_peer_that_is_behind_is_told_of_the_highest_finalization() -> None:
     sent = [effect for effect in effects if isinstance(effect, Send) and isinstance(effect.message, Status)]
     assert [
         (effect.peer, effect.message.finalization) for effect in sent if isinstance(effect.message, Status)
-    ] == [(2, blocks[0].certificate)]
+    ] == [(account_of(2), blocks[0].certificate)]
 
 
 def test_a_vote_is_persisted_with_its_block_and_before_it_leaves() -> None:

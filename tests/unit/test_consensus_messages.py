@@ -61,7 +61,7 @@ MESSAGES: tuple[Message, ...] = (
     FetchBlock(epoch=1, height=4, digest=bytes(32)),
     FetchedBlock(block=BLOCK),
     FetchCertificates(epoch=1, first_view=2, last_view=9),
-    FetchFinalized(epoch=1, first_height=1),
+    FetchFinalized(first_height=1),
     FinalizedRange(first_height=1, blocks=(FINALIZED,)),
 )
 
@@ -134,12 +134,14 @@ def test_a_message_above_the_size_bound_is_refused_before_it_is_parsed() -> None
     [
         [0, 1],
         [10, 1],
-        ["4", 1, 7, 3, None],
+        ["4", 1, 7, 3, None, False],
         [4, 1, 7, 3],
+        [4, 1, 7, 3, None],
         [4, 1, 7, 3, None, None],
-        [4, -1, 7, 3, None],
-        [4, 1, 2**53, 3, None],
-        [4, 1, "7", 3, None],
+        [4, 1, 7, 3, None, False, False],
+        [4, -1, 7, 3, None, False],
+        [4, 1, 2**53, 3, None, False],
+        [4, 1, "7", 3, None, False],
         [5, 1, 4, bytes(31)],
         {"epoch": 1},
         None,
@@ -151,10 +153,10 @@ def test_unknown_tags_wrong_types_ranges_and_field_counts_are_refused(value: obj
 
 
 def test_an_integer_longer_than_needed_is_refused() -> None:
-    data = encode_message(FetchFinalized(epoch=1, first_height=1))
-    assert data == b"\x93\x08\x01\x01"
+    data = encode_message(FetchFinalized(first_height=1))
+    assert data == b"\x92\x08\x01"
     with pytest.raises(DecodeError):
-        decode_message(b"\x93\x08\x01\xcc\x01")
+        decode_message(b"\x92\x08\xcc\x01")
 
 
 def test_deep_nesting_is_refused() -> None:

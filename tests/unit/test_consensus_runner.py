@@ -15,6 +15,7 @@ from consensus.runner import ConsensusRunner
 from ledger.errors import InvariantViolation, StorageDamaged
 from tests.simulation.harness.application import SimApplication, make_transaction
 from tests.simulation.harness.cluster import CHAIN_ID, Cluster
+from tests.simulation.harness.node import account_of, index_of
 
 TIMEOUT_S = 20
 
@@ -28,15 +29,15 @@ class Wires:
     def carry(self, sender: int, receiver: int, data: bytes) -> None:
         runner = self.runners.get(receiver)
         if runner is not None:
-            asyncio.get_running_loop().call_soon(runner.deliver, sender, data)
+            asyncio.get_running_loop().call_soon(runner.deliver, account_of(sender), data)
 
 
 class Port:
     def __init__(self, wires: Wires, index: int, size: int) -> None:
         self._wires, self._index, self._size = wires, index, size
 
-    def send(self, peer: int, message: bytes, *, lane: Lane) -> None:
-        self._wires.carry(self._index, peer, message)
+    def send(self, peer: bytes, message: bytes, *, lane: Lane) -> None:
+        self._wires.carry(self._index, index_of(peer), message)
 
     def broadcast(self, message: bytes, *, lane: Lane) -> None:
         for peer in range(self._size):
@@ -57,14 +58,16 @@ class Node:
         )
         disk = FileDisk(folder / str(index))
         self.runner = ConsensusRunner(
-            committee=node.committee,
+            chain_id=CHAIN_ID,
+            account=node.account,
+            signers=node.signers,
+            clock_drift_ms_max=10_000,
             timing=Timing(),
             scheme=cluster.scheme,
-            signer=node.signer,
             hashing=cluster.hashing,
             application=self.application,
             transport=Port(wires, index, cluster.size),
-            journal=Journal.open(disk) if disk.names() else Journal.create(disk, follow_only=False),
+            journal=Journal.open(disk) if disk.names() else Journal.create(disk, silenced=None),
             on_failure=self._fail,
         )
         wires.runners[index] = self.runner
@@ -114,7 +117,7 @@ async def test_real_signatures_and_files_finalize_and_a_restart_resumes_from_the
         assert after.application.finalized_height() >= 3
         status = after.runner.status()
         assert status.voting
-        assert not status.follow_only
+        assert not status.silenced
         assert before.application.head()[1].height >= 3
     for node in again:
         node.submit(4)

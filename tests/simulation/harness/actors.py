@@ -23,7 +23,7 @@ from consensus.core.messages import (
 from consensus.core.settings import NO_BLOCK
 from ledger.types import Block, FinalizedBlock, Header, QuorumCertificate, Vote, VoteKind
 from tests.simulation.harness.application import next_state_root
-from tests.simulation.harness.node import SimNode, message_of
+from tests.simulation.harness.node import SimNode, index_of, message_of
 
 
 class Actor:
@@ -34,10 +34,10 @@ class Actor:
     def __init__(self, node: SimNode, random: Random) -> None:
         self.node = node
         self.random = random
-        self.others = [peer for peer in range(node.committee.size) if peer != node.index]
+        self.others = [peer for peer in range(node.world.size) if peer != node.index]
 
-    def send(self, peer: int, message: bytes, *, lane: Lane) -> None:
-        self.say(message_of(message), [peer])
+    def send(self, peer: bytes, message: bytes, *, lane: Lane) -> None:
+        self.say(message_of(message), [index_of(peer)])
 
     def broadcast(self, message: bytes, *, lane: Lane) -> None:
         self.say(message_of(message), self.others)
@@ -59,10 +59,11 @@ class Actor:
             epoch=self.node.committee.epoch,
             view=view,
             digest=digest,
-            validator=self.node.index,
+            validator=self.node.committee.me or 0,
             signature=b"\0",
         )
-        return replace(unsigned, signature=self.node.signer.sign_vote(self.node.committee.chain_id, unsigned))
+        signer = list(self.node.signers.values())[-1]
+        return replace(unsigned, signature=signer.sign_vote(self.node.committee.chain_id, unsigned))
 
     def halves(self) -> tuple[list[int], list[int]]:
         shuffled = self.random.sample(self.others, len(self.others))
@@ -206,53 +207,99 @@ class AlwaysNullify(Actor):
         self.put(message, to)
 
 
-class Babbler(Actor):
-    """Replays what is stale, claims huge views and heights, impersonates, and sends bytes that are no message."""
+class Impersonator(Actor):
+    """Votes in the name of others, and passes on certificates that nobody signed."""
 
-    name = "babbler"
+    name = "impersonator"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        self.put(message, to)
+        if self.random.random() < 0.2:
+            self.put(self._forgery(message), [self.random.choice(self.others)])
+
+    def _forgery(self, message: Message) -> Message:
+        if self.random.random() < 0.5:
+            view = message.votes[0].view if isinstance(message, Votes) else 1
+            vote = self.sign(VoteKind.NULLIFY, view, NO_BLOCK)
+            victim = self.random.randrange(self.node.committee.size)
+            return Votes(votes=(replace(vote, validator=victim),))
+        return Certificates(certificates=(self.certificate(1 + self.random.randrange(50)),))
+
+    def certificate(self, view: int) -> QuorumCertificate:
+        size = self.node.committee.size
+        return QuorumCertificate(
+            kind=self.random.choice(list(VoteKind)),
+            epoch=self.node.committee.epoch,
+            view=view,
+            digest=self.random.randbytes(32),
+            signers=((1 << size) - 1).to_bytes((size + 7) // 8, "little"),
+            signature=self.random.randbytes(32),
+        )
+
+
+class StaleView(Actor):
+    """Replays what it said long ago, and claims views, heights and epochs that nobody has reached."""
+
+    name = "stale view"
 
     def __init__(self, node: SimNode, random: Random) -> None:
         super().__init__(node, random)
         self._said: list[bytes] = []
-        self._habits = random.sample(range(7), 3)
 
     def say(self, message: Message, to: list[int]) -> None:
         self.put(message, to)
         if len(self._said) < 256:
             self._said.append(encode_message(message))
         if self.random.random() < 0.2:
-            self.raw(self._nonsense(message), [self.random.choice(self.others)])
+            self.raw(self._out_of_time(), [self.random.choice(self.others)])
 
-    def _nonsense(self, message: Message) -> bytes:
+    def _out_of_time(self) -> bytes:
         huge = 2**52
-        choice = self.random.choice(self._habits)
-        data = encode_message(message)
+        choice = self.random.randrange(3)
         if choice == 0:
             return self.random.choice(self._said)
         if choice == 1:
-            return self.random.randbytes(self.random.randrange(200))
-        if choice == 2:
-            at = self.random.randrange(len(data))
-            return data[:at] + bytes([data[at] ^ 1 << self.random.randrange(8)]) + data[at + 1 :]
-        if choice == 3:
             return encode_message(Votes(votes=(self.sign(VoteKind.NULLIFY, huge, NO_BLOCK),)))
-        if choice == 4:
-            view = message.votes[0].view if isinstance(message, Votes) else 1
-            vote = self.sign(VoteKind.NULLIFY, view, NO_BLOCK)
-            return encode_message(Votes(votes=(replace(vote, validator=self.random.choice(self.others)),)))
-        forged = QuorumCertificate(
-            kind=self.random.choice(list(VoteKind)),
-            epoch=1,
-            view=self.random.choice([huge, 1 + self.random.randrange(50)]),
-            digest=self.random.randbytes(32),
-            signers=((1 << self.node.committee.size) - 1).to_bytes(
-                (self.node.committee.size + 7) // 8, "little"
-            ),
-            signature=self.random.randbytes(32),
+        epoch = self.node.committee.epoch + self.random.choice((0, 1, 1, huge))
+        return encode_message(Status(epoch=epoch, view=huge, height=huge, finalization=None, asks=True))
+
+
+class Garbage(Actor):
+    """Sends bytes that are no message, or were one before a bit was flipped."""
+
+    name = "garbage"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        self.put(message, to)
+        if self.random.random() < 0.2:
+            data = encode_message(message)
+            at = self.random.randrange(len(data))
+            flipped = data[:at] + bytes([data[at] ^ 1 << self.random.randrange(8)]) + data[at + 1 :]
+            noise = self.random.randbytes(self.random.randrange(200))
+            self.raw(self.random.choice((flipped, noise)), [self.random.choice(self.others)])
+
+
+class SealBreaker(Actor):
+    """As leader above an epoch's seal, proposes something other than a filler; answers about the past with blocks beyond it."""
+
+    name = "seal breaker"
+
+    def say(self, message: Message, to: list[int]) -> None:
+        if not isinstance(message, Propose) or not self.node.committee.seals(message.block.header):
+            self.put(message, to)
+            return
+        header = message.block.header
+        broken = self.random.choice(
+            (
+                replace(header, height=header.height + 1),
+                replace(header, state_root=self.random.randbytes(32)),
+                replace(header, next_validators_hash=header.validators_hash),
+                replace(header, results_root=self.random.randbytes(32)),
+                replace(header, epoch=header.epoch + 1, view=1),
+            )
         )
-        if choice == 5:
-            return encode_message(Certificates(certificates=(forged,)))
-        return encode_message(Status(epoch=1, view=huge, height=huge, finalization=forged))
+        vote = self.sign(VoteKind.NOTARIZE, broken.view, self.node.world.hashing.block_digest(broken))
+        self.put(replace(message, block=replace(message.block, header=broken), vote=vote), to)
 
 
 class ForgingServer(Actor):
@@ -294,8 +341,11 @@ ACTORS: tuple[type[Actor], ...] = (
     InvalidProposer,
     ConflictingVoter,
     AlwaysNullify,
-    Babbler,
+    Impersonator,
+    StaleView,
+    Garbage,
     ForgingServer,
+    SealBreaker,
 )
 
 
@@ -304,4 +354,5 @@ def corrupt(node: SimNode, kind: type[Actor], random: Random) -> Actor:
     actor = kind(node, random)
     node.port = actor
     node.honest = False
+    node.shameless = True
     return actor

@@ -17,14 +17,17 @@ from network.simulated import LinkFaults
 from tests.simulation.harness.actors import ACTORS, corrupt
 from tests.simulation.harness.checkers import PropertyBroken, require
 from tests.simulation.harness.cluster import Cluster
+from tests.simulation.harness.node import Backup, SimNode, index_of
 
-FAULTS_MS: Final = 30_000
+FAULTS_MS: Final = 40_000
 HEALED_MS_MAX: Final = 240_000
-REST_MS: Final = 15_000
+REST_MS: Final = 10_000
 STEP_MS: Final = 200
 SIZES: Final = (4, 4, 4, 7, 10)
 # One seed in so many uses BLS12-381 in place of the keyed hash.
 REAL_SIGNATURES_EVERY: Final = 20
+VALIDATORS_MIN: Final = 4
+HOUR_MS: Final = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +35,13 @@ class Report:
     """What a run did.
 
     Attributes:
-        seed, size: of the run.
+        seed, size: of the run; the size is that of the first epoch.
+        epoch: the last one that all honest nodes reached.
         byzantine: name of each Byzantine validator's behaviour, by index.
         height: finalized by all honest nodes.
         view: highest view reached.
         crashes: power losses.
+        silenced: validators that noticed to have forgotten votes.
         evidence: conflicting votes proven.
         simulated_ms: virtual time that passed.
         healed_ms: virtual time from healing to progress.
@@ -46,13 +51,18 @@ class Report:
     seed: int
     size: int
     byzantine: dict[int, str]
+    epoch: int
     height: int
     view: int
     crashes: int
+    silenced: int
     evidence: int
     simulated_ms: int
     healed_ms: int
     trace_hash: str
+
+
+OLD_BACKUP: Final = "old backup"
 
 
 class Campaign:
@@ -74,14 +84,17 @@ class Campaign:
             delta_ms_max=self.random.choice((1_000, 4_000)),
             growth_percent=self.random.choice((100, 150)),
         )
-        self.cluster = Cluster(size, seed, timing=timing, real_signatures=real)
+        self.changing = self.random.random() < 0.4
+        readers = self.random.choice((0, 1, 2)) if not self.changing else self.random.choice((1, 2))
+        self.cluster = Cluster(size, seed, readers=readers, timing=timing, real_signatures=real)
         self.cluster.world.trace = trace
         if observe is not None:
             self.cluster.observe(lambda node, effect: observe(self.cluster.time.now_ms, node, effect))
         self.byzantine: dict[int, str] = {}
         self.forgetful: set[int] = set()
+        self._backups: dict[int, Backup] = {}
         self._choose_villains((size - 1) // 3)
-        self.honest = [index for index in range(size) if index not in self.byzantine]
+        self.honest = [index for index in range(size + readers) if index not in self.byzantine]
         for index in self.honest:
             self.cluster.nodes[index].skew_ms = self.random.randint(-2_000, 2_000)
 
@@ -108,9 +121,11 @@ class Campaign:
             seed=self.seed,
             size=cluster.size,
             byzantine=self.byzantine,
+            epoch=min(cluster.epochs(self.honest)),
             height=min(cluster.heights(self.honest)),
             view=max(cluster.views()),
             crashes=sum(node.crashes for node in cluster.nodes),
+            silenced=sum(len(node.forgotten) for node in cluster.nodes),
             evidence=evidence,
             simulated_ms=cluster.time.now_ms,
             healed_ms=healed_ms,
@@ -118,13 +133,18 @@ class Campaign:
         )
 
     def _choose_villains(self, faulty_max: int) -> None:
-        """Up to f validators are Byzantine; the rest of f may lose a journal."""
+        """Up to f validators are Byzantine, or restored from old backups; the rest of f may lose a journal."""
         count = self.random.choice((0, self.random.randint(0, faulty_max), faulty_max, faulty_max))
         for index in self.random.sample(range(self.cluster.size), count):
-            if self.random.random() < 0.15:
+            choice = self.random.random()
+            if choice < 0.15:
                 self.cluster.nodes[index].honest = False
                 self.cluster.add_twin(index)
                 self.byzantine[index] = "twins"
+                continue
+            if choice < 0.3:
+                self.cluster.nodes[index].honest = False
+                self.byzantine[index] = OLD_BACKUP
                 continue
             actor = corrupt(
                 self.cluster.nodes[index], self.random.choice(ACTORS), Random(self.random.random())
@@ -153,10 +173,58 @@ class Campaign:
                 self._power()
             if random.random() < 0.01 * harshness:
                 node = cluster.nodes[random.choice(self.honest)]
-                node.skew_ms = random.randint(-60_000, 60_000)
+                node.skew_ms = random.choice((random.randint(-60_000, 60_000), -3 * HOUR_MS, 3 * HOUR_MS))
+            if self.forgetful and random.random() < 0.05:
+                self._lose_journal(cluster.nodes[random.choice(sorted(self.forgetful))])
+            if self._backups or OLD_BACKUP in self.byzantine.values():
+                self._restore_backups()
+            if self.changing and random.random() < 0.04:
+                self._change_validators(harshness)
             if random.random() < 0.7:
-                cluster.submit(random.sample(range(cluster.size), random.randint(1, cluster.size)))
+                everyone = range(len(cluster.nodes))
+                cluster.submit(random.sample(everyone, random.randint(1, len(everyone))))
             cluster.run(STEP_MS)
+
+    def _restore_backups(self) -> None:
+        """Copy the folders of a machine, and put the copy back much later."""
+        for index, name in self.byzantine.items():
+            node = self.cluster.nodes[index]
+            if name != OLD_BACKUP:
+                continue
+            if not node.up:
+                node.start()
+            elif index not in self._backups and self.random.random() < 0.05:
+                self._backups[index] = node.backup()
+            elif index in self._backups and self.random.random() < 0.02:
+                node.crash()
+                node.bring_back(self._backups.pop(index))
+
+    def _change_validators(self, harshness: float) -> None:
+        """Ask for a rotated key, a new member, a member less or one in place of another, as far as a quorum stays honest;
+        and, sometimes, have machines lose power around the border.
+        """
+        cluster, random = self.cluster, self.random
+        members = [index_of(one.account) for one in cluster.newest_validators().validators]
+        faulty = {*self.byzantine, *self.forgetful}
+        honest = [index for index in members if index not in self.byzantine]
+        outside = [index for index in self.honest if index not in members]
+        leaving = random.choice(members)
+        keys: dict[int, bytes | None] = {}
+        choice = random.randrange(4)
+        if choice == 0:
+            rotated = random.choice(honest)
+            keys[rotated] = cluster.new_key(rotated)
+        if choice in {1, 3} and outside:
+            joining = random.choice(outside)
+            keys[joining] = cluster.new_key(joining)
+        if choice in {2, 3}:
+            keys[leaving] = None
+        after = {*members, *keys} - {index for index, key in keys.items() if key is None}
+        if keys and len(after) >= VALIDATORS_MIN and len(after & faulty) <= (len(after) - 1) // 3:
+            cluster.change(keys)
+            if harshness and random.random() < 0.5:
+                for index in random.sample(self.honest, random.randint(1, len(self.honest))):
+                    cluster.nodes[index].crash_after_effects = random.randint(0, 100)
 
     def _change_links(self, harshness: float) -> None:
         low = self.random.choice((1, 20, 100))
@@ -169,7 +237,7 @@ class Campaign:
 
     def _cut(self) -> None:
         """Halves, one isolated, one direction, a ring, or nothing."""
-        size, random = self.cluster.size, self.random
+        size, random = len(self.cluster.nodes), self.random
         everyone = range(size)
         links = {(a, b) for a in everyone for b in everyone if a != b}
         side = set(random.sample(everyone, random.randint(1, size - 1)))
@@ -185,23 +253,28 @@ class Campaign:
         )
 
     def _power(self) -> None:
-        """Crash, crash at some coming effect, all at once, lose a journal."""
+        """Crash, crash at some coming effect, all at once, stop for a while."""
         random = self.random
         node = self.cluster.nodes[random.choice(self.honest)]
-        fate = random.randrange(8)
-        if fate == 0:
+        fate = random.randrange(10)
+        if fate > 7:
+            node.pause()
+            self.cluster.time.after(random.randint(100, 10_000), node.resume)
+        elif fate == 0:
             for index in self.honest:
                 self.cluster.nodes[index].crash()
-        elif fate == 1 and self.forgetful:
-            node = self.cluster.nodes[random.choice(sorted(self.forgetful))]
-            node.crash()
-            if node.store.height:
-                node.lose_journal()
-            node.start()
         elif fate < 5:
             node.crash()
         else:
             node.crash_after_effects = random.randint(0, 60)
+
+    def _lose_journal(self, node: SimNode) -> None:
+        """Unless its key has just been rotated: then it could not know which of the two to silence."""
+        current = node.application.validators() if node.application is not None else node.store.validators
+        node.crash()
+        if node.store.height and node.store.validators == current:
+            node.lose_journal()
+        node.start()
 
     # --- the phase of recovery --------------------------------------------------------------------------------------
 
@@ -212,7 +285,9 @@ class Campaign:
         for index in self.honest:
             node = cluster.nodes[index]
             node.crash_after_effects = None
+            node.resume()
             node.skew_ms = self.random.randint(-2_000, 2_000)
+        for node in cluster.nodes:
             if not node.up:
                 node.start()
         for node in cluster.nodes:
@@ -223,7 +298,8 @@ class Campaign:
         heights = cluster.heights(self.honest)
         require(
             cluster.all_final(numbers, self.honest),
-            f"no progress {HEALED_MS_MAX} ms after healing: heights {heights}, views {cluster.views()}",
+            f"no progress {HEALED_MS_MAX} ms after healing: heights {heights}, "
+            f"epochs {cluster.epochs()}, views {cluster.views()}",
         )
         return cluster.time.now_ms - began_ms
 
@@ -242,6 +318,9 @@ class Campaign:
         if not self.byzantine:
             require(
                 len(set(cluster.heights(self.honest))) == 1, f"heights differ: {cluster.heights(self.honest)}"
+            )
+            require(
+                len(set(cluster.epochs(self.honest))) == 1, f"epochs differ: {cluster.epochs(self.honest)}"
             )
             require(views == cluster.views(), f"an idle chain does not rest: {views}, {cluster.views()}")
             for index in self.honest:

@@ -10,58 +10,59 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from consensus.core.effects import Effect
-from consensus.core.settings import PROTOCOL_VERSION, Committee, Timing
+from consensus.core.settings import Committee, Timing
 from ledger.crypto.intl import IntlSuite
-from ledger.crypto.suite import QuorumScheme, VoteSigner
+from ledger.crypto.suite import CryptoSuite, QuorumScheme, VoteSigner
+from ledger.hashing import PROTOCOL_VERSION
 from ledger.types import Header, Validator, ValidatorSet
 from network.simulated import SimulatedNetwork, VirtualTime
 from tests.simulation.harness.application import Store, make_transaction
 from tests.simulation.harness.checkers import Checkers
 from tests.simulation.harness.disk import SimDisk
-from tests.simulation.harness.node import EPOCH_START_MS, SimNode, World
-from tests.simulation.harness.scheme import SimHashing, SimScheme, SimSigner, VerifiedOnce
+from tests.simulation.harness.node import EPOCH_START_MS, SimNode, World, account_of, index_of
+from tests.simulation.harness.scheme import SimHashing, SimScheme, VerifiedOnce
 
 CHAIN_ID = hashlib.blake2b(b"simulated network", digest_size=32).digest()
 
 
+def validator(index: int, vote_key: bytes) -> Validator:
+    """A machine as a member of a validator set."""
+    return Validator(account=account_of(index), name=f"node{index}", vote_key=vote_key, possession=b"\x01")
+
+
 class Cluster:
-    """`size` machines with one validator key each.
+    """`size` machines that are validators in the first epoch, and others that follow and may become validators.
 
     Attributes:
-        nodes: by validator index; machines that share a key with one of them are in `twins`.
+        nodes: the machines, validators of the first epoch first; further machines of one's account are in `twins`.
         submitted: numbers of the transactions given to clients so far.
     """
 
     def __init__(
-        self, size: int, seed: int, *, timing: Timing | None = None, real_signatures: bool = False
+        self,
+        size: int,
+        seed: int,
+        *,
+        readers: int = 0,
+        timing: Timing | None = None,
+        real_signatures: bool = False,
     ) -> None:
         self.random = Random(f"cluster/{seed}")
         self.size = size
         self.time = VirtualTime()
         self.network = SimulatedNetwork(time=self.time, random=Random(f"network/{seed}"))
         self._digest = hashlib.blake2b(digest_size=16)
-        secrets = [self.random.randbytes(32) for _ in range(size)]
-        signers: list[VoteSigner] = [SimSigner(secret) for secret in secrets]
-        scheme: QuorumScheme = SimScheme(secrets)
-        if real_signatures:
-            suite = IntlSuite()
-            signers = [suite.load_vote_signer(b"\0" + secret[1:]) for secret in secrets]
-            scheme = VerifiedOnce(suite.quorum)
-        self.validators = ValidatorSet(
-            epoch=1,
-            validators=tuple(
-                Validator(
-                    account=index.to_bytes(16, "big"),
-                    name=f"node{index}",
-                    vote_key=signer.public_key,
-                    possession=b"\x01",
-                )
-                for index, signer in enumerate(signers)
-            ),
+        self._suite: CryptoSuite | None = IntlSuite() if real_signatures else None
+        self._simulated = SimScheme()
+        self.scheme: QuorumScheme = (
+            VerifiedOnce(self._suite.quorum) if self._suite is not None else self._simulated
         )
-        self.scheme = scheme
+        signers = [self._make_signer() for _ in range(size)]
+        self.validators = ValidatorSet(
+            epoch=1, validators=tuple(validator(index, one.public_key) for index, one in enumerate(signers))
+        )
         self.hashing = SimHashing()
-        validators_hash = hashlib.blake2b(b"validators", digest_size=32).digest()
+        validators_hash = self.hashing.validators_hash(self.validators)
         self.genesis = Header(
             version=PROTOCOL_VERSION,
             chain_id=CHAIN_ID,
@@ -78,8 +79,10 @@ class Cluster:
             next_validators_hash=validators_hash,
         )
         self.genesis_digest = self.hashing.block_digest(self.genesis)
-        self.checkers = Checkers(self.genesis_digest)
+        self.checkers = Checkers(self.genesis_digest, self.validators)
         self.world = World(
+            chain_id=CHAIN_ID,
+            size=size + readers,
             time=self.time,
             network=self.network,
             random=Random(f"disks/{seed}"),
@@ -88,33 +91,52 @@ class Cluster:
             checkers=self.checkers,
             timing=timing or Timing(),
         )
-        self._validators_hash = validators_hash
-        self._signers = signers
-        self.nodes = [self.make_node(index) for index in range(size)]
+        self.nodes = [
+            self._make_node(index, signers[index] if index < size else None)
+            for index in range(size + readers)
+        ]
         self.twins: list[SimNode] = []
         self.submitted = 0
         for node in self.nodes:
             self.network.attach(node.index, self._witness(node))
 
-    def make_node(self, index: int) -> SimNode:
+    def committee(self, me: int | None) -> Committee:
+        """Of the first epoch."""
+        validators_hash = self.hashing.validators_hash(self.validators)
+        return Committee(
+            chain_id=CHAIN_ID, validators=self.validators, validators_hash=validators_hash, me=me
+        )
+
+    def signer(self, index: int) -> VoteSigner:
+        """The first key of a machine."""
+        return next(iter(self.nodes[index].signers.values()))
+
+    def new_key(self, index: int) -> bytes:
+        """Give a machine another vote key; returns the public one."""
+        signer = self._make_signer()
+        self.nodes[index].signers[signer.public_key] = signer
+        return signer.public_key
+
+    def _make_signer(self) -> VoteSigner:
+        secret = self.random.randbytes(32)
+        if self._suite is not None:
+            return self._suite.load_vote_signer(b"\0" + secret[1:])
+        return self._simulated.signer(secret)
+
+    def _make_node(self, index: int, signer: VoteSigner | None) -> SimNode:
         return SimNode(
             index=index,
             world=self.world,
-            committee=Committee(
-                chain_id=CHAIN_ID,
-                validators=self.validators,
-                validators_hash=self._validators_hash,
-                me=index,
-            ),
-            signer=self._signers[index],
-            store=Store(self.genesis_digest, self.genesis),
+            signers={signer.public_key: signer} if signer is not None else {},
+            store=Store(self.genesis_digest, self.genesis, self.validators),
             disk=SimDisk(Random(self.random.getrandbits(64))),
         )
 
     def add_twin(self, index: int) -> SimNode:
         """A second machine with the key of validator `index`."""
-        twin = self.make_node(index)
+        twin = self._make_node(index, self.signer(index))
         twin.honest = False
+        twin.shameless = self.nodes[index].shameless = True
         self.twins.append(twin)
         self.network.attach(index, self._witness(twin))
         return twin
@@ -129,9 +151,38 @@ class Cluster:
 
     def submit(self, to: Sequence[int] | None = None) -> int:
         """Give a new transaction to some nodes (all by default); returns its number."""
+        return self._submit(None, range(len(self.nodes)) if to is None else to)
+
+    def newest_validators(self) -> ValidatorSet:
+        """The newest set that an honest machine has as final."""
+        known = [
+            node.application.validators() if node.application is not None else node.store.validators
+            for node in self.nodes
+            if node.honest
+        ]
+        return max(known, key=lambda one: one.epoch)
+
+    def change(self, keys: dict[int, bytes | None], to: Sequence[int] | None = None) -> int:
+        """Ask for a change of the newest validator set; returns the transaction's number.
+
+        Args:
+            keys: for each machine concerned its vote key from the next epoch on; None for one that is to leave.
+            to: the nodes that the transaction is given to; all by default.
+        """
+        before = self.newest_validators()
+        members = {index_of(one.account): one for one in before.validators}
+        for index, key in keys.items():
+            if key is None:
+                del members[index]
+            else:
+                members[index] = validator(index, key)
+        after = ValidatorSet(epoch=before.epoch + 1, validators=tuple(members.values()))
+        return self._submit(after, range(len(self.nodes)) if to is None else to)
+
+    def _submit(self, change: ValidatorSet | None, to: Sequence[int]) -> int:
         self.submitted += 1
-        transaction = make_transaction(CHAIN_ID, self.submitted)
-        for index in range(self.size) if to is None else to:
+        transaction = make_transaction(CHAIN_ID, self.submitted, change)
+        for index in to:
             node = self.nodes[index]
             if node.up and node.application is not None:
                 node.application.submit(transaction)
@@ -150,6 +201,10 @@ class Cluster:
 
     def views(self) -> list[int]:
         return [node.engine.status().view if node.engine is not None else -1 for node in self.nodes]
+
+    def epochs(self, indexes: Sequence[int] | None = None) -> list[int]:
+        chosen = self.nodes if indexes is None else [self.nodes[index] for index in indexes]
+        return [node.engine.status().epoch if node.engine is not None else -1 for node in chosen]
 
     def has_final(self, number: int, index: int) -> bool:
         """Whether a node has finalized a transaction."""

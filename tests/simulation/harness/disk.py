@@ -69,6 +69,12 @@ class SimDisk:
         self._pending.clear()
         self.dying = False
 
+    def copy(self) -> SimDisk:
+        """What is durable, on another disk."""
+        other = SimDisk(self._random)
+        other._files = {name: bytearray(content) for name, content in self._files.items()}
+        return other
+
     def wipe(self) -> None:
         """Lose every file."""
         self._files.clear()

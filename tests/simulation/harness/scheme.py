@@ -27,12 +27,23 @@ class SimHashing:
 
     def __init__(self) -> None:
         self._digests: dict[Header, bytes] = {}
-        self._roots: dict[tuple[Transaction, ...], bytes] = {}
+        self._sets: dict[ValidatorSet, bytes] = {}
 
     def block_digest(self, header: Header) -> bytes:
         found = self._digests.get(header)
         if found is None:
             found = self._digests[header] = hashlib.blake2b(codec.encode(header), digest_size=32).digest()
+        return found
+
+    def empty_results_root(self) -> bytes:
+        return bytes(32)
+
+    def validators_hash(self, validators: ValidatorSet) -> bytes:
+        found = self._sets.get(validators)
+        if found is None:
+            data = codec.encode(validators)
+            found = hashlib.blake2b(data, digest_size=HASH_SIZE_BYTES, key=b"set").digest()
+            self._sets[validators] = found
         return found
 
     def transactions_root(self, transactions: tuple[Transaction, ...]) -> bytes:
@@ -69,18 +80,30 @@ def _xor(signatures: Sequence[bytes]) -> bytes:
 class SimScheme:
     """Implements `QuorumScheme`. Counts what it verifies, so that tests can tell lazy from eager."""
 
-    def __init__(self, secrets: Sequence[bytes]) -> None:
-        self._secrets = list(secrets)
-        self._certified: dict[QuorumCertificate, bool] = {}
+    def __init__(self) -> None:
+        self._secrets: dict[bytes, bytes] = {}
+        self._certified: dict[tuple[ValidatorSet, QuorumCertificate], bool] = {}
+        self.parts_verified = 0
         self.votes_verified = 0
         self.certificates_verified = 0
 
+    def signer(self, secret: bytes) -> SimSigner:
+        """Make a key known to the scheme."""
+        signer = SimSigner(secret)
+        self._secrets[signer.public_key] = secret
+        return signer
+
+    def _secret(self, validators: ValidatorSet, index: int) -> bytes:
+        return self._secrets[validators.validators[index].vote_key]
+
     def verify_vote(self, chain_id: bytes, validators: ValidatorSet, vote: Vote) -> bool:
         self.votes_verified += 1
-        if vote.validator >= len(validators.validators):
+        if vote.validator >= len(validators.validators) or vote.epoch != validators.epoch:
             return False
         expected = _mac(
-            self._secrets[vote.validator], chain_id, (vote.kind, vote.epoch, vote.view, vote.digest)
+            self._secret(validators, vote.validator),
+            chain_id,
+            (vote.kind, vote.epoch, vote.view, vote.digest),
         )
         return vote.signature == expected
 
@@ -102,23 +125,35 @@ class SimScheme:
         self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate
     ) -> bool:
         self.certificates_verified += 1
-        known = self._certified.get(certificate)
+        key = (validators, certificate)
+        known = self._certified.get(key)
         if known is None:
-            known = self._certified[certificate] = self._verify_certificate(chain_id, validators, certificate)
+            enough = quorum_size(len(validators.validators))
+            known = self._certified[key] = self._holds(chain_id, validators, certificate, enough)
         return known
 
-    def _verify_certificate(self, chain_id: bytes, validators: ValidatorSet, one: QuorumCertificate) -> bool:
+    def verify_part(self, chain_id: bytes, validators: ValidatorSet, part: QuorumCertificate) -> bool:
+        self.parts_verified += 1
+        return self._holds(chain_id, validators, part, 1)
+
+    def _holds(
+        self, chain_id: bytes, validators: ValidatorSet, one: QuorumCertificate, signers_min: int
+    ) -> bool:
         size = len(validators.validators)
         bitmap = int.from_bytes(one.signers, "little")
         signers = [index for index in range(size) if bitmap >> index & 1]
-        if len(one.signers) != (size + 7) // 8 or bitmap >> size or len(signers) < quorum_size(size):
+        if len(one.signers) != (size + 7) // 8 or bitmap >> size or len(signers) < signers_min:
+            return False
+        if one.epoch != validators.epoch:
             return False
         voted = (one.kind, one.epoch, one.view, one.digest)
-        return one.signature == _xor([_mac(self._secrets[index], chain_id, voted) for index in signers])
+        macs = [_mac(self._secret(validators, index), chain_id, voted) for index in signers]
+        return one.signature == _xor(macs)
 
     def verify_possession(self, network: str, account: bytes, public_key: bytes, possession: bytes) -> bool:
         return any(
-            SimSigner(secret).prove_possession(network, account) == possession for secret in self._secrets
+            SimSigner(secret).prove_possession(network, account) == possession
+            for secret in self._secrets.values()
         )
 
 
@@ -127,13 +162,14 @@ class VerifiedOnce:
 
     def __init__(self, scheme: QuorumScheme) -> None:
         self._scheme = scheme
-        self._votes: dict[Vote, bool] = {}
-        self._certificates: dict[QuorumCertificate, bool] = {}
+        self._votes: dict[tuple[ValidatorSet, Vote], bool] = {}
+        self._certificates: dict[tuple[ValidatorSet, QuorumCertificate], bool] = {}
 
     def verify_vote(self, chain_id: bytes, validators: ValidatorSet, vote: Vote) -> bool:
-        if vote not in self._votes:
-            self._votes[vote] = self._scheme.verify_vote(chain_id, validators, vote)
-        return self._votes[vote]
+        key = (validators, vote)
+        if key not in self._votes:
+            self._votes[key] = self._scheme.verify_vote(chain_id, validators, vote)
+        return self._votes[key]
 
     def aggregate(self, validators: ValidatorSet, votes: tuple[Vote, ...]) -> QuorumCertificate:
         return self._scheme.aggregate(validators, votes)
@@ -141,10 +177,13 @@ class VerifiedOnce:
     def verify_certificate(
         self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate
     ) -> bool:
-        if certificate not in self._certificates:
-            holds = self._scheme.verify_certificate(chain_id, validators, certificate)
-            self._certificates[certificate] = holds
-        return self._certificates[certificate]
+        key = (validators, certificate)
+        if key not in self._certificates:
+            self._certificates[key] = self._scheme.verify_certificate(chain_id, validators, certificate)
+        return self._certificates[key]
+
+    def verify_part(self, chain_id: bytes, validators: ValidatorSet, part: QuorumCertificate) -> bool:
+        return self._scheme.verify_part(chain_id, validators, part)
 
     def verify_possession(self, network: str, account: bytes, public_key: bytes, possession: bytes) -> bool:
         return self._scheme.verify_possession(network, account, public_key, possession)
