@@ -24,7 +24,9 @@ from ledger.types import (
     Wire,
 )
 
+# What a network begins with, and the latest that this release can judge.
 PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION_MAX: Final = 1
 ZERO_HASH: Final = bytes(HASH_SIZE_BYTES)
 
 

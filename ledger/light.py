@@ -6,6 +6,10 @@ Rule: pure logic over what the caller holds; no clock, no network, no state. Eve
 A Finalization makes final the block it names and every ancestor. An ancestor is shown by the headers between
 them, each naming the one before by digest; what else is checked along them is what honest validators check
 before they vote, so that a broken path is named for what it is.
+
+A **seal** is the last block of its epoch: it names another set for its successor than for itself. Above it
+there are only **fillers**, which carry nothing and keep its height, until the seal is final. How trust passes
+from a seal to the next set is in `ledger/epochs.py`.
 """
 
 from __future__ import annotations
@@ -15,13 +19,18 @@ from typing import Final
 
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import VerificationFailed
-from ledger.hashing import PROTOCOL_VERSION, block_digest, validators_hash
+from ledger.hashing import (
+    PROTOCOL_VERSION_MAX,
+    block_digest,
+    results_root,
+    transactions_root,
+    validators_hash,
+)
 from ledger.quorum import check_validators, quorum_signers
-from ledger.types import Header, QuorumCertificate, Trust, VoteKind
+from ledger.types import PATH_HEADERS_MAX, Header, QuorumCertificate, Trust, VoteKind
 from ledger.verdicts import Check, rejected
 
 TRUST_VERSION: Final = 1
-PATH_HEADERS_MAX: Final = 4096
 
 
 def check_trust(suite: CryptoSuite, trust: Trust) -> None:
@@ -42,8 +51,13 @@ def check_trust(suite: CryptoSuite, trust: Trust) -> None:
         raise rejected(Check.TRUST_KEYS, str(error.fields["reason"])) from None
 
 
+def is_seal(header: Header) -> bool:
+    """Whether the block is the last of its epoch: another set votes on its successor than on itself."""
+    return header.next_validators_hash != header.validators_hash
+
+
 def _check_header(trust: Trust, trusted_validators: bytes, header: Header) -> None:
-    if header.version != PROTOCOL_VERSION:
+    if not 1 <= header.version <= PROTOCOL_VERSION_MAX:
         raise rejected(Check.VERSION, f"header {header.version}")
     if header.chain_id != trust.chain_id:
         raise rejected(Check.CHAIN)
@@ -54,12 +68,25 @@ def _check_header(trust: Trust, trusted_validators: bytes, header: Header) -> No
 
 
 def _check_link(suite: CryptoSuite, parent: Header, child: Header) -> None:
-    """A filler after an epoch's seal keeps the seal's height, so a child may be as high as its parent."""
+    place = f"above height {parent.height}"
     if child.parent != block_digest(suite, parent):
-        raise rejected(Check.PATH_NOT_LINKED, f"above height {parent.height}")
-    rises = child.height in {parent.height, parent.height + 1}
-    if not rises or child.view <= parent.view or child.time_ms <= parent.time_ms:
-        raise rejected(Check.PATH_ORDER, f"above height {parent.height}")
+        raise rejected(Check.PATH_NOT_LINKED, place)
+    rise = 0 if is_seal(parent) else 1
+    if child.height != parent.height + rise or child.view <= parent.view or child.time_ms <= parent.time_ms:
+        raise rejected(Check.PATH_ORDER, place)
+    if is_seal(parent) and not _fills(suite, parent, child):
+        raise rejected(Check.PATH_FILLER, place)
+
+
+def _fills(suite: CryptoSuite, seal: Header, child: Header) -> bool:
+    """Whether the child of a seal, or of a filler above it, changes nothing and carries nothing."""
+    return (
+        child.version == seal.version
+        and child.state_root == seal.state_root
+        and child.next_validators_hash == seal.next_validators_hash
+        and child.transactions_root == transactions_root(suite, ())
+        and child.results_root == results_root(suite, ())
+    )
 
 
 def check_finality(

@@ -82,16 +82,23 @@ def _digest_fits(kind: VoteKind, digest: bytes) -> bool:
     return len(digest) == HASH_SIZE_BYTES and (kind is VoteKind.NULLIFY) == (digest == NULLIFY_DIGEST)
 
 
-def quorum_signers(validators: ValidatorSet, certificate: QuorumCertificate) -> tuple[int, ...] | None:
-    """The signers that a certificate names, None if they are no quorum of this set; checks no signature."""
+def _named_signers(validators: ValidatorSet, certificate: QuorumCertificate) -> tuple[int, ...] | None:
+    """The signers that a certificate of this set's epoch names, None if it is malformed; checks no signature."""
     n = len(validators.validators)
     if certificate.epoch != validators.epoch or not _digest_fits(certificate.kind, certificate.digest):
         return None
     try:
-        indices = signers(certificate.signers, n)
+        return signers(certificate.signers, n)
     except DecodeError:
         return None
-    return indices if len(indices) >= quorum_size(n) else None
+
+
+def quorum_signers(validators: ValidatorSet, certificate: QuorumCertificate) -> tuple[int, ...] | None:
+    """The signers that a certificate names, None if they are no quorum of this set; checks no signature."""
+    indices = _named_signers(validators, certificate)
+    return (
+        indices if indices is not None and len(indices) >= quorum_size(len(validators.validators)) else None
+    )
 
 
 class BlsQuorumScheme:
@@ -139,14 +146,18 @@ class BlsQuorumScheme:
         self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate
     ) -> bool:
         """Whether it names a quorum of `validators` and its signature holds."""
-        indices = quorum_signers(validators, certificate)
-        if indices is None:
+        if quorum_signers(validators, certificate) is None:
+            return False
+        return self.verify_part(chain_id, validators, certificate)
+
+    def verify_part(self, chain_id: bytes, validators: ValidatorSet, part: QuorumCertificate) -> bool:
+        """Whether the signature holds for the signers it names, be they a quorum or not; nobody's signature never holds."""
+        indices = _named_signers(validators, part)
+        if not indices:
             return False
         keys = [validators.validators[index].vote_key for index in indices]
-        message = vote_message(
-            chain_id, certificate.kind, certificate.epoch, certificate.view, certificate.digest
-        )
-        return bls.fast_aggregate_verify(keys, message, certificate.signature)
+        message = vote_message(chain_id, part.kind, part.epoch, part.view, part.digest)
+        return bls.fast_aggregate_verify(keys, message, part.signature)
 
     def verify_possession(self, network: str, account: bytes, public_key: bytes, possession: bytes) -> bool:
         """Whether the holder of the key proved it for this network and account."""

@@ -8,7 +8,8 @@ validators checked it.
 
 The file is a JSON object with the members `format`, `summary` (a few lines for people, all derived from the
 rest) and `receipt` (the struct, as `ledger.readable` writes it). A trust point is written likewise, without a
-summary.
+summary, and so are the epoch changes that lead from an older trust point to a younger receipt; any node gives
+them out, and they need not be trusted.
 """
 
 from __future__ import annotations
@@ -16,25 +17,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from msgspec import Meta
 
 from ledger import readable
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite
+from ledger.epochs import trust_at
 from ledger.errors import DecodeError, LimitExceeded, invariant
 from ledger.hashing import block_digest, prove_item, transaction_id, verify_item
-from ledger.light import PATH_HEADERS_MAX, check_finality
+from ledger.light import check_finality
 from ledger.quorum import quorum_signers
-from ledger.types import FinalizedBlock, Receipt, Result, Trust
+from ledger.types import PATH_HEADERS_MAX, EpochChange, FinalizedBlock, Receipt, Result, Trust, Wire
 from ledger.verdicts import Check, rejected
 
 RECEIPT_VERSION: Final = 1
 RECEIPT_FORMAT: Final = "zhenglian-receipt-1"
 TRUST_FORMAT: Final = "zhenglian-trust-1"
+EPOCHS_FORMAT: Final = "zhenglian-epochs-1"
 RECEIPT_SIZE_BYTES_MAX: Final = 4 * 1024 * 1024
 RECEIPT_FILE_SIZE_BYTES_MAX: Final = 16 * 1024 * 1024
 TRUST_SIZE_BYTES_MAX: Final = 256 * 1024
 TRUST_FILE_SIZE_BYTES_MAX: Final = 1024 * 1024
+EPOCHS_SIZE_BYTES_MAX: Final = 16 * 1024 * 1024
+EPOCHS_FILE_SIZE_BYTES_MAX: Final = 48 * 1024 * 1024
+EPOCH_CHANGES_MAX: Final = 4096
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_WRITABLE_TIME_MS: Final = 253_402_300_799_999
@@ -97,12 +105,14 @@ def build_receipt(
     )
 
 
-def verify_receipt(trust: Trust, receipt: Receipt) -> VerifiedReceipt:
+def verify_receipt(trust: Trust, receipt: Receipt, changes: Sequence[EpochChange] = ()) -> VerifiedReceipt:
     """Check a receipt against a trust point; needs nothing else.
 
     Args:
         trust: what the verifier trusts (`ledger.light.check_trust` once, where its keys may be in doubt).
         receipt: any receipt, however hostile.
+        changes: for a receipt of a later epoch, the changes from the trusted epoch to that one, however
+            hostile (`ledger.epochs.trust_at`).
 
     Returns:
         What is proven.
@@ -116,6 +126,10 @@ def verify_receipt(trust: Trust, receipt: Receipt) -> VerifiedReceipt:
         raise rejected(Check.VERSION, f"receipt {receipt.version}")
     if receipt.network != trust.network:
         raise rejected(Check.NETWORK)
+    trust = trust_at(suite, trust, changes, receipt.header.epoch)
+    if receipt.header.epoch > trust.validators.epoch:
+        needed = f"{trust.validators.epoch} to {receipt.header.epoch}"
+        raise rejected(Check.EPOCH, f"the changes from epoch {needed} are needed to verify it")
     check_finality(suite, trust, receipt.header, receipt.path, receipt.certificate)
     identity = _check_contents(suite, trust, receipt)
     members = trust.validators.validators
@@ -249,3 +263,42 @@ def trust_from_json(text: bytes | str) -> Trust:
     if not readable.same_but_for_space(text, _trust_tree(trust)):
         raise rejected(Check.NOT_CANONICAL)
     return trust
+
+
+class _Changes(Wire, frozen=True):
+    """The `epochs` file's content."""
+
+    changes: Annotated[tuple[EpochChange, ...], Meta(max_length=EPOCH_CHANGES_MAX)]
+
+
+def _epochs_tree(changes: tuple[EpochChange, ...]) -> readable.Tree:
+    return {"format": EPOCHS_FORMAT, "epochs": readable.to_tree(_Changes(changes=changes), _Changes)}
+
+
+def epochs_to_json(changes: Sequence[EpochChange]) -> str:
+    """The file form of epoch changes.
+
+    Raises:
+        LimitExceeded: more than 4,096 of them.
+    """
+    if len(changes) > EPOCH_CHANGES_MAX:
+        raise LimitExceeded(limit="epoch changes", maximum=EPOCH_CHANGES_MAX, actual=len(changes))
+    return readable.render(_epochs_tree(tuple(changes)))
+
+
+def epochs_from_json(text: bytes | str) -> tuple[EpochChange, ...]:
+    """Read a file of epoch changes. Proves nothing yet.
+
+    Raises:
+        LimitExceeded: more than 48 MiB of text, or 16 MiB once encoded.
+        ProofRejected: FORMAT or NOT_CANONICAL.
+    """
+    try:
+        tree = readable.parse(text, "epochs", size_bytes_max=EPOCHS_FILE_SIZE_BYTES_MAX)
+        _expect_members(tree, EPOCHS_FORMAT, ("format", "epochs"))
+        found = readable.from_tree(tree["epochs"], _Changes, "epochs", size_bytes_max=EPOCHS_SIZE_BYTES_MAX)
+    except DecodeError as error:
+        raise rejected(Check.FORMAT, error.message()) from None
+    if not readable.same_but_for_space(text, _epochs_tree(found.changes)):
+        raise rejected(Check.NOT_CANONICAL)
+    return found.changes

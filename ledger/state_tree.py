@@ -33,7 +33,7 @@ from ledger.types import HASH_SIZE_BYTES, Hash, Wire
 EMPTY_ROOT: Final = bytes(HASH_SIZE_BYTES)
 DEPTH_BITS_MAX: Final = HASH_SIZE_BYTES * 8
 
-_FAN_OUT: Final = 16
+FAN_OUT: Final = 16
 _VERSION_SIZE_BYTES: Final = 8
 _LEAF_RECORD_BYTES: Final = 2 * HASH_SIZE_BYTES
 _BRANCH_RECORD_BYTES: Final = _VERSION_SIZE_BYTES + HASH_SIZE_BYTES
@@ -89,26 +89,31 @@ class TreeUpdate:
     stale: tuple[bytes, ...]
 
 
-class _Leaf(NamedTuple):
+class Leaf(NamedTuple):
+    """One key of the tree."""
+
     key_hash: bytes
     value_hash: bytes
     hash: bytes
 
 
-class _Branch(NamedTuple):
+class Branch(NamedTuple):
+    """A stored node below another: the version that wrote it, and its subtree's hash."""
+
     version: int
     hash: bytes
 
 
-_Child = _Leaf | _Branch | None
+Child = Leaf | Branch | None
 _Change = tuple[bytes, bytes | None]
 
 
-def _root_key(version: int) -> bytes:
+def root_key(version: int) -> bytes:
+    """Key of a version's root record."""
     return b"R" + version.to_bytes(_VERSION_SIZE_BYTES, "big")
 
 
-def _node_key(version: int, depth: int, key_hash: bytes) -> bytes:
+def node_key(version: int, depth: int, key_hash: bytes) -> bytes:
     """Key of the node that is `depth` nibbles down the path of `key_hash`, as written by `version`."""
     whole, half = divmod(depth, 2)
     path = key_hash[:whole]
@@ -117,24 +122,26 @@ def _node_key(version: int, depth: int, key_hash: bytes) -> bytes:
     return b"N" + version.to_bytes(_VERSION_SIZE_BYTES, "big") + bytes((depth,)) + path
 
 
-def _nibble(key_hash: bytes, depth: int) -> int:
+def nibble_at(key_hash: bytes, depth: int) -> int:
+    """The step that the path of `key_hash` takes at `depth` nibbles."""
     byte = key_hash[depth >> 1]
     return byte & 0x0F if depth & 1 else byte >> 4
 
 
-def _leaf(suite: CryptoSuite, key_hash: bytes, value_hash: bytes) -> _Leaf:
-    return _Leaf(key_hash, value_hash, suite.hash(STATE_LEAF, key_hash + value_hash))
+def make_leaf(suite: CryptoSuite, key_hash: bytes, value_hash: bytes) -> Leaf:
+    """A leaf with its hash."""
+    return Leaf(key_hash, value_hash, suite.hash(STATE_LEAF, key_hash + value_hash))
 
 
 # --- stored records -----------------------------------------------------------------------------------------
 
 
-def _encode_children(children: list[_Child]) -> bytes:
+def encode_children(children: list[Child]) -> bytes:
     """Bitmap of the leaves, bitmap of the branches (2 bytes each, big-endian), then each child's record."""
     leaves = branches = 0
     records: list[bytes] = []
     for slot, child in enumerate(children):
-        if isinstance(child, _Leaf):
+        if isinstance(child, Leaf):
             leaves |= 1 << slot
             records.append(child.key_hash + child.value_hash)
         elif child is not None:
@@ -143,30 +150,30 @@ def _encode_children(children: list[_Child]) -> bytes:
     return leaves.to_bytes(2, "big") + branches.to_bytes(2, "big") + b"".join(records)
 
 
-def _decode_children(suite: CryptoSuite, data: bytes) -> list[_Child]:
+def _decode_children(suite: CryptoSuite, data: bytes) -> list[Child]:
     leaves, branches = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
     size = 4 + _LEAF_RECORD_BYTES * leaves.bit_count() + _BRANCH_RECORD_BYTES * branches.bit_count()
     if len(data) != size or leaves & branches:
         raise StorageDamaged(what="state tree", reason="malformed node")
-    children: list[_Child] = []
+    children: list[Child] = []
     at = 4
-    for slot in range(_FAN_OUT):
+    for slot in range(FAN_OUT):
         if leaves >> slot & 1:
             middle, end = at + HASH_SIZE_BYTES, at + _LEAF_RECORD_BYTES
-            children.append(_leaf(suite, data[at:middle], data[middle:end]))
+            children.append(make_leaf(suite, data[at:middle], data[middle:end]))
             at = end
         elif branches >> slot & 1:
             middle, end = at + _VERSION_SIZE_BYTES, at + _BRANCH_RECORD_BYTES
-            children.append(_Branch(int.from_bytes(data[at:middle], "big"), data[middle:end]))
+            children.append(Branch(int.from_bytes(data[at:middle], "big"), data[middle:end]))
             at = end
         else:
             children.append(None)
     return children
 
 
-def _encode_root(top: _Child) -> bytes:
+def encode_root(top: Child) -> bytes:
     """A root record is written like a node whose only child, in slot 0, is the top of the tree."""
-    return _encode_children([top])
+    return encode_children([top])
 
 
 def _read(reader: NodeReader, key: bytes) -> bytes:
@@ -176,13 +183,13 @@ def _read(reader: NodeReader, key: bytes) -> bytes:
     return data
 
 
-def _read_root(suite: CryptoSuite, reader: NodeReader, version: int) -> _Child:
-    return _decode_children(suite, _read(reader, _root_key(version)))[0]
+def _read_root(suite: CryptoSuite, reader: NodeReader, version: int) -> Child:
+    return _decode_children(suite, _read(reader, root_key(version)))[0]
 
 
 def has_version(reader: NodeReader, version: int) -> bool:
     """Whether that version's root record is still kept, so that it can be proven against."""
-    return reader.tree_node(_root_key(version)) is not None
+    return reader.tree_node(root_key(version)) is not None
 
 
 def root_at(suite: CryptoSuite, reader: NodeReader, version: int) -> bytes:
@@ -197,26 +204,26 @@ def root_at(suite: CryptoSuite, reader: NodeReader, version: int) -> bytes:
 
 # --- hashing ------------------------------------------------------------------------------------------------
 
-_Entry = _Leaf | bytes | None
+_Entry = Leaf | bytes | None
 
 
 def _entry_hash(entry: _Entry) -> bytes:
     if entry is None:
         return EMPTY_ROOT
-    return entry.hash if isinstance(entry, _Leaf) else entry
+    return entry.hash if isinstance(entry, Leaf) else entry
 
 
-def _levels(suite: CryptoSuite, children: list[_Child]) -> list[list[_Entry]]:
+def _levels(suite: CryptoSuite, children: list[Child]) -> list[list[_Entry]]:
     """The binary tree within a node, from its children up to its top; a leaf rises while it is alone."""
-    level: list[_Entry] = [child.hash if isinstance(child, _Branch) else child for child in children]
+    level: list[_Entry] = [child.hash if isinstance(child, Branch) else child for child in children]
     levels = [level]
     node_hash = suite.hash
     while len(level) > 1:
         above: list[_Entry] = []
         for left, right in zip(level[::2], level[1::2], strict=True):
-            if left is None and (right is None or isinstance(right, _Leaf)):
+            if left is None and (right is None or isinstance(right, Leaf)):
                 above.append(right)
-            elif right is None and isinstance(left, _Leaf):
+            elif right is None and isinstance(left, Leaf):
                 above.append(left)
             else:
                 left_hash = left if isinstance(left, bytes) else _entry_hash(left)
@@ -227,18 +234,23 @@ def _levels(suite: CryptoSuite, children: list[_Child]) -> list[list[_Entry]]:
     return levels
 
 
+def node_hash_of(suite: CryptoSuite, children: list[Child]) -> bytes:
+    """The hash of a stored node's subtree."""
+    return _entry_hash(_levels(suite, children)[-1][0])
+
+
 # --- update -------------------------------------------------------------------------------------------------
 
-_Keyed = TypeVar("_Keyed", _Leaf, _Change)
+_Keyed = TypeVar("_Keyed", Leaf, _Change)
 
 
 def _by_nibble(items: Sequence[_Keyed], depth: int) -> Iterator[tuple[int, Sequence[_Keyed]]]:
     """Runs of sorted items (key hash first) that share the nibble at `depth`."""
     start = 0
     while start < len(items):
-        nibble = _nibble(items[start][0], depth)
+        nibble = nibble_at(items[start][0], depth)
         end = start + 1
-        while end < len(items) and _nibble(items[end][0], depth) == nibble:
+        while end < len(items) and nibble_at(items[end][0], depth) == nibble:
             end += 1
         yield nibble, items[start:end]
         start = end
@@ -256,18 +268,18 @@ class _Updater:
         self.nodes: dict[bytes, bytes] = {}
         self.stale: list[bytes] = []
 
-    def apply(self, child: _Child, depth: int, changes: Sequence[_Change]) -> _Child:
+    def apply(self, child: Child, depth: int, changes: Sequence[_Change]) -> Child:
         """The subtree at `depth` nibbles after `changes`: sorted, distinct, at least one, all within it."""
-        if isinstance(child, _Branch):
+        if isinstance(child, Branch):
             return self._apply_to_branch(child, depth, changes)
-        leaves = [_leaf(self._suite, key_hash, value) for key_hash, value in changes if value is not None]
+        leaves = [make_leaf(self._suite, key_hash, value) for key_hash, value in changes if value is not None]
         if child is not None and all(key_hash != child.key_hash for key_hash, _ in changes):
             leaves.append(child)
             leaves.sort()
         return self._build(leaves, depth)
 
-    def _apply_to_branch(self, branch: _Branch, depth: int, changes: Sequence[_Change]) -> _Child:
-        old_key = _node_key(branch.version, depth, changes[0][0])
+    def _apply_to_branch(self, branch: Branch, depth: int, changes: Sequence[_Change]) -> Child:
+        old_key = node_key(branch.version, depth, changes[0][0])
         children = _decode_children(self._suite, _read(self._reader, old_key))
         changed = False
         for slot, group in _by_nibble(changes, depth):
@@ -280,22 +292,22 @@ class _Updater:
         present = [child for child in children if child is not None]
         if not present:
             return None
-        if len(present) == 1 and isinstance(present[0], _Leaf):
+        if len(present) == 1 and isinstance(present[0], Leaf):
             return present[0]
         return self._write(children, depth, changes[0][0])
 
-    def _build(self, leaves: Sequence[_Leaf], depth: int) -> _Child:
+    def _build(self, leaves: Sequence[Leaf], depth: int) -> Child:
         """A fresh subtree of these leaves, sorted by key hash."""
         if len(leaves) <= 1:
             return leaves[0] if leaves else None
-        children: list[_Child] = [None] * _FAN_OUT
+        children: list[Child] = [None] * FAN_OUT
         for slot, group in _by_nibble(leaves, depth):
             children[slot] = self._build(group, depth + 1)
         return self._write(children, depth, leaves[0].key_hash)
 
-    def _write(self, children: list[_Child], depth: int, key_hash: bytes) -> _Branch:
-        self.nodes[_node_key(self._version, depth, key_hash)] = _encode_children(children)
-        return _Branch(self._version, _entry_hash(_levels(self._suite, children)[-1][0]))
+    def _write(self, children: list[Child], depth: int, key_hash: bytes) -> Branch:
+        self.nodes[node_key(self._version, depth, key_hash)] = encode_children(children)
+        return Branch(self._version, node_hash_of(self._suite, children))
 
 
 def update(
@@ -326,13 +338,13 @@ def update(
         for key, value in changes.items()
     )
     updater = _Updater(suite, reader, version)
-    top: _Child = None
+    top: Child = None
     if base_version is not None:
         top = _read_root(suite, reader, base_version)
-        updater.stale.append(_root_key(base_version))
+        updater.stale.append(root_key(base_version))
     if hashed:
         top = updater.apply(top, 0, hashed)
-    updater.nodes[_root_key(version)] = _encode_root(top)
+    updater.nodes[root_key(version)] = encode_root(top)
     root = EMPTY_ROOT if top is None else top.hash
     return TreeUpdate(root=root, nodes=updater.nodes, stale=tuple(updater.stale))
 
@@ -350,9 +362,9 @@ def prove(suite: CryptoSuite, reader: NodeReader, version: int, key: bytes) -> S
     child = _read_root(suite, reader, version)
     siblings: list[bytes] = []
     depth = 0
-    while isinstance(child, _Branch):
-        children = _decode_children(suite, _read(reader, _node_key(child.version, depth, key_hash)))
-        slot = _nibble(key_hash, depth)
+    while isinstance(child, Branch):
+        children = _decode_children(suite, _read(reader, node_key(child.version, depth, key_hash)))
+        slot = nibble_at(key_hash, depth)
         levels = _levels(suite, children)
         child = children[slot]
         for height in (3, 2, 1, 0):

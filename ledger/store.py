@@ -4,6 +4,9 @@ Rule: what belongs together is written together. A commit is one durable LMDB tr
 whole blocks, so after a crash the store shows some number of whole groups, and the root of its state is the
 head header's.
 
+A store begins at genesis or with a snapshot (`ledger/snapshot.py`). In the second case it holds the
+snapshot's block and all later ones; `first_height` says which is the first.
+
 One thread commits, any number read: every read is a short transaction of its own over one consistent
 snapshot. Right after a commit a reader may see state that is newer than `height`, never older.
 """
@@ -11,58 +14,43 @@ snapshot. Right after a commit a reader may see state that is newer than `height
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 
 import lmdb
 
-from ledger import codec, state_tree
+from ledger import state_tree
 from ledger.crypto.suite import CryptoSuite, chain_id
 from ledger.errors import LimitExceeded, NotFound, StorageDamaged, invariant
-from ledger.hashing import block_digest, genesis_header
-from ledger.lmdb_file import check_whole, disk_faults, sync_folder
-from ledger.state_tree import NodeMap, StateProof
+from ledger.hashing import block_digest
+from ledger.lmdb_file import check_whole, disk_faults
+from ledger.snapshot import Snapshot
+from ledger.state_tree import StateProof
+from ledger.store_build import Origin, build_at_genesis, build_from_snapshot
 from ledger.store_records import (
     CommittedBlock,
     ProvenValue,
-    StoreExists,
+    check_complete,
     check_state_key,
     number,
     records,
     stored,
 )
-from ledger.types import FinalizedBlock, Genesis, Header, Result
+from ledger.store_view import MAP_SIZE_BYTES, SCHEMA_VERSION, StoreView, open_environment
+from ledger.types import EpochChange, FinalizedBlock, Genesis, Header, Result
 
-SCHEMA_VERSION: Final = 1
-MAP_SIZE_BYTES: Final = 1 << 40
 RETAIN_VERSIONS: Final = 1000
 PRUNED_NODES_PER_COMMIT_MIN: Final = 4096
 SCAN_ENTRIES_MAX: Final = 10_000
+EPOCH_CHANGES_READ_MAX: Final = 4096
+RANGE_BLOCKS_MAX: Final = 1024
+# A commit never goes past a multiple of so many blocks, so that nodes can take views at equal heights.
+BOUNDARY_BLOCKS: Final = 32
 
-_TABLES: Final = ("blocks", "results", "digests", "transactions", "state", "tree", "stale", "meta")
 _Head = tuple[int, Header, bytes]
-
-
-class _Snapshot:
-    """The tables as one transaction sees them; a `state_tree.NodeReader`."""
-
-    __slots__ = ("_tables", "_transaction")
-
-    def __init__(self, transaction: lmdb.Transaction, tables: Mapping[str, lmdb._Database]) -> None:
-        self._transaction = transaction
-        self._tables = tables
-
-    def get(self, table: str, key: bytes) -> bytes | None:
-        return cast("bytes | None", self._transaction.get(key, db=self._tables[table]))
-
-    def tree_node(self, key: bytes) -> bytes | None:
-        return self.get("tree", key)
-
-    def height(self) -> int:
-        return int.from_bytes(self.get("meta", b"head") or b"", "big")
 
 
 class Store:
@@ -81,17 +69,9 @@ class Store:
         self._retain_versions = retain_versions
         self._commit_lock = threading.Lock()
         self._head: _Head
-        with disk_faults():
-            self._env = lmdb.open(
-                str(path),
-                map_size=map_size_bytes,
-                max_dbs=len(_TABLES),
-                subdir=True,
-                sync=True,
-                metasync=True,
-                writemap=False,
-            )
-            self._tables = {name: self._env.open_db(name.encode()) for name in _TABLES}
+        self._first_height = 1
+        self._view_wanted: Callable[[StoreView], None] | None = None
+        self._env, self._tables = open_environment(path, map_size_bytes, sync=True)
 
     @classmethod
     def create(
@@ -104,10 +84,10 @@ class Store:
         map_size_bytes: int = MAP_SIZE_BYTES,
         retain_versions: int = RETAIN_VERSIONS,
     ) -> Self:
-        """Write a new ledger at height 0, durably and all at once.
+        """Write a new ledger at height 0, durably and all at once: a crash leaves no ledger there.
 
         Args:
-            path: folder; made where missing.
+            path: folder; missing, or empty.
             suite: the suite that genesis names.
             genesis: the document.
             state: the state it starts with.
@@ -115,23 +95,43 @@ class Store:
             retain_versions: how many heights below the head can be proven against.
 
         Raises:
-            StoreExists: the folder holds a ledger.
+            StoreExists: the folder is not empty.
             Unavailable: the disk is full or cannot be written.
         """
         invariant(suite.name == genesis.suite, "a store is made with the suite of its genesis")
-        path.mkdir(parents=True, exist_ok=True)
-        store = cls(path, suite, map_size_bytes, retain_versions)
-        try:
-            if store._meta(b"schema") is not None:
-                raise StoreExists(path=str(path))
-            store._write_genesis(genesis, state)
-            for folder in (path, path.parent):
-                sync_folder(folder)
-            store._load_head()
-        except BaseException:
-            store.close()
-            raise
-        return store
+        build_at_genesis(path, suite, genesis, state, map_size_bytes)
+        return cls.open(path, suite, map_size_bytes=map_size_bytes, retain_versions=retain_versions)
+
+    @classmethod
+    def create_from_snapshot(
+        cls,
+        path: Path,
+        suite: CryptoSuite,
+        origin: Origin,
+        snapshot: Snapshot,
+        piece: Callable[[int], bytes],
+        *,
+        map_size_bytes: int = MAP_SIZE_BYTES,
+        retain_versions: int = RETAIN_VERSIONS,
+    ) -> Self:
+        """Write a ledger that begins with a snapshot, durably and all at once: a crash leaves no ledger there.
+
+        Args:
+            path: folder; missing, or empty.
+            suite: the suite that genesis names.
+            origin: genesis, its state, and the proof of every validator set up to the snapshot's.
+            snapshot: checked against the set of its epoch.
+            piece: gives a piece by its number; each is asked for once, in order.
+            map_size_bytes: as for `create`.
+            retain_versions: as for `create`.
+
+        Raises:
+            StoreExists: the folder is not empty.
+            ProofRejected: a piece is not the snapshot's; nothing was written.
+            Unavailable: the disk is full or cannot be written.
+        """
+        build_from_snapshot(path, suite, origin, snapshot, piece, map_size_bytes)
+        return cls.open(path, suite, map_size_bytes=map_size_bytes, retain_versions=retain_versions)
 
     @classmethod
     def open(
@@ -171,6 +171,11 @@ class Store:
         return self._head[0]
 
     @property
+    def first_height(self) -> int:
+        """Lowest height whose block is held: 1, or the height of the snapshot that it began with."""
+        return self._first_height
+
+    @property
     def head(self) -> Header:
         """Header of the newest block; the genesis header at height 0."""
         return self._head[1]
@@ -192,6 +197,27 @@ class Store:
         data = self._get("blocks", number(height))
         return None if data is None else stored(data, FinalizedBlock)
 
+    def blocks(self, first_height: int, *, blocks_max: int, size_bytes: int) -> tuple[FinalizedBlock, ...]:
+        """Consecutive blocks, read in one go.
+
+        Args:
+            first_height: of the first one.
+            blocks_max: how many at most, 1 … 1,024.
+            size_bytes: no further one is added once they have this size together.
+
+        Returns:
+            None at all if the first is not held.
+        """
+        found: list[FinalizedBlock] = []
+        with self._snapshot() as view:
+            for height in range(first_height, first_height + min(blocks_max, RANGE_BLOCKS_MAX)):
+                data = view.get("blocks", number(height)) if size_bytes > 0 else None
+                if data is None:
+                    break
+                found.append(stored(data, FinalizedBlock))
+                size_bytes -= len(data)
+        return tuple(found)
+
     def results(self, height: int) -> tuple[Result, ...] | None:
         """The results of the transactions of the block at a height from 1."""
         data = self._get("results", number(height))
@@ -211,6 +237,32 @@ class Store:
         """(height, index in the block) of a transaction."""
         data = self._get("transactions", transaction_id) if transaction_id else None
         return None if data is None else (int.from_bytes(data[:8], "big"), int.from_bytes(data[8:], "big"))
+
+    def epoch_changes(
+        self, from_epoch: int, *, limit: int = EPOCH_CHANGES_READ_MAX
+    ) -> tuple[EpochChange, ...]:
+        """How epochs ended, from `from_epoch` on in order, kept for ever; at most `limit` (4,096) of them."""
+        found: list[EpochChange] = []
+        with self._snapshot() as view:
+            for epoch in range(from_epoch, from_epoch + min(limit, EPOCH_CHANGES_READ_MAX)):
+                data = view.get("epochs", number(epoch))
+                if data is None:
+                    break
+                found.append(stored(data, EpochChange))
+        return tuple(found)
+
+    def view(self) -> StoreView:
+        """The store as it is now, for as long as the view is open; close it before the store."""
+        with disk_faults():
+            return StoreView(self._env.begin(), self._tables)
+
+    def view_at_boundary(self, taker: Callable[[StoreView], None] | None) -> None:
+        """Give `taker` a view right after the next commit that ends at a multiple of `BOUNDARY_BLOCKS`, once.
+
+        Args:
+            taker: called by the thread that commits; owns the view. None takes the wish back.
+        """
+        self._view_wanted = taker
 
     def get(self, key: bytes) -> bytes | None:
         """The state at the head under a key."""
@@ -267,41 +319,59 @@ class Store:
     # --- writing ----------------------------------------------------------------------------------------
 
     def commit(self, group: Sequence[CommittedBlock]) -> None:
-        """Write a group of whole blocks in one durable transaction. May be called from a worker thread.
+        """Write whole blocks, each group durably at once. May be called from a worker thread.
 
         Args:
             group: at least one block; the first is the child of the head, each further one of the one before.
+                Where it goes past a multiple of `BOUNDARY_BLOCKS`, it is written as two groups. What is held
+                already is passed over, so that a commit that failed half-way can be repeated.
 
         Raises:
-            Unavailable: the disk or the map is full; nothing was written.
+            Unavailable: the disk or the map is full; `height` says up to where it was written.
             StorageDamaged: the environment is damaged.
         """
         invariant(group, "a group has a block")
         with self._commit_lock:
             parent = self._head
+            group = [block for block in group if not self._held(block)]
             for block in group:
                 parent = self._check_follows(parent, block)
-            encoded = [records(self._suite, block) for block in group]
-            with disk_faults(), self._env.begin(write=True) as transaction:
-                for tables in encoded:
-                    for name, entries in tables.items():
-                        self._put(transaction, name, entries)
-                self._write_state(transaction, group)
-                self._put(transaction, "meta", {b"head": number(parent[0])})
-                stale_count = sum(len(block.stale) for block in group)
-                self._prune(transaction, parent[0], max(PRUNED_NODES_PER_COMMIT_MIN, 2 * stale_count))
-            self._head = parent
+            start = 0
+            for end, block in enumerate(group, start=1):
+                if end == len(group) or block.finalized.block.header.height % BOUNDARY_BLOCKS == 0:
+                    self._commit_group(group[start:end])
+                    start = end
+
+    def _commit_group(self, group: Sequence[CommittedBlock]) -> None:
+        header = group[-1].finalized.block.header
+        encoded = [records(self._suite, block) for block in group]
+        with disk_faults(), self._env.begin(write=True) as transaction:
+            for tables in encoded:
+                for name, entries in tables.items():
+                    self._put(transaction, name, entries)
+            self._write_state(transaction, group)
+            self._put(transaction, "meta", {b"head": number(header.height)})
+            stale_count = sum(len(block.stale) for block in group)
+            self._prune(transaction, header.height, max(PRUNED_NODES_PER_COMMIT_MIN, 2 * stale_count))
+        self._head = (header.height, header, block_digest(self._suite, header))
+        taker = self._view_wanted
+        if taker is not None and header.height % BOUNDARY_BLOCKS == 0:
+            self._view_wanted = None
+            taker(self.view())
+
+    def _held(self, block: CommittedBlock) -> bool:
+        header = block.finalized.block.header
+        if header.height > self.height:
+            return False
+        known = self.height_of(block_digest(self._suite, header)) == header.height
+        invariant(known, "a committed block is not replaced by another")
+        return True
 
     def _check_follows(self, parent: _Head, block: CommittedBlock) -> _Head:
         header = block.finalized.block.header
         invariant(header.height == parent[0] + 1, "committed heights are contiguous")
         invariant(header.parent == parent[2], "a committed block is the child of the one before")
-        count = len(block.finalized.block.transactions)
-        invariant(len(block.results) == count, "a committed block has one result for each transaction")
-        written = NodeMap(block.nodes)
-        invariant(state_tree.has_version(written, header.height), "a committed block brings its tree")
-        root = state_tree.root_at(self._suite, written, header.height)
-        invariant(root == header.state_root, "a committed tree has the root that its header names")
+        check_complete(self._suite, block)
         return header.height, header, block_digest(self._suite, header)
 
     def _write_state(self, transaction: lmdb.Transaction, group: Sequence[CommittedBlock]) -> None:
@@ -335,23 +405,6 @@ class Store:
             more = cursor.delete()
             nodes_max -= 1
 
-    def _write_genesis(self, genesis: Genesis, state: Mapping[bytes, bytes]) -> None:
-        tree = state_tree.update(self._suite, NodeMap({}), None, state, 0)
-        header = genesis_header(self._suite, genesis, tree.root)
-        for key in state:
-            check_state_key(key)
-        meta = {
-            b"schema": number(SCHEMA_VERSION),
-            b"genesis": codec.encode(genesis),
-            b"genesis_header": codec.encode(header),
-            b"head": number(0),
-        }
-        with disk_faults(), self._env.begin(write=True) as transaction:
-            self._put(transaction, "state", state)
-            self._put(transaction, "tree", tree.nodes)
-            self._put(transaction, "digests", {block_digest(self._suite, header): number(0)})
-            self._put(transaction, "meta", meta)
-
     # --- reading ----------------------------------------------------------------------------------------
 
     def _load_head(self) -> None:
@@ -364,6 +417,7 @@ class Store:
             raise StorageDamaged(what="ledger store", reason=f"its suite is {self.genesis.suite}")
         self.chain_id = chain_id(self._suite, self.genesis)
         self._genesis_header = stored(self._required(b"genesis_header"), Header)
+        self._first_height = int.from_bytes(self._required(b"first"), "big")
         height = int.from_bytes(self._required(b"head"), "big")
         header = self.header(height)
         if header is None or header.height != height or header.chain_id != self.chain_id:
@@ -373,9 +427,9 @@ class Store:
         self._head = (height, header, block_digest(self._suite, header))
 
     @contextmanager
-    def _snapshot(self) -> Iterator[_Snapshot]:
+    def _snapshot(self) -> Iterator[StoreView]:
         with disk_faults(), self._env.begin() as transaction:
-            yield _Snapshot(transaction, self._tables)
+            yield StoreView(transaction, self._tables)
 
     def _get(self, table: str, key: bytes) -> bytes | None:
         with self._snapshot() as snapshot:
@@ -390,7 +444,7 @@ class Store:
             raise StorageDamaged(what="ledger store", reason=f"{key.decode()} is missing")
         return value
 
-    def _prove_in(self, snapshot: _Snapshot, key: bytes, version: int) -> StateProof:
+    def _prove_in(self, snapshot: StoreView, key: bytes, version: int) -> StateProof:
         if version < 0 or not state_tree.has_version(snapshot, version):
             raise NotFound(what="state version", id=version)
         return state_tree.prove(self._suite, snapshot, version, key)

@@ -12,21 +12,23 @@ encodings.
 | state        | state key                             | value at the head        |
 | tree         | node key (`state_tree`)               | node                     |
 | stale        | version that replaced it, node key    | nothing                  |
-| meta         | schema, genesis, genesis_header, head |                          |
+| epochs       | epoch                                 | EpochChange that ends it |
+| meta         | schema, genesis, genesis_header, head, first | first: lowest height held |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from ledger import codec
+from ledger import codec, state_tree
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError, StorageDamaged, invariant
-from ledger.hashing import block_digest
-from ledger.state_tree import StateProof
-from ledger.types import FinalizedBlock, Result
+from ledger.hashing import block_digest, validators_hash
+from ledger.light import is_seal
+from ledger.state_tree import NodeMap, StateProof
+from ledger.types import EpochChange, FinalizedBlock, Result, ValidatorSet
 
 STATE_KEY_SIZE_BYTES_MAX: Final = 511
 RECORD_SIZE_BYTES_MAX: Final = 1 << 30
@@ -43,6 +45,18 @@ class StoreExists(LedgerError):
     en = "There is a ledger in {path} already"
 
 
+class NotHeld(LedgerError):
+    """History that this node does not have, since it began with a snapshot. Fields: what, id, first_height."""
+
+    code = "not_held"
+    category = Category.MISSING
+    zh = "本节点没有{what} {id}：其历史从区块高度 {first_height} 开始，请向保存完整历史的节点查询"
+    en = (
+        "{what} {id} is not held here: the history of this node begins at height {first_height}; "
+        "ask a node that has all of it"
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommittedBlock:
     """A finalized block with everything that its execution gave.
@@ -53,6 +67,8 @@ class CommittedBlock:
         writes: new value by state key; None deletes.
         nodes: the tree update's nodes.
         stale: the tree update's stale keys.
+        next_validators: for the block that ends its epoch, the set that its header names for the next one;
+            otherwise None.
     """
 
     finalized: FinalizedBlock
@@ -60,6 +76,20 @@ class CommittedBlock:
     writes: Mapping[bytes, bytes | None]
     nodes: Mapping[bytes, bytes]
     stale: tuple[bytes, ...]
+    next_validators: ValidatorSet | None = None
+
+    @property
+    def epoch_change(self) -> EpochChange | None:
+        """The proof that the block ended its epoch; None for any other block."""
+        if self.next_validators is None:
+            return None
+        final = self.finalized
+        return EpochChange(
+            header=final.block.header,
+            path=final.path,
+            certificate=final.certificate,
+            validators=self.next_validators,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +123,23 @@ def stored(data: bytes, kind: type[T]) -> T:
         raise StorageDamaged(what="ledger store", reason=error.message()) from None
 
 
+def check_complete(suite: CryptoSuite, block: CommittedBlock) -> None:
+    """A block comes with one result for each transaction, with its tree, and with the set that it names."""
+    header = block.finalized.block.header
+    count = len(block.finalized.block.transactions)
+    invariant(len(block.results) == count, "a committed block has one result for each transaction")
+    written = NodeMap(block.nodes)
+    invariant(state_tree.has_version(written, header.height), "a committed block brings its tree")
+    root = state_tree.root_at(suite, written, header.height)
+    invariant(root == header.state_root, "a committed tree has the root that its header names")
+    validators = block.next_validators
+    invariant(is_seal(header) == (validators is not None), "the block that ends an epoch brings the next set")
+    if validators is not None:
+        named = validators_hash(suite, validators)
+        invariant(named == header.next_validators_hash, "the next set is the one that its header names")
+        invariant(validators.epoch == header.epoch + 1, "the next set is of the next epoch")
+
+
 def records(suite: CryptoSuite, block: CommittedBlock) -> dict[str, dict[bytes, bytes]]:
     """The records of a block by table, save for the state, which a group writes once."""
     header = block.finalized.block.header
@@ -107,4 +154,10 @@ def records(suite: CryptoSuite, block: CommittedBlock) -> dict[str, dict[bytes, 
         },
         "tree": dict(block.nodes),
         "stale": {height + key: b"" for key in block.stale},
+        "epochs": epoch_records([block.epoch_change] if block.epoch_change else []),
     }
+
+
+def epoch_records(changes: Iterable[EpochChange]) -> dict[bytes, bytes]:
+    """The records of epoch changes."""
+    return {number(change.header.epoch): codec.encode(change) for change in changes}

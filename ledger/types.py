@@ -19,6 +19,8 @@ NONCE_SIZE_BYTES: Final = 16
 RELEASE_ID_SIZE_BYTES: Final = 8
 
 VALIDATORS_MAX: Final = 128
+CERTIFICATE_DER_BYTES_MAX: Final = 2048
+PATH_HEADERS_MAX: Final = 4096
 TRANSACTION_SIZE_BYTES_MAX: Final = 64 * 1024
 CALL_ARGS_SIZE_BYTES_MAX: Final = 60 * 1024
 BLOCK_TRANSACTIONS_MAX: Final = 4096
@@ -45,6 +47,9 @@ TimeMs = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Text = Annotated[str, Meta(max_length=256)]
+Host = Annotated[str, Meta(min_length=1, max_length=253)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+CertificateDer = Annotated[bytes, Meta(min_length=1, max_length=CERTIFICATE_DER_BYTES_MAX)]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -256,6 +261,22 @@ class FinalizedBlock(Wire):
     certificate: QuorumCertificate
 
 
+class EpochChange(Wire):
+    """Proof that one validator set handed over to the next: the epoch's seal, final, and the set that it names.
+
+    Attributes:
+        header: of the seal, the last block of its epoch; its `next_validators_hash` differs from its `validators_hash`.
+        path: headers from the seal's child up to the certified one, fillers all; empty when the seal is certified itself.
+        certificate: a Finalization by the old set.
+        validators: the new set; its hash is the seal's `next_validators_hash`, and its epoch one more than the seal's.
+    """
+
+    header: Header
+    path: Annotated[tuple[Header, ...], Meta(max_length=PATH_HEADERS_MAX)]
+    certificate: QuorumCertificate
+    validators: ValidatorSet
+
+
 # --- genesis ------------------------------------------------------------------------------------------------
 
 
@@ -277,7 +298,8 @@ class GenesisOperator(Wire):
         name: public name of the operating organisation.
         keys: role "admin" for governance votes, role "node" for what the node itself signs.
         wrap_key: X25519 public key to which the vault wraps data keys for this operator (`node/vault`).
-        tls_spki: SHA-256 of the SubjectPublicKeyInfo of the node's X.509 key; peers pin it.
+        host, port: where its node is reached by its peers.
+        certificate: the node's X.509 certificate, DER; peers accept no other key than the one in it.
         directory_wrap: the network's person-directory key, sealed to `wrap_key`.
     """
 
@@ -285,7 +307,9 @@ class GenesisOperator(Wire):
     name: Name
     keys: tuple[GenesisKey, ...]
     wrap_key: PublicKey
-    tls_spki: Hash
+    host: Host
+    port: Port
+    certificate: CertificateDer
     directory_wrap: bytes
 
 

@@ -29,6 +29,16 @@ class Check(StrEnum):
     PATH_TOO_LONG = "path_too_long"
     PATH_NOT_LINKED = "path_not_linked"
     PATH_ORDER = "path_order"
+    PATH_FILLER = "path_filler"
+    SEAL = "seal"
+    NEXT_VALIDATORS = "next_validators"
+    NEXT_EPOCH = "next_epoch"
+    NEXT_KEYS = "next_keys"
+    EPOCH_ORDER = "epoch_order"
+    SNAPSHOT_SHAPE = "snapshot_shape"
+    SNAPSHOT_ROOT = "snapshot_root"
+    SNAPSHOT_CHUNK = "snapshot_chunk"
+    SNAPSHOT_BLOCK = "snapshot_block"
     TRANSACTION_CHAIN = "transaction_chain"
     TRANSACTION_PROOF = "transaction_proof"
     RESULT_TRANSACTION = "result_transaction"
@@ -43,7 +53,7 @@ _WORDS: Final[dict[Check, tuple[str, str]]] = {
     Check.VERSION: ("版本不受支持", "the version is not supported"),
     Check.NETWORK: ("网络名称与信任点不符", "the network's name differs from the trusted one"),
     Check.CHAIN: ("区块属于另一条链", "the block belongs to another chain"),
-    Check.EPOCH: ("区块属于另一验证期", "the block belongs to another epoch"),
+    Check.EPOCH: ("区块属于另一纪元", "the block belongs to another epoch"),
     Check.VALIDATORS: ("验证者集合与信任点不符", "the validator set differs from the trusted one"),
     Check.TRUST_KEYS: (
         "信任点中的验证者密钥无效",
@@ -61,6 +71,34 @@ _WORDS: Final[dict[Check, tuple[str, str]]] = {
     Check.PATH_ORDER: (
         "区块头路径的高度、视图或时间次序有误",
         "height, view or time is out of order along the path",
+    ),
+    Check.PATH_FILLER: (
+        "纪元末区块之上有不应存在的内容",
+        "what follows the seal of an epoch changes or carries something",
+    ),
+    Check.SEAL: ("该区块不是纪元的末区块", "the block does not end its epoch"),
+    Check.NEXT_VALIDATORS: (
+        "新的验证者集合不是末区块所指定的集合",
+        "the new validator set is not the one that the seal names",
+    ),
+    Check.NEXT_EPOCH: (
+        "新的验证者集合不属于紧接的下一纪元",
+        "the new validator set is not of the very next epoch",
+    ),
+    Check.NEXT_KEYS: (
+        "新的验证者集合中有未证明或重复的密钥",
+        "the new validator set holds a key that is not proven or occurs twice",
+    ),
+    Check.EPOCH_ORDER: ("纪元变更未按次序连续给出", "the epoch changes are not consecutive"),
+    Check.SNAPSHOT_SHAPE: ("快照清单的划分有误", "the snapshot's chunks do not cover the state tree"),
+    Check.SNAPSHOT_ROOT: (
+        "快照清单与经确认的状态根不符",
+        "the snapshot's chunks do not make the certified state root",
+    ),
+    Check.SNAPSHOT_CHUNK: ("快照分块与清单不符", "the chunk is not the one that the snapshot lists"),
+    Check.SNAPSHOT_BLOCK: (
+        "快照中的区块与其区块头不符",
+        "the snapshot's block is not the one of its header",
     ),
     Check.TRANSACTION_CHAIN: ("交易属于另一条链", "the transaction belongs to another chain"),
     Check.TRANSACTION_PROOF: ("交易不在该区块中", "the transaction is not in the block"),

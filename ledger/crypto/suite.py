@@ -68,6 +68,10 @@ class QuorumScheme(Protocol):
         """True if it names a quorum of `validators` and its signature holds; never raises."""
         ...
 
+    def verify_part(self, chain_id: bytes, validators: ValidatorSet, part: QuorumCertificate) -> bool:
+        """As `verify_certificate`, but the signers need not be a quorum: to look for bad votes among some."""
+        ...
+
     def verify_possession(
         self, network: str, account: bytes, public_key: bytes, possession: bytes
     ) -> bool: ...

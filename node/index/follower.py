@@ -1,19 +1,27 @@
 """Keeps an index level with the chain, from whatever height it is at.
 
-Rule: the follower reads finalized blocks only and never skips one; it is the only writer of its index.
+Rule: the follower reads finalized blocks only and never skips one; it is the only writer of its index. Where
+the chain's own history begins later than the index ends, as after state sync, there would be a hole that
+nobody sees; the index then begins anew with the first block there is.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final, Protocol
 
-from ledger.errors import invariant
+import structlog
+
+from ledger.errors import Unavailable, invariant
 from ledger.types import FinalizedBlock, Result
 from node.index.ports import BlockFacts, Index
 
 BLOCKS_PER_BATCH_MAX: Final = 256
 EVENTS_PER_BATCH_MAX: Final = 10_000
 IDLE_WAIT_S: Final = 30.0
+RETRY_S: Final = 5.0
+
+log = structlog.get_logger()
 
 
 class FinalizedSource(Protocol):
@@ -21,6 +29,9 @@ class FinalizedSource(Protocol):
 
     @property
     def height(self) -> int: ...
+
+    @property
+    def first_height(self) -> int: ...
 
     def finalized(self, height: int) -> FinalizedBlock | None: ...
 
@@ -31,15 +42,24 @@ class FinalizedSource(Protocol):
 
 async def catch_up(chain: FinalizedSource, index: Index) -> int:
     """Apply every finalized block that the index lacks; its height afterwards."""
+    if index.height + 1 < chain.first_height:
+        if index.height > 0:
+            log.warning("the index begins anew, with a snapshot", had=index.height, first=chain.first_height)
+        await index.begin(chain.first_height)
     while index.height < chain.height:
         await index.apply(_next_batch(chain, index.height + 1))
     return index.height
 
 
 async def follow(chain: FinalizedSource, index: Index) -> None:
-    """Catch up and then follow, until cancelled."""
+    """Catch up and then follow, until cancelled. A full disk is waited out: the chain keeps what the index lacks."""
     while True:
-        height = await catch_up(chain, index)
+        try:
+            height = await catch_up(chain, index)
+        except Unavailable as error:
+            log.error("the index cannot be written; trying again", reason=str(error))
+            await asyncio.sleep(RETRY_S)
+            continue
         await chain.wait_height_above(height, IDLE_WAIT_S)
 
 
@@ -49,7 +69,7 @@ def _next_batch(chain: FinalizedSource, first: int) -> list[BlockFacts]:
     events = 0
     for height in range(first, min(chain.height, first + BLOCKS_PER_BATCH_MAX - 1) + 1):
         finalized = chain.finalized(height)
-        invariant(finalized is not None, "the store has every block up to its height")
+        invariant(finalized is not None, "the store has every block from its first one up to its height")
         if finalized is None:
             break
         results = chain.results(height)

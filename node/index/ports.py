@@ -77,7 +77,16 @@ class Index(Protocol):
 
     @property
     def height(self) -> int:
-        """Height of the last block applied; 0 when none is."""
+        """Height of the last block applied; `first_height` − 1 when none is."""
+        ...
+
+    @property
+    def first_height(self) -> int:
+        """Height from which on it knows everything: 1, unless it began with a later block."""
+        ...
+
+    async def begin(self, first_height: int) -> None:
+        """Forget everything; the next block applied is the one of that height."""
         ...
 
     async def apply(self, blocks: Sequence[BlockFacts]) -> None:

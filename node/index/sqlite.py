@@ -11,16 +11,19 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
 from ledger import codec
-from ledger.errors import Busy, StorageDamaged, invariant
+from ledger.errors import Busy, StorageDamaged, Unavailable, invariant
 from node.index.ports import CURSOR_MAX, INDEX_PAGE_MAX, BlockFacts, IndexedEvent, IndexedObject, cursor_of
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 QUERIES_WAITING_MAX: Final = 256
 EVENT_PARTS_SIZE_BYTES_MAX: Final = 256 * 1024
+# The disk is full or fails; what is on it is as it was.
+_DISK_REFUSES: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 # Sorts after every kind that begins with the prefix: kinds are ASCII.
 _AFTER_EVERY_KIND: Final = "\U0010ffff"
 
@@ -67,7 +70,8 @@ class SqliteIndex:
         self._applied = asyncio.Event()
         try:
             self._write_connection = self._writer.submit(_open_writable, path, chain_id).result()
-            self._height = _stored_height(self._write_connection)
+            self._height = _stored(self._write_connection, "height")
+            self._first_height = _stored(self._write_connection, "first")
             self._read_connection = self._reader.submit(_connect, path).result()
         except sqlite3.Error as error:
             self._writer.shutdown()
@@ -77,6 +81,14 @@ class SqliteIndex:
     @property
     def height(self) -> int:
         return self._height
+
+    @property
+    def first_height(self) -> int:
+        return self._first_height
+
+    async def begin(self, first_height: int) -> None:
+        await _run(self._writer, lambda: _begin(self._write_connection, first_height), self._path)
+        self._height, self._first_height = first_height - 1, first_height
 
     async def apply(self, blocks: Sequence[BlockFacts]) -> None:
         if not blocks:
@@ -179,6 +191,8 @@ async def _run(executor: ThreadPoolExecutor, work: Callable[[], R], path: Path) 
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, work)
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_REFUSES:
+            raise Unavailable(what=path.name, reason=str(error)) from None
         raise StorageDamaged(what=path.name, reason=str(error)) from None
 
 
@@ -202,7 +216,7 @@ def _open_writable(path: Path, chain_id: bytes) -> sqlite3.Connection:
             stale.unlink(missing_ok=True)
         connection = _connect(path)
     connection.executescript(f"BEGIN;{_SCHEMA}")
-    connection.execute("INSERT INTO meta VALUES ('identity', ?), ('height', ?)", (identity, 0))
+    connection.execute("INSERT INTO meta VALUES ('identity', ?), ('height', 0), ('first', 1)", (identity,))
     connection.execute("COMMIT")
     return connection
 
@@ -211,22 +225,38 @@ def _has_schema(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
 
 
-def _stored_height(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT value FROM meta WHERE name = 'height'").fetchone()[0])
+def _stored(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # On a full disk SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _begin(connection: sqlite3.Connection, first_height: int) -> None:
+    with _transaction(connection):
+        connection.execute("DELETE FROM events")
+        connection.execute("DELETE FROM event_subjects")
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'height'", (first_height - 1,))
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'first'", (first_height,))
 
 
 def _write(connection: sqlite3.Connection, blocks: Sequence[BlockFacts]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         for block in blocks:
             for row, subjects in _rows(block):
                 connection.execute(f"INSERT INTO events VALUES ({', '.join('?' * 13)})", row)  # noqa: S608
                 connection.executemany("INSERT INTO event_subjects VALUES (?, ?, ?)", subjects)
         connection.execute("UPDATE meta SET value = ? WHERE name = 'height'", (blocks[-1].header.height,))
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _rows(block: BlockFacts) -> Iterator[tuple[tuple[object, ...], list[tuple[bytes, int, str]]]]:

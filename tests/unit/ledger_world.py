@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from ledger import codec, state_tree
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import Signer, VoteSigner, chain_id, key_id
@@ -86,7 +88,9 @@ def make_genesis(n: int = 4) -> Genesis:
                     ),
                 ),
                 wrap_key=fixed("wrap", i),
-                tls_spki=fixed("tls", i),
+                host="127.0.0.1",
+                port=9440 + i,
+                certificate=fixed("certificate", i),
                 directory_wrap=b"",
             )
         )
@@ -111,10 +115,14 @@ class World:
     chain: bytes = field(init=False)
     parent: Header = field(init=False)
     nodes: dict[bytes, bytes] = field(default_factory=dict)
+    sets: dict[int, ValidatorSet] = field(default_factory=dict)
+    signers_by_key: dict[bytes, VoteSigner] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.genesis = make_genesis(self.n)
         self.vote_signers = [SUITE.load_vote_signer(vote_secret(i)) for i in range(self.n)]
+        self.signers_by_key = {signer.public_key: signer for signer in self.vote_signers}
+        self.sets[1] = self.genesis.validators
         self.signer = SUITE.load_signer(fixed("account key"))
         self.chain = chain_id(SUITE, self.genesis)
         tree = state_tree.update(SUITE, self.reader, None, GENESIS_STATE, 0)
@@ -127,13 +135,27 @@ class World:
 
     @property
     def validators(self) -> ValidatorSet:
-        return self.genesis.validators
+        """The set that votes on the next block."""
+        return self.sets[max(self.sets)]
+
+    def rotated(self, index: int = 0) -> ValidatorSet:
+        """The next epoch's set, in which one validator has another vote key."""
+        old = self.validators
+        signer = SUITE.load_vote_signer(vote_secret(1000 * (old.epoch + 1) + index))
+        self.signers_by_key[signer.public_key] = signer
+        members = list(old.validators)
+        member = members[index]
+        members[index] = Validator(
+            account=member.account,
+            name=member.name,
+            vote_key=signer.public_key,
+            possession=signer.prove_possession(NETWORK, member.account),
+        )
+        return ValidatorSet(epoch=old.epoch + 1, validators=tuple(members))
 
     @property
     def trust(self) -> Trust:
-        return Trust(
-            version=1, network=NETWORK, suite="intl", chain_id=self.chain, validators=self.validators
-        )
+        return Trust(version=1, network=NETWORK, suite="intl", chain_id=self.chain, validators=self.sets[1])
 
     def transaction(self, *names: object) -> Transaction:
         body = TransactionBody(
@@ -162,9 +184,13 @@ class World:
         )
 
     def next_block(
-        self, writes: Mapping[bytes, bytes | None], *, transactions: int = 2
+        self,
+        writes: Mapping[bytes, bytes | None],
+        *,
+        transactions: int = 2,
+        next_validators: ValidatorSet | None = None,
     ) -> tuple[Block, tuple[Result, ...], state_tree.TreeUpdate]:
-        """The child of the newest block."""
+        """The child of the newest block; with `next_validators` it seals its epoch."""
         parent = self.parent
         height = parent.height + 1
         txs = tuple(self.transaction(height, i) for i in range(transactions))
@@ -175,8 +201,8 @@ class World:
         header = Header(
             version=1,
             chain_id=self.chain,
-            epoch=1,
-            view=parent.view + 1,
+            epoch=self.validators.epoch,
+            view=parent.view + 1 if parent.epoch == self.validators.epoch else 1,
             height=height,
             parent=block_digest(SUITE, parent),
             time_ms=parent.time_ms + 1000,
@@ -185,14 +211,18 @@ class World:
             results_root=results_root(SUITE, results),
             state_root=tree.root,
             validators_hash=validators,
-            next_validators_hash=validators,
+            next_validators_hash=validators_hash(SUITE, next_validators or self.validators),
         )
         self.parent = header
+        if next_validators is not None:
+            self.sets[next_validators.epoch] = next_validators
         return Block(header=header, transactions=txs), results, tree
 
     def vote(self, index: int, kind: VoteKind, view: int, digest: bytes = ZERO_HASH, epoch: int = 1) -> Vote:
         vote = Vote(kind=kind, epoch=epoch, view=view, digest=digest, validator=index, signature=b"\0")
-        signature = self.vote_signers[index].sign_vote(self.chain, vote)
+        members = self.sets.get(epoch, self.validators)
+        signer = self.signers_by_key[members.validators[index].vote_key]
+        signature = signer.sign_vote(self.chain, vote)
         return Vote(kind=kind, epoch=epoch, view=view, digest=digest, validator=index, signature=signature)
 
     def certify(
@@ -201,8 +231,8 @@ class World:
         """A certificate for a header, by a bare quorum where no signers are named."""
         indices = range(quorum_size(self.n)) if signers is None else signers
         digest = block_digest(SUITE, header)
-        votes = tuple(self.vote(i, kind, header.view, digest) for i in indices)
-        return SUITE.quorum.aggregate(self.validators, votes)
+        votes = tuple(self.vote(i, kind, header.view, digest, header.epoch) for i in indices)
+        return SUITE.quorum.aggregate(self.sets[header.epoch], votes)
 
     def committed(
         self,
@@ -210,15 +240,39 @@ class World:
         *,
         transactions: int = 2,
         certificate: QuorumCertificate | None = None,
+        next_validators: ValidatorSet | None = None,
+        fillers: int = 0,
     ) -> CommittedBlock:
-        """The next block, certified, as the store takes it."""
-        block, results, tree = self.next_block(writes, transactions=transactions)
+        """The next block, certified, as the store takes it; a seal by way of so many fillers."""
+        block, results, tree = self.next_block(
+            writes, transactions=transactions, next_validators=next_validators
+        )
+        path: list[Header] = []
+        for _ in range(fillers):
+            path.append(self.filler(path[-1] if path else block.header))
+        certified = path[-1] if path else block.header
         finalized = FinalizedBlock(
-            block=block, path=(), certificate=certificate or self.certify(block.header)
+            block=block, path=tuple(path), certificate=certificate or self.certify(certified)
         )
         return CommittedBlock(
-            finalized=finalized, results=results, writes=writes, nodes=tree.nodes, stale=tree.stale
+            finalized=finalized,
+            results=results,
+            writes=writes,
+            nodes=tree.nodes,
+            stale=tree.stale,
+            next_validators=next_validators,
         )
+
+    def filler(self, parent: Header, /, **changes: object) -> Header:
+        """A child of a seal, or of a filler above it."""
+        filled: dict[str, object] = {
+            "view": parent.view + 1,
+            "parent": block_digest(SUITE, parent),
+            "time_ms": parent.time_ms + 1000,
+            "transactions_root": transactions_root(SUITE, ()),
+            "results_root": results_root(SUITE, ()),
+        }
+        return replace(parent, **{**filled, **changes})
 
     def finalized_with_path(self, length: int) -> tuple[FinalizedBlock, tuple[Result, ...]]:
         """The next block, final through the certificate of a descendant `length` blocks above."""

@@ -127,13 +127,6 @@ def test_a_path_out_of_order_is_rejected_even_if_linked_and_certified(changes: d
     assert check == Check.PATH_ORDER
 
 
-def test_a_filler_may_keep_the_height_of_the_seal_below_it() -> None:
-    world = World()
-    block, _, _ = world.next_block({})
-    filler = replace(world.next_block({})[0].header, height=block.header.height)
-    check_finality(SUITE, world.trust, block.header, (filler,), world.certify(filler))
-
-
 @pytest.mark.parametrize(
     ("changes", "check"),
     [

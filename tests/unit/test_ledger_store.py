@@ -216,14 +216,24 @@ def test_a_ledger_is_not_created_over_another(store: Store, world: World) -> Non
         assert again.height == 0
 
 
-def test_creation_that_was_cut_short_can_be_repeated(tmp_path: Path, world: World) -> None:
+def test_creation_that_was_cut_short_leaves_no_ledger_and_can_be_repeated(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def power_cut(_path: Path) -> None:
+        raise KeyboardInterrupt
+
     path = tmp_path / "ledger"
     path.mkdir()
-    lmdb.open(str(path), map_size=MAP_SIZE, max_dbs=8).close()
-    with pytest.raises(StorageDamaged):
-        open_store(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ledger.store_build.sync_folder", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            create_store(path, world)
+    assert not any(path.iterdir())
+    (tmp_path / "ledger.building").mkdir()
+    (tmp_path / "ledger.building" / DATA_FILE).write_bytes(b"half a ledger")
     create_store(path, world).close()
     open_store(path).close()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ledger"]
 
 
 def test_a_folder_without_a_ledger_is_told(tmp_path: Path) -> None:
@@ -345,7 +355,7 @@ def overwrite(path: Path, table: bytes, key: bytes, value: bytes | None) -> None
 @pytest.mark.parametrize(
     ("table", "key", "value"),
     [
-        (b"meta", b"schema", (2).to_bytes(8, "big")),
+        (b"meta", b"schema", (3).to_bytes(8, "big")),
         (b"meta", b"schema", None),
         (b"meta", b"head", None),
         (b"meta", b"head", (7).to_bytes(8, "big")),

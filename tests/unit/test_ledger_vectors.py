@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from ledger.receipts import receipt_from_json, trust_from_json, verify_receipt
+from ledger import codec
+from ledger.receipts import epochs_from_json, receipt_from_json, trust_from_json, verify_receipt
+from ledger.snapshot import SnapshotManifest, check_manifest
+from tests.unit.ledger_world import SUITE
 from tests.vectors import generate
 
 FILES = generate.files()
@@ -22,3 +26,21 @@ def test_the_golden_receipt_verifies_against_the_golden_trust_point() -> None:
     trust = trust_from_json((generate.HERE / "trust.json").read_bytes())
     receipt = receipt_from_json((generate.HERE / "receipt.json").read_bytes())
     assert verify_receipt(trust, receipt).height == 1
+
+
+def test_the_golden_receipt_of_the_next_epoch_verifies_by_way_of_the_golden_change() -> None:
+    trust = trust_from_json((generate.HERE / "trust.json").read_bytes())
+    changes = epochs_from_json((generate.HERE / "epochs.json").read_bytes())
+    receipt = receipt_from_json((generate.HERE / "receipt_epoch_2.json").read_bytes())
+    assert verify_receipt(trust, receipt, changes).height == 2
+
+
+def test_the_golden_snapshot_verifies_against_the_golden_trust_point() -> None:
+    trust = trust_from_json((generate.HERE / "trust.json").read_bytes())
+    golden = json.loads((generate.HERE / "snapshot.json").read_text())
+    manifest = codec.decode(bytes.fromhex(golden["manifest"]), SnapshotManifest, size_bytes_max=10_000)
+    snapshot = check_manifest(SUITE, trust, manifest)
+    assert snapshot.id.hex() == golden["id"]
+    assert snapshot.piece_count == len(golden["pieces"]) == 3
+    for index, piece in enumerate(golden["pieces"]):
+        snapshot.check_piece(SUITE, index, bytes.fromhex(piece))

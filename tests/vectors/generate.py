@@ -9,7 +9,9 @@ from ledger import codec, commitments, merkle, state_tree
 from ledger.crypto.suite import CryptoSuite
 from ledger.hashing import block_digest, transaction_id, validators_hash
 from ledger.quorum import possession_message, vote_message
-from ledger.receipts import build_receipt, receipt_to_json, trust_to_json
+from ledger.receipts import build_receipt, epochs_to_json, receipt_to_json, trust_to_json
+from ledger.snapshot import ChunkInfo, PartInfo, SnapshotManifest, Sorted, make_chunk, make_parts, snapshot_id
+from ledger.state_bulk import leaf_of
 from ledger.types import VoteKind
 from tests.unit.ledger_world import GENESIS_STATE, NETWORK, SUITE, World, fixed
 from tests.vectors.edge_cases import bls_cases, ed25519_cases
@@ -126,6 +128,45 @@ def files() -> dict[Path, str]:
         HERE / "commitments.json": _json(commitment()),
         HERE / "receipt.json": receipt_to_json(receipt),
         HERE / "trust.json": trust_to_json(world.trust),
+        **later_epoch(),
+        HERE / "snapshot.json": _json(snapshot()),
+    }
+
+
+def later_epoch() -> dict[Path, str]:
+    """A receipt of epoch 2, and what leads there from `trust.json`: the seal is final by way of a filler."""
+    world = World()
+    change = world.committed({b"k": b"v"}, next_validators=world.rotated(), fillers=1).epoch_change
+    block = world.committed({b"k": b"w"})
+    receipt = build_receipt(SUITE, NETWORK, block.finalized, block.results, 0)
+    return {
+        HERE / "epochs.json": epochs_to_json((change,) if change else ()),
+        HERE / "receipt_epoch_2.json": receipt_to_json(receipt),
+    }
+
+
+def snapshot() -> dict[str, object]:
+    """Two halves of a state as chunks, the block's one part, and the id of all of it."""
+    world = World()
+    block, results, _ = world.next_block({b"key/%d" % i: b"%d" % i for i in range(5)})
+    state = {**GENESIS_STATE, **{b"key/%d" % i: b"%d" % i for i in range(5)}}
+    entries = sorted(Sorted(leaf_of(SUITE, key, value), key, value) for key, value in state.items())
+    halves = [[e for e in entries if (e.leaf.key_hash[0] >= 128) == right] for right in (False, True)]
+    made: list[tuple[ChunkInfo, bytes]] = [make_chunk(SUITE, 1, half) for half in halves]
+    parts: tuple[PartInfo, ...]
+    parts, slices = make_parts(SUITE, block, results)
+    manifest = SnapshotManifest(
+        version=1,
+        header=block.header,
+        path=(),
+        certificate=world.certify(block.header),
+        chunks=tuple(chunk for chunk, _ in made),
+        parts=parts,
+    )
+    return {
+        "manifest": codec.encode(manifest).hex(),
+        "id": snapshot_id(SUITE, manifest).hex(),
+        "pieces": [data.hex() for data in (*(data for _, data in made), *slices)],
     }
 
 
