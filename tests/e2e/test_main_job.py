@@ -18,7 +18,7 @@ from PIL import Image
 from contracts.records import GrantItem, Output, OutputFormat
 from ledger.errors import Category
 from node.devnet import Devnet
-from tests.e2e.conftest import DAY_MS, City, citizen, until
+from tests.e2e.conftest import COMMAND_S, DAY_MS, READY_S, City, citizen, until
 from zhenglian import ApiError, Attachment, Client, Denied
 from zhenglian_demo.certificates import make_certificate
 from zhenglian_demo.leaks import half_sorted, rasterize
@@ -172,7 +172,7 @@ def test_a_node_killed_between_request_and_delivery_delivers_when_it_is_back(
     assert got.release.state == "delivered"
     assert got.release.release_id == release_id
     assert bank.grant(grant_id).uses_left == 2
-    devnet.wait_ready()
+    devnet.wait_ready(READY_S)
 
 
 def test_what_was_not_granted_is_refused_and_on_record(city: City, holder: Holder) -> None:
@@ -296,4 +296,6 @@ def verified(trust: Path, receipt: Path, text: str) -> int:
         str(receipt),
     ]
     environment = {name: value for name, value in os.environ.items() if name != "ZHENGLIAN_NODE"}
-    return subprocess.run(command, check=False, capture_output=True, env=environment, timeout=60).returncode
+    return subprocess.run(
+        command, check=False, capture_output=True, env=environment, timeout=COMMAND_S
+    ).returncode

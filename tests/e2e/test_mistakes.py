@@ -17,11 +17,11 @@ import pytest
 from contracts.calls import OrganizationsAddKey
 from contracts.records import AccountKind, KeyRole
 from node.devnet import Devnet
-from tests.e2e.conftest import SUITE, found, height, same_blocks, until
+from tests.e2e.conftest import READY_S, SUITE, found, height, same_blocks, until
 from zhenglian import Client, KeyFile
 
 USAGE, UNAVAILABLE, UNAUTHORIZED, NEGATIVE = 2, 3, 4, 1
-REFUSES_S = 30.0
+REFUSES_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def test_every_mistake_is_refused_with_a_sentence(devnet: Devnet, tmp_path: Path
         mistake.do(home)
         homes.append(home)
     devnet.start(1)
-    devnet.wait_ready()
+    devnet.wait_ready(READY_S)
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(run, homes))
     for mistake, outcome in zip(MISTAKES, outcomes, strict=True):
@@ -149,7 +149,7 @@ def test_a_stop_in_the_middle_of_work_is_in_good_order_and_loses_nothing(devnet:
         assert child.wait(REFUSES_S) == 0
         devnet.terminate(2)
         devnet.start(2)
-        devnet.wait_ready()
+        devnet.wait_ready(READY_S)
         assert {client.wait(name).status for name in accepted} == {"finalized"}
     organization.client.close()
 
@@ -162,7 +162,7 @@ def test_a_deleted_index_is_built_anew(devnet: Devnet) -> None:
         for file in devnet.home(3).glob("index.sqlite*"):
             file.unlink()
         devnet.start(3)
-        devnet.wait_ready()
+        devnet.wait_ready(READY_S)
         after = [event.transaction_id for event in client.events(kind="organizations.").items]
     assert after == before
 
@@ -192,5 +192,5 @@ def test_a_node_that_lost_its_votes_follows_without_voting_and_says_so(
     shutil.rmtree(devnet.home(4))
     shutil.copytree(tmp_path / "kept", devnet.home(4))
     devnet.start(4)
-    devnet.wait_ready()
+    devnet.wait_ready(READY_S)
     same_blocks(devnet)

@@ -12,7 +12,7 @@ import pytest
 from contracts.calls import OrganizationsAddKey
 from contracts.records import AccountKind, KeyRole
 from node.devnet import Devnet
-from tests.e2e.conftest import SUITE, found, height, same_blocks, until
+from tests.e2e.conftest import COMMAND_S, READY_S, SUITE, found, height, same_blocks, until
 from zhenglian import Client, KeyFile
 from zhenglian.errors import NotReachable
 
@@ -46,7 +46,7 @@ def test_any_one_may_be_killed_and_catches_up(devnet: Devnet, victim: int) -> No
         for number in range(3):
             add_key(client, f"while {victim} was down {number}")
     devnet.start(victim)
-    devnet.wait_ready()
+    devnet.wait_ready(READY_S)
     same_blocks(devnet)
     expected = [f"while {victim} was down {number}" for number in range(3)]
     until(
@@ -73,7 +73,7 @@ def test_with_two_down_nothing_is_final_and_what_was_accepted_is_kept(devnet: De
         devnet.start(1)
         devnet.start(3)
         devnet.start(4)
-        devnet.wait_ready()
+        devnet.wait_ready(READY_S)
         assert client.wait(pending.transaction_id).status == "finalized"
     assert labels(devnet, 2, organization.admin.account).count("kept") == 1
     organization.client.close()
@@ -87,7 +87,7 @@ def test_after_a_power_cut_everywhere_the_chain_goes_on_from_where_it_was(devnet
     for n in devnet.numbers:
         devnet.kill(n)
     devnet.start_all()
-    devnet.wait_ready()
+    devnet.wait_ready(READY_S)
     assert [height(devnet, n) for n in devnet.numbers] == [top] * 4
     with Client(devnet.url(2)) as client:
         assert client.block(top).digest == digest
@@ -108,7 +108,7 @@ def test_concurrent_clients_lose_nothing_and_double_nothing_while_nodes_die(devn
             devnet.kill(victim)
             stop.wait(1.0)
             devnet.start(victim)
-            devnet.wait_ready()
+            devnet.wait_ready(READY_S)
             rounds += 1
         return rounds
 
@@ -144,7 +144,7 @@ def test_concurrent_clients_lose_nothing_and_double_nothing_while_nodes_die(devn
 
 def test_a_second_process_on_the_same_folder_is_refused(devnet: Devnet) -> None:
     command = [sys.executable, "-m", "node.cli", "--lang", "en", "node", "run", "--home", str(devnet.home(1))]
-    second = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    second = subprocess.run(command, check=False, capture_output=True, text=True, timeout=COMMAND_S)
     assert second.returncode != 0
     assert "Another node process is using" in second.stdout + second.stderr
     assert "Traceback" not in second.stdout + second.stderr

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.conftest import READY_S, until
+from tests.e2e.conftest import COMMAND_S, READY_S, until
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(sys.executable).with_name("zhenglian"))
@@ -41,7 +41,7 @@ def free_ports(count: int) -> list[int]:
 
 def run(command: list[str], folder: Path) -> str:
     done = subprocess.run(
-        [PROGRAM, *command[1:]], cwd=folder, check=False, capture_output=True, text=True, timeout=60
+        [PROGRAM, *command[1:]], cwd=folder, check=False, capture_output=True, text=True, timeout=COMMAND_S
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -81,7 +81,11 @@ def test_a_network_on_four_machines_is_founded_as_readme_says(tmp_path: Path) ->
 
         def together() -> bool:
             done = subprocess.run(
-                [PROGRAM, *nodes, "--json", "status"], check=False, capture_output=True, text=True, timeout=60
+                [PROGRAM, *nodes, "--json", "status"],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_S,
             )
             return done.returncode == 0 and all(
                 node["reachable"] and node["status"]["voting"] for node in json.loads(done.stdout)
@@ -102,7 +106,7 @@ def test_status_is_json_that_programs_can_read(tmp_path: Path) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=COMMAND_S,
     )
     assert done.returncode == 3
     assert json.loads(done.stdout or done.stderr)
