@@ -29,22 +29,25 @@ class ChainMismatch(LedgerError):
 
 
 class VersionMismatch(LedgerError):
-    """No protocol version in common. Fields: own_min, own_max, their_min, their_max, release."""
+    """No protocol version in common.
+
+    Fields: own_min, own_max, own_release, their_min, their_max, their_release.
+    """
 
     code = "peer_version_mismatch"
     category = Category.CONFLICT
     zh = (
-        "没有共同的协议版本：本节点 {own_min}–{own_max}，对端 {their_min}–{their_max}（发行版 {release}）；"
-        "请升级较旧的一方"
+        "没有共同的节点协议版本：本节点（发行版 {own_release}）支持 {own_min}–{own_max}，"
+        "对端（发行版 {their_release}）支持 {their_min}–{their_max}；请升级较旧的一方"
     )
     en = (
-        "No common protocol version: ours {own_min}–{own_max}, theirs {their_min}–{their_max} "
-        "(release {release}); upgrade the older side"
+        "No common peer protocol version: this node (release {own_release}) speaks {own_min}–{own_max}, "
+        "the peer (release {their_release}) {their_min}–{their_max}; upgrade the older side"
     )
 
 
 class NodeMismatch(LedgerError):
-    """The peer's key is one operator's, its claim another's. Fields: expected, claimed (accounts)."""
+    """The peer's key is one node's, its claim another's. Fields: expected, claimed (accounts)."""
 
     code = "peer_node_mismatch"
     category = Category.UNAUTHENTICATED
@@ -53,12 +56,45 @@ class NodeMismatch(LedgerError):
 
 
 class PinMismatch(LedgerError):
-    """An X.509 key is not the one genesis names. Fields: peer, expected, actual (SHA-256 of the SPKI)."""
+    """A peer proved a key that the ledger does not name for it. Fields: peer, actual (SHA-256 of the SPKI)."""
 
     code = "peer_pin_mismatch"
     category = Category.UNAUTHENTICATED
-    zh = "{peer} 的 TLS 公钥与创世文件不符：应为 {expected}，实际 {actual}"
-    en = "The TLS key of {peer} is not the one in genesis: expected {expected}, got {actual}"
+    zh = "{peer} 出示的密钥 {actual} 不是账本所登记的"
+    en = "{peer} showed the key {actual}, which the ledger does not name for it"
+
+
+class PeerRemoved(LedgerError):
+    """The peer is no node of the network any more. Fields: peer."""
+
+    code = "peer_removed"
+    category = Category.FORBIDDEN
+    zh = "{peer} 已不是本网络的节点"
+    en = "{peer} is no node of this network any more"
+
+
+class PeerCertificateExpired(LedgerError):
+    """A peer shows an X.509 certificate that has ended. Fields: peer."""
+
+    code = "peer_certificate_expired"
+    category = Category.UNAUTHENTICATED
+    zh = "{peer} 的节点证书已过期；其运营方须执行 zhenglian node renew-certificate --through <其他节点的接口地址>"
+    en = (
+        "The certificate of {peer} has expired; its operator has to run "
+        "zhenglian node renew-certificate --through <API address of another node>"
+    )
+
+
+class OwnCertificateExpired(LedgerError):
+    """A peer refused this node because its X.509 certificate has ended. Fields: peer."""
+
+    code = "own_certificate_expired"
+    category = Category.UNAUTHENTICATED
+    zh = "{peer} 拒绝连接：本节点的证书已过期；请停止节点，执行 zhenglian node renew-certificate --through <其他节点的接口地址>"
+    en = (
+        "{peer} refuses: this node's certificate has expired; stop the node and run "
+        "zhenglian node renew-certificate --through <API address of another node>"
+    )
 
 
 class TlsFailed(LedgerError):

@@ -1,7 +1,7 @@
 """The handshake: the one message each side sends when the TLS session stands.
 
     both sides   TLS 1.3, mutual; the peer's key is pinned, so its account is known      (network/tls.py)
-    both sides → HELLO{versions, chain, account, release, instance}
+    both sides → HELLO{versions, chain, account, release, instance, ledger versions}
     both sides   judge the other's HELLO with `agree`, alike; on a mismatch close, naming the error
     then         frames in the highest common version
 
@@ -12,6 +12,7 @@ that have no other version in common can still say so to each other.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from ledger import codec
@@ -33,6 +34,8 @@ class Hello(Wire, frozen=True):
         node: its account id.
         release: its software release, for people.
         instance: 16 random bytes drawn at start; a new value means that the node was restarted.
+        ledger_version_min: lowest version of blocks (`Header.version`) that its release can judge.
+        ledger_version_max: highest one; shown, so that operators see who is ready before they switch.
     """
 
     version_min: Count
@@ -41,6 +44,8 @@ class Hello(Wire, frozen=True):
     node: AccountId
     release: Text
     instance: Id16
+    ledger_version_min: Count
+    ledger_version_max: Count
 
 
 def encode_hello(hello: Hello) -> bytes:
@@ -58,33 +63,37 @@ def decode_hello(payload: bytes) -> Hello:
     return codec.decode(payload, Hello, size_bytes_max=HELLO_BYTES_MAX, what="hello")
 
 
-def agree(own: Hello, theirs: Hello, expected_node: bytes) -> int:
+def agree(own: Hello, theirs: Hello, holders: Collection[bytes]) -> int:
     """Judge a peer's HELLO; both sides come to the same verdict.
 
     Args:
         own: what this node said.
         theirs: what the peer said.
-        expected_node: account id of the operator whose key the TLS session proved.
+        holders: accounts that the key may belong to which the TLS session proved; mostly one, but nothing keeps a node
+            from announcing another's certificate as its own too.
 
     Returns:
         The protocol version to speak: the highest in common.
 
     Raises:
         ChainMismatch: another network.
-        NodeMismatch: the claimed account is not the one that owns the key.
+        NodeMismatch: the claimed account does not own the key.
         VersionMismatch: no version in common.
     """
     if theirs.chain_id != own.chain_id:
         raise ChainMismatch(own=own.chain_id.hex(), theirs=theirs.chain_id.hex())
-    if theirs.node != expected_node:
-        raise NodeMismatch(expected=expected_node.hex(), claimed=theirs.node.hex())
+    if theirs.node not in holders:
+        raise NodeMismatch(
+            expected=", ".join(sorted(holder.hex() for holder in holders)), claimed=theirs.node.hex()
+        )
     version = min(own.version_max, theirs.version_max)
     if version < max(own.version_min, theirs.version_min) or theirs.version_min > theirs.version_max:
         raise VersionMismatch(
             own_min=own.version_min,
             own_max=own.version_max,
+            own_release=own.release,
             their_min=theirs.version_min,
             their_max=theirs.version_max,
-            release=theirs.release,
+            their_release=theirs.release,
         )
     return version

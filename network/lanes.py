@@ -7,10 +7,12 @@
     TRANSACTIONS  newest refused              refused
     SYNC          newest refused              refused
     BLOBS         newest refused              refused
+    SNAPSHOT      newest refused              refused
 
 Rule: pure, and bounded in frames and in bytes. Of votes and proposals the newest are worth most, since
 consensus repeats what still matters, so there the oldest messages go; elsewhere the sender learns at once
-that there is no room (back-pressure). Every frame that goes unsent is reported to the caller, who counts it.
+that there is no room (back-pressure). Every frame that goes unsent is reported to the caller, who counts it. What is taken is
+a fragment at a time, the most urgent lane first; a frame of which a fragment has gone is never dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from network.frames import Channel, Frame, FrameKind
+from network.frames import HEADER_SIZE_BYTES, Channel, Fragment, Frame, FrameKind, next_fragment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ LANE_LIMITS: Final[tuple[LaneLimit, ...]] = (
     LaneLimit(frames_max=4096, bytes_max=16 * _MIB, drops_oldest=False),
     LaneLimit(frames_max=64, bytes_max=32 * _MIB, drops_oldest=False),
     LaneLimit(frames_max=64, bytes_max=16 * _MIB, drops_oldest=False),
+    LaneLimit(frames_max=16, bytes_max=8 * _MIB, drops_oldest=False),
 )
 
 
@@ -64,12 +67,14 @@ def lane_name(lane: int) -> str:
 class SendLanes:
     """The frames that wait for one connection."""
 
-    __slots__ = ("_bytes", "_lanes", "_limits")
+    __slots__ = ("_bytes", "_lanes", "_limits", "_starts")
 
     def __init__(self, limits: tuple[LaneLimit, ...] = LANE_LIMITS) -> None:
         self._limits = limits
         self._lanes: tuple[deque[Frame], ...] = tuple(deque() for _ in limits)
         self._bytes = [0] * len(limits)
+        # How much of each lane's first frame has been taken.
+        self._starts = [0] * len(limits)
 
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes)
@@ -91,23 +96,31 @@ class SendLanes:
         lane = lane_of(frame)
         dropped: list[Frame] = []
         while self._is_full(lane, frame):
-            oldest = self._lanes[lane][0]
-            if not self._limits[lane].drops_oldest or {frame.kind, oldest.kind} != {FrameKind.MESSAGE}:
+            waiting = self._lanes[lane]
+            # The oldest of which nothing has been taken.
+            place = 1 if self._starts[lane] else 0
+            if not self._limits[lane].drops_oldest or place >= len(waiting):
                 return (*dropped, frame)
-            dropped.append(self._take(lane))
+            oldest = waiting[place]
+            if {frame.kind, oldest.kind} != {FrameKind.MESSAGE}:
+                return (*dropped, frame)
+            del waiting[place]
+            self._bytes[lane] -= oldest.size_bytes
+            dropped.append(oldest)
         self._lanes[lane].append(frame)
         self._bytes[lane] += frame.size_bytes
         return tuple(dropped)
 
-    def pop(self, size_bytes: int) -> list[Frame]:
-        """Take the most urgent frames, at least one if any waits, until they come to `size_bytes`."""
-        frames: list[Frame] = []
+    def pop(self, size_bytes: int) -> list[Fragment]:
+        """Take the most urgent fragments, at least one if any waits, until they come to `size_bytes`."""
+        fragments: list[Fragment] = []
         taken_bytes = 0
         for lane, waiting in enumerate(self._lanes):
             while waiting and taken_bytes < size_bytes:
-                frames.append(self._take(lane))
-                taken_bytes += frames[-1].size_bytes
-        return frames
+                fragment = self._take(lane)
+                fragments.append(fragment)
+                taken_bytes += HEADER_SIZE_BYTES + fragment.end - fragment.start
+        return fragments
 
     def _is_full(self, lane: int, frame: Frame) -> bool:
         limit, waiting = self._limits[lane], self._lanes[lane]
@@ -115,7 +128,12 @@ class SendLanes:
             return False
         return len(waiting) >= limit.frames_max or self._bytes[lane] + frame.size_bytes > limit.bytes_max
 
-    def _take(self, lane: int) -> Frame:
-        frame = self._lanes[lane].popleft()
-        self._bytes[lane] -= frame.size_bytes
-        return frame
+    def _take(self, lane: int) -> Fragment:
+        fragment = next_fragment(self._lanes[lane][0], self._starts[lane])
+        self._bytes[lane] -= fragment.end - fragment.start
+        self._starts[lane] = fragment.end
+        if fragment.is_last:
+            self._lanes[lane].popleft()
+            self._bytes[lane] -= HEADER_SIZE_BYTES
+            self._starts[lane] = 0
+        return fragment

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
-from network.errors import DuplicateConnection, PinMismatch
+from network.errors import DuplicateConnection, PinMismatch, TlsIdentityInvalid
 from network.frames import Channel, Frame, FrameKind, check_payload
 from network.lanes import lane_name, lane_of
 from network.logs import Logger
 from network.rpc import FatalHandler, PeerRequests, RequestHandler
 from network.tcp import PeerConnection, Traffic
-from network.tls import certificate_expires_at_ms, load_certificate, spki_sha256
+from network.tls import certificate_expires_at_ms, load_certificate_der, spki_sha256
 
 MessageHandler = Callable[[bytes, Channel, bytes], None]
 PeerCallback = Callable[[bytes], None]
@@ -27,23 +27,22 @@ PeerCallback = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerAddress:
-    """A peer as genesis and the operator's configuration describe it.
+    """A peer as the ledger and the operator's configuration describe it.
 
     Attributes:
-        node_id: the operator's account id, 16 bytes.
+        node_id: its account id, 16 bytes.
         name: what people call it.
         host: name or IP address to dial.
         port: 1 to 65535.
-        spki_sha256: what genesis pins (`GenesisOperator.tls_spki`).
-        certificate_pem: the X.509 certificate that carries that key.
+        certificates: its X.509 certificates, DER, mostly one; exactly their keys are accepted from it. One that cannot be
+            used is passed over with a warning, for its node's mistake must not harm others.
     """
 
     node_id: bytes
     name: str
     host: str
     port: int
-    spki_sha256: bytes
-    certificate_pem: str
+    certificates: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +56,14 @@ class PeerStatus:
         rtt_ms: last measured round trip, or None.
         version: protocol version agreed, 0 while disconnected.
         release: the peer's software release, empty before the first connection.
+        ledger_versions: lowest and highest version of blocks that release can judge; (0, 0) before the first connection.
         sent_bytes, received_bytes: frames, since start.
         queued_bytes: waiting in the send lanes now.
         unsent_frames: frames that full lanes cost since start, by lane.
         connections: how often a connection was made since start.
         last_error: code of the last error, empty if there was none.
-        certificate_expires_at_ms: when the peer's X.509 certificate ends, Unix milliseconds.
+        certificate_expires_at_ms: when the last of the peer's X.509 certificates ends, Unix milliseconds; 0 if none of
+            them can be used.
     """
 
     node_id: bytes
@@ -74,6 +75,7 @@ class PeerStatus:
     rtt_ms: float | None
     version: int
     release: str
+    ledger_versions: tuple[int, int]
     sent_bytes: int
     received_bytes: int
     queued_bytes: int
@@ -92,20 +94,6 @@ class Handlers:
     on_connect: PeerCallback
     on_disconnect: PeerCallback
     on_fatal: FatalHandler
-
-
-def check_certificate(address: PeerAddress) -> x509.Certificate:
-    """The peer's certificate, if its key is the pinned one.
-
-    Raises:
-        TlsIdentityInvalid: it is no X.509 certificate.
-        PinMismatch: it carries another key.
-    """
-    certificate = load_certificate(address.certificate_pem, source=address.name)
-    actual = spki_sha256(certificate)
-    if actual != address.spki_sha256:
-        raise PinMismatch(peer=address.name, expected=address.spki_sha256.hex(), actual=actual.hex())
-    return certificate
 
 
 def replaces(*, current_dialed: bool, new_dialed: bool, restarted: bool, own_is_lower: bool) -> bool:
@@ -128,7 +116,7 @@ class PeerLink:
 
     def __init__(self, own_node: bytes, address: PeerAddress, handlers: Handlers, logger: Logger) -> None:
         self.address = address
-        self.certificate = check_certificate(address)
+        self.certificates: dict[bytes, x509.Certificate] = {}
         self.connection: PeerConnection | None = None
         self.last_error = ""
         self._own_node = own_node
@@ -137,7 +125,39 @@ class PeerLink:
         self._traffic = Traffic()
         self._requests: PeerRequests | None = None
         self._release = ""
+        self._ledger_versions = (0, 0)
         self._connections = 0
+        self._load_certificates()
+
+    def update(self, address: PeerAddress) -> None:
+        """The peer is described anew. A connection stays if the key that it proved is still the peer's."""
+        renewed = address.certificates != self.address.certificates
+        self.address = address
+        if not renewed:
+            return
+        self._load_certificates()
+        if self.connection is not None and self.connection.key not in self.certificates:
+            self.end(PinMismatch(peer=address.name, actual=self.connection.key.hex()))
+
+    def end(self, error: LedgerError) -> None:
+        """Give up the connection, if there is one."""
+        connection = self.connection
+        if connection is not None:
+            self.release(connection, error)
+            connection.close(error)
+
+    def _load_certificates(self) -> None:
+        """The certificates that can be used, by the SHA-256 of their keys."""
+        self.certificates = {}
+        for der in self.address.certificates:
+            try:
+                certificate = load_certificate_der(der, source=self.address.name)
+            except TlsIdentityInvalid as error:
+                self._logger.warning(
+                    "peer.certificate_unusable", peer=self.address.name, reason=error.message("en")
+                )
+                continue
+            self.certificates[spki_sha256(certificate)] = certificate
 
     def adopt(self, connection: PeerConnection) -> Traffic:
         """Make a connection the link's own.
@@ -154,11 +174,10 @@ class PeerLink:
                 own_is_lower=self._own_node < self.address.node_id,
             ):
                 raise DuplicateConnection(peer=self.address.name)
-            error = DuplicateConnection(peer=self.address.name)
-            self.release(current, error)
-            current.close(error)
+            self.end(DuplicateConnection(peer=self.address.name))
         self.connection = connection
         self._release = connection.peer.release
+        self._ledger_versions = (connection.peer.ledger_version_min, connection.peer.ledger_version_max)
         self._connections += 1
         self.last_error = ""
         self._requests = PeerRequests(
@@ -170,7 +189,11 @@ class PeerLink:
             logger=self._logger,
         )
         self._logger.info(
-            "peer.connected", peer=self.address.name, release=self._release, dialed=connection.dialed
+            "peer.connected",
+            peer=self.address.name,
+            release=self._release,
+            version=connection.version,
+            dialed=connection.dialed,
         )
         self._handlers.on_connect(self.address.node_id)
         return self._traffic
@@ -238,11 +261,14 @@ class PeerLink:
             rtt_ms=connection.rtt_ms if connection else None,
             version=connection.version if connection else 0,
             release=self._release,
+            ledger_versions=self._ledger_versions,
             sent_bytes=self._traffic.sent_bytes,
             received_bytes=self._traffic.received_bytes,
             queued_bytes=connection.queued_bytes if connection else 0,
             unsent_frames=dict(self._traffic.unsent_frames),
             connections=self._connections,
             last_error=self.last_error,
-            certificate_expires_at_ms=certificate_expires_at_ms(self.certificate),
+            certificate_expires_at_ms=max(
+                map(certificate_expires_at_ms, self.certificates.values()), default=0
+            ),
         )

@@ -1,102 +1,40 @@
-"""The peer network: one authenticated connection to every validator, and messages and requests over it.
+"""The peer network: one authenticated connection to every node, and messages and requests over it.
 
 Rule: delivery is best effort and at most once, in order within a channel and connection; a `True` from `send`
 means queued, not received. Whoever needs more says it again, as consensus does, or asks with `request`. Both
-sides dial; a lost connection is dialed again for ever, with growing, jittered, bounded pauses. Nothing here
-blocks, and everything has a bound.
+sides dial; a lost connection is dialed again for ever, with growing, jittered, bounded pauses. Who the peers are, where,
+and with which keys, changes while it runs; a connection lives as long as the key that it proved is still its peer's.
+Nothing here blocks, and everything has a bound.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
-import ssl
-from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Final
 
 import structlog
 
-from ledger.errors import Busy, InvariantViolation, LedgerError, Unavailable, invariant
-from network.errors import PinMismatch, TlsFailed
-from network.frames import Channel, Frame
+from ledger.errors import InvariantViolation, LimitExceeded, Unavailable, invariant
+from network.admission import Door
+from network.dialing import keep_connected
+from network.errors import ConnectionEnded, PeerRemoved
+from network.frames import Channel
 from network.handshake import PROTOCOL_VERSION_MAX, PROTOCOL_VERSION_MIN, Hello
 from network.links import Handlers, MessageHandler, PeerAddress, PeerCallback, PeerLink, PeerStatus
+from network.listening import Listener
 from network.logs import Logger
 from network.rpc import FatalHandler, RequestHandler
-from network.tcp import TLS_SHUTDOWN_TIMEOUT_S, NetworkTimings, PeerConnection, Traffic
-from network.tls import TlsIdentity, client_context, describe_tls_error, server_context
+from network.tcp import NetworkTimings
+from network.tls import TlsIdentity
 
 __all__ = ["Channel", "NetworkTimings", "PeerAddress", "PeerNetwork", "PeerStatus", "TlsIdentity"]
 
-# Connections that are not authenticated yet; one more costs the oldest of the address that has most of them.
-HANDSHAKES_PENDING_MAX: Final = 64
-LISTEN_BACKLOG: Final = 128
-ACCEPT_RETRY_S: Final = 1.0
-REJECTION_LOG_INTERVAL_S: Final = 1.0
+# Every node is connected with every other; beyond this a network would need relays.
+PEERS_MAX: Final = 512
 STOP_TIMEOUT_S: Final = 2.0
 EXIT_STATUS_BROKEN_INVARIANT: Final = 70
-
-
-class Backoff:
-    """Growing pauses between attempts.
-
-    Args:
-        timings: the shortest and the longest pause.
-        jitter: gives a number from 0 to 1; spreads a pause over its upper half, so that restarted nodes do
-            not dial in step.
-    """
-
-    def __init__(self, timings: NetworkTimings, jitter: Callable[[], float]) -> None:
-        self._timings = timings
-        self._jitter = jitter
-        self._pause_ms = timings.redial_min_ms
-
-    def next_s(self) -> float:
-        """The pause before the next attempt, in seconds."""
-        pause_ms = self._pause_ms
-        self._pause_ms = min(2 * pause_ms, self._timings.redial_max_ms)
-        return pause_ms * (0.5 + 0.5 * self._jitter()) / 1000
-
-    def reset(self) -> None:
-        """Things went well: begin with the shortest pause again."""
-        self._pause_ms = self._timings.redial_min_ms
-
-
-class _Admission:
-    """Owner of one connection: finds its link by the key that TLS proved, and passes everything on to it."""
-
-    def __init__(self, links_by_spki: dict[bytes, PeerLink], dialed: PeerLink | None) -> None:
-        self._links_by_spki = links_by_spki
-        self._dialed = dialed
-        self._link: PeerLink | None = dialed
-
-    def identify(self, spki: bytes) -> bytes:
-        link = self._links_by_spki.get(spki)
-        if link is None or (self._dialed is not None and link is not self._dialed):
-            name = self._dialed.address.name if self._dialed else "a dialing peer"
-            expected = self._dialed.address.spki_sha256.hex() if self._dialed else "one in genesis"
-            raise PinMismatch(peer=name, expected=expected, actual=spki.hex())
-        self._link = link
-        return link.address.node_id
-
-    def connection_ready(self, connection: PeerConnection) -> Traffic:
-        return self._known().adopt(connection)
-
-    def connection_frame(self, connection: PeerConnection, frame: Frame) -> None:
-        self._known().receive(connection, frame)
-
-    def connection_unsent(self, connection: PeerConnection, frame: Frame) -> None:
-        self._known().unsent(connection, frame)
-
-    def connection_closed(self, connection: PeerConnection, error: LedgerError) -> None:
-        self._known().release(connection, error)
-
-    def _known(self) -> PeerLink:
-        if self._link is None:
-            raise InvariantViolation("a connection acted before its peer was identified")
-        return self._link
 
 
 def _ignore(_node_id: bytes) -> None:
@@ -111,19 +49,21 @@ class PeerNetwork:
         chain_id: the network's identity, 32 bytes.
         tls: this node's X.509 certificate and key.
         listen: host and port to accept peers at; port 0 takes a free one (see `port`).
-        peers: everybody else; each certificate has to carry the pinned key.
+        peers: everybody else, at most `PEERS_MAX`; see `update_peers`.
         on_message: (sender, channel, payload); runs in the event loop and must be quick. A LedgerError it
             raises is counted as that peer's fault.
         on_request: (sender, channel, payload) to the answer; a LedgerError it raises is told to the peer.
         on_connect, on_disconnect: called in turn with the peer's id, in the event loop.
         on_fatal: called when a handler broke an invariant; by default the process exits with status 70.
         release: this node's software release, told to peers.
+        versions: lowest and highest version of this protocol to speak.
+        ledger_versions: lowest and highest version of blocks that this release can judge, told to peers.
         timings: time-outs and pauses.
         logger: structlog or alike.
 
     Raises:
-        TlsIdentityInvalid: own or a peer's certificate cannot be used.
-        PinMismatch: a peer's certificate carries another key than the pinned one.
+        TlsIdentityInvalid: own certificate cannot be used.
+        LimitExceeded: too many peers.
     """
 
     def __init__(
@@ -140,12 +80,14 @@ class PeerNetwork:
         on_disconnect: PeerCallback = _ignore,
         on_fatal: FatalHandler | None = None,
         release: str = "",
+        versions: tuple[int, int] = (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX),
+        ledger_versions: tuple[int, int] = (1, 1),
         timings: NetworkTimings | None = None,
         logger: Logger | None = None,
     ) -> None:
         self._logger: Logger = logger or structlog.get_logger("network")
         self._timings = timings or NetworkTimings()
-        handlers = Handlers(
+        self._handlers = Handlers(
             on_message=on_message,
             on_request=on_request,
             on_connect=on_connect,
@@ -153,38 +95,33 @@ class PeerNetwork:
             on_fatal=on_fatal or self._stop_process,
         )
         self._node_id = node_id
-        self._links = {peer.node_id: PeerLink(node_id, peer, handlers, self._logger) for peer in peers}
-        self._links_by_spki = {link.address.spki_sha256: link for link in self._links.values()}
-        invariant(len(self._links_by_spki) == len(peers), "two peers share an id or a TLS key")
-        invariant(node_id not in self._links, "a node is its own peer")
-        certificates = [link.certificate for link in self._links.values()]
-        self._client_context = client_context(tls, certificates)
-        self._server_context = server_context(tls, certificates)
-        self._listen = listen
-        self._listener: socket.socket | None = None
+        self._links: dict[bytes, PeerLink] = {}
+        self._dialers: dict[bytes, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections: set[PeerConnection] = set()
-        self._handshakes: dict[asyncio.Task[None], str] = {}
-        self._rejections: dict[str, int] = {}
-        self._rejections_logged_s: dict[str, float] = {}
-        self._hello = Hello(
-            version_min=PROTOCOL_VERSION_MIN,
-            version_max=PROTOCOL_VERSION_MAX,
+        self._running = False
+        hello = Hello(
+            version_min=versions[0],
+            version_max=versions[1],
             chain_id=chain_id,
             node=node_id,
             release=release,
             instance=secrets.token_bytes(16),
+            ledger_version_min=ledger_versions[0],
+            ledger_version_max=ledger_versions[1],
         )
+        self._door = Door(self._links, hello, self._timings, tls)
+        self._listener = Listener(listen, self._door.admit, self._logger)
+        self.update_peers(peers)
 
     @property
     def port(self) -> int:
         """The port it listens at; 0 before `start`."""
-        return int(self._listener.getsockname()[1]) if self._listener else 0
+        return self._listener.port
 
     @property
     def rejections(self) -> dict[str, int]:
         """How many incoming connections were refused since construction, by error code."""
-        return dict(self._rejections)
+        return self._listener.rejections
 
     async def start(self) -> None:
         """Listen, and begin to dial.
@@ -192,33 +129,79 @@ class PeerNetwork:
         Raises:
             Unavailable: the address cannot be listened at.
         """
-        host, port = self._listen
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self._listener = socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG)
-        except OSError as error:
-            raise Unavailable(
-                what=f"peer address {host}:{port}", reason=error.strerror or str(error)
-            ) from None
-        self._listener.setblocking(False)
-        self._spawn(self._accept(self._listener))
+        self._listener.open()
+        self._running = True
+        self._spawn(self._listener.run())
         for link in self._links.values():
-            self._spawn(self._keep_connected(link))
+            self._keep(link)
 
     async def stop(self) -> None:
         """Stop dialing and listening, and close every connection; what waits to be sent is lost."""
+        self._running = False
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        for abort in (False, True):
-            for connection in tuple(self._connections):
-                connection.close(Unavailable(what="this node", reason="stopping"), abort=abort)
-            if self._connections:
-                await asyncio.wait([c.closed for c in self._connections], timeout=STOP_TIMEOUT_S)
+        await self._listener.close()
+        await self._door.close(STOP_TIMEOUT_S)
+
+    # what changes while it runs
+
+    def update_peers(self, peers: Sequence[PeerAddress]) -> None:
+        """Have exactly these peers from now on.
+
+        New ones are dialed, those that are missing lose their connection, and so does one whose connection proved a key
+        that is no longer its own. Every other connection stays; one to a peer that has moved is made anew first.
+
+        Args:
+            peers: everybody else.
+
+        Raises:
+            LimitExceeded: more than `PEERS_MAX`; then nothing has changed.
+        """
+        if len(peers) > PEERS_MAX:
+            raise LimitExceeded(limit="peers", maximum=PEERS_MAX, actual=len(peers))
+        wanted = {peer.node_id: peer for peer in peers}
+        invariant(len(wanted) == len(peers), "two peers share an id")
+        invariant(self._node_id not in wanted, "a node is its own peer")
+        before = {node_id: link.address.certificates for node_id, link in self._links.items()}
+        gone = [self._links.pop(node_id) for node_id in before.keys() - wanted.keys()]
+        moved: list[PeerLink] = []
+        for node_id, address in wanted.items():
+            link = self._links.get(node_id)
+            if link is None:
+                self._links[node_id] = PeerLink(self._node_id, address, self._handlers, self._logger)
+            elif link.address != address:
+                if (link.address.host, link.address.port) != (address.host, address.port):
+                    moved.append(link)
+                link.update(address)
+        if before != {node_id: link.address.certificates for node_id, link in self._links.items()}:
+            self._door.trust()
+        for link in gone:
+            self._drop(link)
+        for link in self._links.values():
+            if link in moved or link.address.node_id not in self._dialers:
+                self._keep(link)
+
+    def use_certificate(self, tls: TlsIdentity) -> None:
+        """Show another certificate of this node from now on, which every peer must know already.
+
+        Connections that were made with the former are made anew, one by one with pauses; see `certificate_in_use`.
+
+        Raises:
+            TlsIdentityInvalid: it cannot be used; then nothing has changed.
+        """
+        self._door.show(tls)
+        if self._running:
+            self._spawn(self._renew_connections())
+
+    @property
+    def certificate_in_use(self) -> bool:
+        """Whether every connection was made with the certificate that this node shows now."""
+        links = self._links.values()
+        return all(
+            link.connection is None or link.connection.generation == self._door.generation for link in links
+        )
 
     def send(self, node_id: bytes, channel: Channel, payload: bytes) -> bool:
         """Queue a message for a peer.
@@ -273,126 +256,38 @@ class PeerNetwork:
         """How every peer stands now."""
         return tuple(link.status() for link in self._links.values())
 
-    # dialing
+    # inside
 
-    async def _keep_connected(self, link: PeerLink) -> None:
-        loop = asyncio.get_running_loop()
-        backoff = Backoff(self._timings, secrets.SystemRandom().random)
-        grace_s = 0.0 if self._node_id < link.address.node_id else self._timings.dial_grace_ms / 1000
-        await asyncio.sleep(grace_s)
-        while True:
-            connection = link.connection or await self._dial(link)
-            if connection is not None:
-                began_s = loop.time()
-                await asyncio.wait([connection.closed])
-                if loop.time() - began_s >= self._timings.stable_after_ms / 1000:
-                    backoff.reset()
-            await asyncio.sleep(backoff.next_s() + grace_s)
+    def _keep(self, link: PeerLink) -> None:
+        """Dial a peer, now and whenever its connection is lost."""
+        if not self._running:
+            return
+        node_id = link.address.node_id
+        former = self._dialers.pop(node_id, None)
+        if former is not None:
+            former.cancel()
+        # Where a connection came from that the peer has opened does not matter.
+        redial = link.connection is not None and link.connection.dialed
+        grace_ms = 0 if self._node_id < node_id else self._timings.dial_grace_ms
+        self._dialers[node_id] = self._spawn(
+            keep_connected(self._door, link, self._timings, self._logger, grace_ms=grace_ms, redial=redial)
+        )
 
-    async def _dial(self, link: PeerLink) -> PeerConnection | None:
-        def open_with(connection: PeerConnection) -> Coroutine[object, object, object]:
-            return asyncio.get_running_loop().create_connection(
-                lambda: connection,
-                link.address.host,
-                link.address.port,
-                ssl=self._client_context,
-                ssl_handshake_timeout=self._timings.handshake_timeout_ms / 1000,
-                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
-            )
+    def _drop(self, link: PeerLink) -> None:
+        """The peer is one no longer."""
+        dialer = self._dialers.pop(link.address.node_id, None)
+        if dialer is not None:
+            dialer.cancel()
+        link.end(PeerRemoved(peer=link.address.name))
+        self._logger.info("peer.removed", peer=link.address.name)
 
-        result = await self._establish(open_with, link)
-        if isinstance(result, PeerConnection):
-            return result
-        if link.connection is None and link.last_error != result.code:
-            self._logger.info("peer.unreachable", peer=link.address.name, reason=str(result))
-            link.last_error = result.code
-        return None
-
-    # listening
-
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, address = await loop.sock_accept(listener)
-            except OSError as error:
-                self._reject(Unavailable(what="peer listener", reason=error.strerror or str(error)))
-                await asyncio.sleep(ACCEPT_RETRY_S)
-                continue
-            if len(self._handshakes) >= HANDSHAKES_PENDING_MAX:
-                self._make_room()
-            task = self._spawn(self._admit(accepted))
-            self._handshakes[task] = str(address[0])
-            task.add_done_callback(lambda done: self._handshakes.pop(done, None))
-            # Under a flood an accept never waits; the rest of the node has to run as well.
-            await asyncio.sleep(0)
-
-    def _make_room(self) -> None:
-        """Give up a handshake, so that whoever opens connections only to hold them keeps no peer out."""
-        crowd = Counter(self._handshakes.values()).most_common(1)[0][0]
-        oldest = next(task for task, address in self._handshakes.items() if address == crowd)
-        del self._handshakes[oldest]
-        oldest.cancel()
-        self._reject(Busy(what="handshakes", retry_after_s=1))
-
-    async def _admit(self, accepted: socket.socket) -> None:
-        def open_with(connection: PeerConnection) -> Coroutine[object, object, object]:
-            return asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection,
-                accepted,
-                ssl=self._server_context,
-                ssl_handshake_timeout=self._timings.handshake_timeout_ms / 1000,
-                ssl_shutdown_timeout=TLS_SHUTDOWN_TIMEOUT_S,
-            )
-
-        result = await self._establish(open_with, None)
-        if isinstance(result, LedgerError):
-            self._reject(result)
-
-    def _reject(self, error: LedgerError) -> None:
-        self._rejections[error.code] = self._rejections.get(error.code, 0) + 1
-        now_s = asyncio.get_running_loop().time()
-        if (
-            now_s - self._rejections_logged_s.get(error.code, -REJECTION_LOG_INTERVAL_S)
-            >= REJECTION_LOG_INTERVAL_S
-        ):
-            self._rejections_logged_s[error.code] = now_s
-            self._logger.warning("peer.rejected", reason=str(error), count=self._rejections[error.code])
-
-    # both
-
-    async def _establish(
-        self,
-        open_with: Callable[[PeerConnection], Coroutine[object, object, object]],
-        dialed: PeerLink | None,
-    ) -> PeerConnection | LedgerError:
-        """Open a connection and see it through TLS and HELLO, or say why not."""
-        admission = _Admission(self._links_by_spki, dialed)
-        connection = PeerConnection(self._hello, admission, self._timings, dialed=dialed is not None)
-        what = dialed.address.name if dialed else "dialing peer"
-        error: LedgerError = Unavailable(what=what, reason="stopping")
-        try:
-            async with asyncio.timeout(self._timings.handshake_timeout_ms / 1000):
-                await open_with(connection)
-                self._connections.add(connection)
-                connection.closed.add_done_callback(lambda _: self._connections.discard(connection))
-                await asyncio.wait([connection.ready])
-            connection.ready.result()
-            return connection
-        except ssl.SSLError as failure:
-            error = TlsFailed(reason=describe_tls_error(failure))
-        except TimeoutError:
-            error = Unavailable(
-                what=what, reason=f"no handshake within {self._timings.handshake_timeout_ms} ms"
-            )
-        except (OSError, UnicodeError) as failure:
-            error = Unavailable(what=what, reason=str(failure) or type(failure).__name__)
-        except LedgerError as failure:
-            error = failure
-        finally:
-            if not connection.ready.done():
-                connection.close(error, abort=True)
-        return error
+    async def _renew_connections(self) -> None:
+        """End what was made with a former certificate; both sides dial again at once."""
+        for link in tuple(self._links.values()):
+            connection = link.connection
+            if connection is not None and connection.generation != self._door.generation:
+                link.end(ConnectionEnded(reason="this node's certificate was renewed"))
+                await asyncio.sleep(self._timings.renewal_pause_ms / 1000)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

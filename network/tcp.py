@@ -9,21 +9,28 @@ called at most once, in that order.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from ledger.errors import LedgerError
 from network.errors import ConnectionEnded
-from network.frames import Frame, FrameKind, FrameParser, encode_frame, frame_header
+from network.frames import FRAGMENT_BYTES_MAX, Frame, FrameKind, FrameParser, encode_fragment, encode_frame
 from network.handshake import Hello, agree, decode_hello, encode_hello
 from network.lanes import SendLanes
-from network.tls import describe_tls_error, spki_of_peer
+from network.tls import spki_of_peer, tls_failure
 
-# Frames are joined up to this size before they are encrypted: one record and one system call for many votes.
-WRITE_BATCH_BYTES: Final = 64 * 1024
-# What lies in the transport is out of reach of the lanes, so it is kept short.
-WRITE_BUFFER_BYTES_MAX: Final = 256 * 1024
+# Small frames are joined up to this size before they are encrypted: one record and one system call for many votes.
+WRITE_BATCH_BYTES: Final = FRAGMENT_BYTES_MAX
+# What lies in the transport, and in the system without being on its way, is out of reach of the lanes: it is kept short.
+WRITE_BUFFER_BYTES_MAX: Final = 64 * 1024
+UNSENT_BYTES_MAX: Final = 128 * 1024
+CLOSED: Final = "closed by the peer"
+# In TLS 1.3 the listening side judges last, and it says nothing when it refuses.
+REFUSED: Final = "closed by the peer before its HELLO; its ledger may not name this node's certificate yet"
 TLS_SHUTDOWN_TIMEOUT_S: Final = 1.0
 
 
@@ -39,6 +46,7 @@ class NetworkTimings:
         redial_min_ms: pause before the second attempt; doubles with each failure.
         redial_max_ms: longest pause between attempts.
         stable_after_ms: a connection that lived so long sets the pause back to `redial_min_ms`.
+        renewal_pause_ms: after a change of this node's certificate its connections are made anew one by one, so far apart.
     """
 
     ping_interval_ms: int = 2_000
@@ -48,6 +56,7 @@ class NetworkTimings:
     redial_min_ms: int = 100
     redial_max_ms: int = 5_000
     stable_after_ms: int = 5_000
+    renewal_pause_ms: int = 1_000
 
 
 class Traffic:
@@ -64,8 +73,13 @@ class Traffic:
 class ConnectionOwner(Protocol):
     """What a connection asks of, and tells, the peer network."""
 
-    def identify(self, spki: bytes) -> bytes:
-        """Account id of the operator whose key that is; a LedgerError when it is nobody's or another's."""
+    @property
+    def peer_name(self) -> str:
+        """Who it is or should be, for messages."""
+        ...
+
+    def identify(self, key: bytes) -> Collection[bytes]:
+        """Accounts whose key that is (SHA-256 of the SPKI); a LedgerError when it is nobody's or another's."""
         ...
 
     def connection_ready(self, connection: PeerConnection) -> Traffic:
@@ -88,16 +102,22 @@ class PeerConnection(asyncio.Protocol):
         ready: done when the handshake is; fails with the reason when there will be none.
         closed: done, with the reason, when the connection is gone.
         dialed: whether this side opened it.
+        generation: which of this node's own certificates it was made with, as the owner counts them.
+        key: SHA-256 of the key that the peer has proved, once it has.
         peer: the peer's HELLO, once `ready`.
         version: the protocol version agreed, once `ready`.
         rtt_ms: last measured round trip, or None.
     """
 
-    def __init__(self, own: Hello, owner: ConnectionOwner, timings: NetworkTimings, *, dialed: bool) -> None:
+    def __init__(
+        self, own: Hello, owner: ConnectionOwner, timings: NetworkTimings, *, dialed: bool, generation: int
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.closed: asyncio.Future[LedgerError] = self._loop.create_future()
         self.dialed = dialed
+        self.generation = generation
+        self.key = b""
         self.peer = own
         self.version = 0
         self.rtt_ms: float | None = None
@@ -108,7 +128,7 @@ class PeerConnection(asyncio.Protocol):
         self._parser = FrameParser()
         self._lanes = SendLanes()
         self._traffic = Traffic()
-        self._expected_node = b""
+        self._holders: Collection[bytes] = ()
         self._error: LedgerError | None = None
         self._paused = False
         self._flush: asyncio.Handle | None = None
@@ -147,8 +167,10 @@ class PeerConnection(asyncio.Protocol):
         # uvloop's TLS transport is one in all but its base class, so that isinstance would refuse it.
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_MAX)
+        _bound_unsent(transport.get_extra_info("socket"))
         try:
-            self._expected_node = self._owner.identify(spki_of_peer(transport.get_extra_info("ssl_object")))
+            self.key = spki_of_peer(transport.get_extra_info("ssl_object"))
+            self._holders = self._owner.identify(self.key)
         except LedgerError as error:
             self.close(error)
             return
@@ -182,10 +204,11 @@ class PeerConnection(asyncio.Protocol):
         for handle in (self._flush, self._tick_timer):
             if handle is not None:
                 handle.cancel()
-        reason = (
-            describe_tls_error(exc) if isinstance(exc, ssl.SSLError) else str(exc or "closed by the peer")
-        )
-        error = self._error = self._error or ConnectionEnded(reason=reason)
+        if isinstance(exc, ssl.SSLError):
+            ended: LedgerError = tls_failure(exc, self._owner.peer_name)
+        else:
+            ended = ConnectionEnded(reason=str(exc or (CLOSED if self.ready.done() else REFUSED)))
+        error = self._error = self._error or ended
         was_ready = self.ready.done()
         if not was_ready:
             self.ready.set_exception(error)
@@ -212,7 +235,7 @@ class PeerConnection(asyncio.Protocol):
                 self._owner.connection_frame(self, frame)
 
     def _greet(self, theirs: Hello) -> None:
-        self.version = agree(self._own, theirs, self._expected_node)
+        self.version = agree(self._own, theirs, self._holders)
         self.peer = theirs
         traffic = self._owner.connection_ready(self)
         traffic.received_bytes += self._traffic.received_bytes
@@ -224,10 +247,10 @@ class PeerConnection(asyncio.Protocol):
     def _write_waiting(self) -> None:
         self._flush = None
         while self._transport is not None and self._error is None and not self._paused:
-            frames = self._lanes.pop(WRITE_BATCH_BYTES)
-            if not frames:
+            fragments = self._lanes.pop(WRITE_BATCH_BYTES)
+            if not fragments:
                 return
-            data = b"".join(part for frame in frames for part in (frame_header(frame), frame.payload))
+            data = b"".join(part for fragment in fragments for part in encode_fragment(fragment))
             self._traffic.sent_bytes += len(data)
             self._transport.write(data)
 
@@ -248,3 +271,13 @@ class PeerConnection(asyncio.Protocol):
             return
         self.send(Frame(FrameKind.PING, request_id=self._now_us()))
         self._tick_timer = self._loop.call_later(interval_s, self._tick)
+
+
+def _bound_unsent(transport_socket: socket.socket | None) -> None:
+    """Have the system take more only when little of what it has is still to be sent, where it can."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if transport_socket is None or option is None:
+        return
+    # The transport's own socket object is not for use; a second one on the same connection is.
+    with suppress(OSError), transport_socket.dup() as own:
+        own.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES_MAX)

@@ -10,49 +10,49 @@ import asyncio
 import itertools
 import os
 import signal
-import ssl
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from aiohttp import web
 
-from consensus.core.settings import Committee
 from consensus.disk import FileDisk
+from consensus.journal import Journal
 from consensus.runner import ConsensusRunner
-from contracts.genesis import genesis_state
-from ledger.crypto.registry import load_suite
-from ledger.crypto.self_test import check_vectors
+from contracts.records import NodeRecord
+from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
-from ledger.hashing import validators_hash
 from ledger.store import Store
-from ledger.types import Genesis
-from network.peers import Channel, PeerNetwork
+from ledger.types import Genesis, Vote
+from network.peers import Channel, PeerAddress, PeerNetwork
+from network.tls import certificate_expires_at_ms, load_certificate_der
+from node.bootstrap import fetch_snapshot, has_ledger, open_store, wants_snapshot
 from node.bridges import PeerTransport, SuiteHashing
 from node.chain import Chain
 from node.committer import Committer
-from node.config import HttpSection, consensus_timing, http_config, load_config, pool_limits
+from node.config import consensus_timing, http_config, pool_limits, snapshot_serving
 from node.exchange import BlobExchange
 from node.execution import Execution, FinalizedExecution
-from node.founding import NetworkBundle, load_network, open_directory_key, peer_addresses
-from node.home import FileUnusable, Home, read_file
+from node.foundation import Foundation, lay_foundation
+from node.founding import address_of, peer_addresses
+from node.home import FileUnusable, Home
 from node.http.app import SITE, build_app
 from node.http.listener import BoundedSite, raise_descriptor_limit
-from node.identity import load_identity
+from node.identity import certificate_of, retire_vote_key
 from node.index.follower import catch_up, follow
 from node.index.sqlite import SqliteIndex
 from node.journal import begin_journal
-from node.lock import HomeLock
+from node.members import Members
 from node.mempool import Mempool, SignatureCache
-from node.observability import Metrics, configure_logging
+from node.observability import Metrics
 from node.poollog import PoolLog
-from node.provenance import require_own_packages
+from node.services.certificates import CertificateRenewal
 from node.services.deadlines import watch_deadlines
 from node.services.deposits import Deposits
+from node.services.evidence import EvidenceReporter
 from node.services.marking import Renderer
 from node.services.node_account import NodeAccount
 from node.services.people import People
@@ -61,13 +61,16 @@ from node.services.releases import Releases
 from node.services.spool import Spool
 from node.services.submission import Submission
 from node.services.traces import Traces
+from node.statesync import SnapshotServer
 from node.vault.blobs import LocalBlobStore
-from node.vault.directory import KeyedDirectory
+from node.vault.directory import SealedDirectory
 from node.vault.keys import OperatorKeys
 from node.vault.records import RecordReader
+from node.versions import LEDGER_VERSIONS, RELEASE
 
+# What went wrong is outside, such as a full disk: worth a start once that is mended. A broken promise of its own is not.
+EXIT_STATUS_UNAVAILABLE: Final = 3
 EXIT_STATUS_BROKEN_INVARIANT: Final = 70
-RELEASE: Final = version("zhenglian")
 TICK_S: Final = 5.0
 SWEEP_EVERY_TICKS: Final = 120
 SHUTDOWN_S: Final = 5.0
@@ -83,51 +86,51 @@ def wall_clock_ms() -> int:
 class Node:
     """One node: an operator's replica, voter, vault and API."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read and check everything that the node starts from.
+    def __init__(self, base: Foundation, journal: Journal, store: Store) -> None:
+        """Put everything together.
+
+        Args:
+            base: the home folder, read and locked.
+            journal: its journal.
+            store: its ledger.
 
         Raises:
-            LedgerError: configuration, identity, genesis or store cannot be used; the message says what to do.
+            LedgerError: a file cannot be used, or the ledger has gone over to a protocol version that this release does not know.
         """
-        require_own_packages()
-        check_vectors()
-        self.home = Home(folder)
-        self.config = load_config(self.home.config)
-        configure_logging(json=self.config.log.format == "json", level=self.config.log.level)
-        self._users_tls = _tls_for_users(self.config.http)
-        network = load_network(self.home)
-        genesis = network.genesis
-        self.suite = suite = load_suite(genesis.suite)
-        self.identity = load_identity(self.home, suite)
-        self._lock = HomeLock(self.home.root / "lock")
-        self.home.create_folders()
+        self._base = base
+        self.home, self.config, self.suite, self.identity = base.home, base.config, base.suite, base.identity
+        self._journal = journal
+        self.store = store
         self.metrics = Metrics()
         self._started_ms = wall_clock_ms()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._fatal: BaseException | None = None
 
-        self._accounts = tuple(validator.account for validator in genesis.validators.validators)
-        verify = self._wire_ledger(genesis)
-        self._wire_peers(network)
-        self._wire_consensus(genesis)
+        verify = self._wire_ledger()
+        self._wire_peers()
+        self._wire_consensus(base.genesis)
         self.submission = Submission(
-            suite=suite,
+            suite=self.suite,
             chain=self.chain,
             mempool=self.mempool,
             pool_log=self.pool_log,
             verify=verify,
             clock_ms=wall_clock_ms,
-            spread=lambda encoded: self.network.broadcast(Channel.TRANSACTIONS, encoded),
+            account=self.identity.account,
+            send=lambda peer, payload: self.network.send(peer, Channel.TRANSACTIONS, payload),
             wake=self.runner.notify_work,
         )
         self.index = SqliteIndex(self.home.index, self.store.chain_id)
-        self._wire_services(genesis)
+        self._wire_services()
 
-    def _wire_ledger(self, genesis: Genesis) -> SignatureCache:
-        """Store, pool, execution and chain; what they check signatures with."""
+    def _wire_ledger(self) -> SignatureCache:
+        """Pool, execution and chain over the store; what they check signatures with."""
         verify = SignatureCache(self.suite)
-        self.store = self._open_store(genesis)
+        self.snapshots = SnapshotServer(
+            suite=self.suite, folder=self.home.snapshots, settings=snapshot_serving(self.config)
+        )
+        self.snapshots.attach(self.store)
         self.mempool = Mempool(pool_limits(self.config))
         self.pool_log = PoolLog(self.home.root / "pool.log")
         self.execution = Execution(
@@ -136,51 +139,64 @@ class Node:
             mempool=self.mempool,
             verify=verify,
             on_finalized=self._on_finalized,
+            clock_ms=wall_clock_ms,
         )
-        self.committer = Committer(self.execution, self.store)
+        self.execution.check_release()
+        self.committer = Committer(
+            self.execution,
+            self.store,
+            mark_journal=self._journal.mark,
+            on_ready=self._on_ready,
+        )
         self.chain = Chain(suite=self.suite, store=self.store, execution=self.execution, facts=self._facts)
         return verify
 
-    def _wire_peers(self, network: NetworkBundle) -> None:
+    def _wire_peers(self) -> None:
+        account = self.identity.account
+
+        def addresses(nodes: tuple[NodeRecord, ...]) -> tuple[PeerAddress, ...]:
+            return peer_addresses(map(address_of, nodes), self.config, account)
+
         self.network = PeerNetwork(
-            node_id=self.identity.account,
+            node_id=account,
             chain_id=self.store.chain_id,
             tls=self.identity.tls,
             listen=(self.config.network.host, self.config.network.port),
-            peers=peer_addresses(network, self.config, self.identity.account),
+            peers=addresses(self.chain.nodes()),
             on_message=self._on_message,
             on_request=self._on_request,
             on_connect=self._on_connect,
+            on_disconnect=self._on_disconnect,
             on_fatal=self._fail,
             release=RELEASE,
+            ledger_versions=LEDGER_VERSIONS,
+        )
+        self.members = Members(
+            account=account,
+            nodes=self.chain.nodes,
+            addresses=addresses,
+            update_peers=self.network.update_peers,
+            retire_vote_key=lambda in_use: _retire(self.home, self.suite, in_use),
         )
 
     def _wire_consensus(self, genesis: Genesis) -> None:
-        journal = begin_journal(self.home, FileDisk(self.home.journal), store_height=self.store.height)
-        if journal.follow_only:
-            log.warning(
-                "this node follows without voting",
-                reason="its journal was lost, so it may have forgotten votes; see docs/operations.md",
-            )
         self.runner = ConsensusRunner(
-            committee=Committee(
-                chain_id=self.store.chain_id,
-                validators=genesis.validators,
-                validators_hash=validators_hash(self.suite, genesis.validators),
-                me=self._accounts.index(self.identity.account),
-                clock_drift_ms_max=genesis.limits.clock_drift_ms_max,
-            ),
+            chain_id=self.store.chain_id,
+            account=self.identity.account,
+            signers=self.identity.vote_signers,
+            clock_drift_ms_max=genesis.limits.clock_drift_ms_max,
             timing=consensus_timing(self.config),
             scheme=self.suite.quorum,
-            signer=self.identity.vote_signer,
             hashing=SuiteHashing(self.suite),
             application=self.execution,
-            transport=PeerTransport(self._accounts, self.network),
-            journal=journal,
+            transport=PeerTransport(self.network),
+            journal=self._journal,
             on_failure=self._fail,
+            on_evidence=self._on_evidence,
+            on_forgotten=lambda _key: _warn_silenced(),
         )
 
-    def _wire_services(self, genesis: Genesis) -> None:
+    def _wire_services(self) -> None:
         suite, identity = self.suite, self.identity
         blobs = LocalBlobStore(self.home.blobs, suite)
         self.exchange = BlobExchange(
@@ -195,7 +211,6 @@ class Node:
             suite=suite,
             operator=identity.account,
             wrap_secret=identity.wrap_secret,
-            wrap_keys={operator.account: operator.wrap_key for operator in genesis.operators},
             state=self.chain.records,
             time_ms=lambda: self.chain.head_time_ms,
         )
@@ -228,7 +243,14 @@ class Node:
             renderer=renderer,
             spool=spool,
         )
-        directory_key = open_directory_key(identity, genesis, suite)
+        self.evidence = EvidenceReporter(self.chain, self.node_account)
+        self.certificates = CertificateRenewal(
+            home=self.home,
+            chain=self.chain,
+            node=self.node_account,
+            show=self.network.use_certificate,
+            clock_ms=wall_clock_ms,
+        )
         self.services = Services(
             chain=self.chain,
             submission=self.submission,
@@ -238,10 +260,18 @@ class Node:
                 keys=keys,
                 blobs=blobs,
                 exchange=self.exchange,
-                replicas_min=(len(self._accounts) - 1) // 3,
+                replicas_min=lambda: (len(self.chain.validators.validators) - 1) // 3,
                 clock_ms=wall_clock_ms,
             ),
-            people=People(KeyedDirectory(suite, directory_key), self.chain.records),
+            people=People(
+                SealedDirectory(
+                    suite=suite,
+                    state=self.chain.records,
+                    account=identity.account,
+                    wrap_secret=identity.wrap_secret,
+                ),
+                self.chain.records,
+            ),
             releases=self.releases,
             traces=self.traces,
             index=self.index,
@@ -259,10 +289,13 @@ class Node:
         pending = self.submission.recover(self.pool_log.recovered())
         self._spawn(self.committer.run())
         await self.runner.start()
+        self.members.retire(self.chain.validators)
         await self.network.start()
         await catch_up(self.chain, self.index)
         self._spawn(follow(self.chain, self.index))
         self._spawn(watch_deadlines(self.chain, self.node_account, wall_clock_ms))
+        self._spawn(self.evidence.run())
+        self._spawn(self.certificates.run())
         self._spawn(self._housekeeping())
         await self.releases.resume()
         self.traces.resume()
@@ -292,11 +325,14 @@ class Node:
         if self._fatal is None:
             with suppress(Unavailable):
                 await self.committer.flush()
+            with suppress(OSError):
+                self._journal.close()
         await self.index.close()
         await self.submission.stop()
+        await self.snapshots.stop()
         self.pool_log.close()
         self.store.close()
-        self._lock.release()
+        self._base.lock.release()
 
     async def run(self) -> int:
         """Start, run until told to stop, stop; the process's exit status."""
@@ -308,7 +344,13 @@ class Node:
         await self.start()
         await self._stopping.wait()
         await self.stop()
-        return EXIT_STATUS_BROKEN_INVARIANT if self._fatal is not None else 0
+        match self._fatal:
+            case None:
+                return 0
+            case LedgerError():
+                return EXIT_STATUS_UNAVAILABLE
+            case _:
+                return EXIT_STATUS_BROKEN_INVARIANT
 
     # --- what happens ---
 
@@ -316,6 +358,7 @@ class Node:
         self.chain.wake()
         self.committer.block_finalized()
         self.submission.block_finalized(final)
+        self.members.block_finalized(final)
         self.releases.block_finalized(final)
         self.traces.block_finalized(final)
         self.metrics.blocks_finalized.inc()
@@ -325,19 +368,30 @@ class Node:
 
     def _on_message(self, sender: bytes, channel: Channel, payload: bytes) -> None:
         if channel is Channel.TRANSACTIONS:
-            self.submission.receive(payload)
-        elif channel is not Channel.BLOBS:
-            self.runner.deliver(self._accounts.index(sender), payload)
+            self.submission.receive(sender, payload)
+        elif channel in {Channel.VOTES, Channel.BLOCKS, Channel.SYNC} and self.committer.ready:
+            self.runner.deliver(sender, payload)
 
     async def _on_request(self, sender: bytes, channel: Channel, payload: bytes) -> bytes:
-        if channel is not Channel.BLOBS:
-            raise Unavailable(what=f"channel {channel.name.lower()}", reason="it takes no requests")
-        return await self.exchange.serve(sender, payload)
+        match channel:
+            case Channel.BLOBS:
+                return await self.exchange.serve(sender, payload)
+            case Channel.SNAPSHOT:
+                return await self.snapshots.serve(sender, payload)
+            case _:
+                raise Unavailable(what=f"channel {channel.name.lower()}", reason="it takes no requests")
 
     def _on_connect(self, peer: bytes) -> None:
-        for entry in self.mempool:
-            if not self.network.send(peer, Channel.TRANSACTIONS, entry.encoded):
-                break
+        self.submission.connected(peer)
+
+    def _on_disconnect(self, peer: bytes) -> None:
+        self.submission.disconnected(peer)
+
+    def _on_ready(self) -> None:
+        self.runner.notify_work()
+
+    def _on_evidence(self, first: Vote, second: Vote) -> None:
+        self.evidence.noticed(first, second)
 
     def _fail(self, error: BaseException) -> None:
         """Stop the node loudly: one of its own promises is broken."""
@@ -365,33 +419,38 @@ class Node:
             self._fail(error)
 
     async def _housekeeping(self) -> None:
-        faulty_max = (len(self._accounts) - 1) // 3
         for tick in itertools.count():
             status = self.runner.status()
+            faulty_max = (len(status.validators) - 1) // 3
             if len(status.clocks_apart_ms) > faulty_max:
                 log.error(
                     "this node's clock differs from its peers'", apart_ms=max(status.clocks_apart_ms.values())
                 )
+            if status.silenced:
+                _warn_silenced()
+            pending = self.execution.pending_protocol()
+            if pending is not None and pending[0] > LEDGER_VERSIONS[1]:
+                log.error("this release is too old for what comes", version=pending[0], height=pending[1])
             self.metrics.view.set(status.view)
             self.metrics.epoch.set(status.epoch)
             self.metrics.peers_connected.set(len(self.network.connected()))
             self.metrics.mempool_transactions.set(len(self.mempool))
             self.metrics.index_height.set(self.index.height)
+            self._measure_certificates()
             if tick % SWEEP_EVERY_TICKS == 0:
                 await asyncio.to_thread(self.releases.sweep)
             await asyncio.sleep(TICK_S)
 
-    # --- parts ---
+    def _measure_certificates(self) -> None:
+        expiry = self.metrics.certificate_expires_seconds
+        own = load_certificate_der(certificate_of(self.identity.tls), source="tls.pem")
+        ends_ms = {self.config.node.name: certificate_expires_at_ms(own)}
+        ends_ms |= {peer.name: peer.certificate_expires_at_ms for peer in self.network.status()}
+        expiry.clear()
+        for name, at_ms in ends_ms.items():
+            expiry.labels(name).set((at_ms - wall_clock_ms()) / 1000)
 
-    def _open_store(self, genesis: Genesis) -> Store:
-        if any(self.home.store.iterdir()):
-            store = Store.open(self.home.store, self.suite)
-        else:
-            store = Store.create(self.home.store, self.suite, genesis, genesis_state(self.suite, genesis))
-        if store.genesis != genesis:
-            store.close()
-            raise OtherNetwork(path=str(self.home.store))
-        return store
+    # --- parts ---
 
     def _facts(self) -> NodeFacts:
         status = self.runner.status()
@@ -400,7 +459,7 @@ class Node:
                 account=peer.node_id,
                 name=peer.name,
                 connected=peer.connected,
-                height=status.peer_heights.get(self._accounts.index(peer.node_id)),
+                height=status.peer_heights.get(peer.node_id),
                 round_trip_ms=peer.rtt_ms,
             )
             for peer in self.network.status()
@@ -409,7 +468,7 @@ class Node:
             account=self.identity.account,
             release=RELEASE,
             view=status.view,
-            leader=self._accounts[status.leader],
+            leader=status.leader,
             peers=peers,
             pending_transactions=len(self.mempool),
             syncing=status.syncing,
@@ -435,7 +494,7 @@ class Node:
             http.port,
             connections_max=min(http_config(self.config).connections_max, raise_descriptor_limit() // 2),
             newcomers=application[SITE].newcomers,
-            ssl_context=self._users_tls,
+            ssl_context=self._base.users_tls,
         )
         try:
             await site.start()
@@ -445,28 +504,20 @@ class Node:
             ) from None
 
 
-def _tls_for_users(http: HttpSection) -> ssl.SSLContext | None:
-    """The operator's certificate for the API; None when something else does TLS in front."""
-    if not http.tls_certificate:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    for path in (http.tls_certificate, http.tls_key):
-        read_file(Path(path))
+def _retire(home: Home, suite: CryptoSuite, in_use: bytes) -> None:
     try:
-        context.load_cert_chain(http.tls_certificate, http.tls_key)
-    except ssl.SSLError as error:
-        reason = f"not a PEM certificate with its own key, {http.tls_key} ({error.reason or error})"
-        raise FileUnusable(path=http.tls_certificate, reason=reason) from None
-    return context
+        if retire_vote_key(home, suite, in_use):
+            log.info("the former vote key is destroyed")
+    except LedgerError as error:
+        log.error("the former vote key is still there", reason=str(error))
 
 
-class OtherNetwork(LedgerError):
-    """The store belongs to another genesis. Fields: path."""
-
-    code = "other_network"
-    zh = "{path} 中的账本属于另一个网络；请检查 genesis.json 或换用空目录"
-    en = "The ledger in {path} belongs to another network; check genesis.json or use an empty folder"
+def _warn_silenced() -> None:
+    log.warning(
+        "this node follows without voting",
+        reason="it may have forgotten votes of its key: its journal was lost or is older than what it signed",
+        remedy="zhenglian node rotate-key, then a vote of the operators; see docs/operations.md",
+    )
 
 
 def run_node(folder: Path) -> int:
@@ -478,7 +529,17 @@ def run_node(folder: Path) -> int:
     import uvloop
 
     async def main() -> int:
-        return await Node(folder).run()
+        base = lay_foundation(folder)
+        store = open_store(base) if has_ledger(base) else None
+        journal = begin_journal(
+            base.home,
+            FileDisk(base.home.journal),
+            store_height=store.height if store is not None else 0,
+            vote_key=base.identity.vote_signer.public_key,
+        )
+        if store is None and wants_snapshot(base, wall_clock_ms()):
+            await fetch_snapshot(base)
+        return await Node(base, journal, store or open_store(base)).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -6,15 +6,15 @@ from typing import Final
 
 from consensus.application import Lane
 from ledger.crypto.suite import CryptoSuite
-from ledger.hashing import block_digest, transactions_root
-from ledger.types import Header, Transaction
+from ledger.hashing import block_digest, results_root, transactions_root, validators_hash
+from ledger.types import Header, Transaction, ValidatorSet
 from network.peers import Channel, PeerNetwork
 
 _CHANNELS: Final = {Lane.VOTES: Channel.VOTES, Lane.BLOCKS: Channel.BLOCKS, Lane.SYNC: Channel.SYNC}
 
 
 class SuiteHashing:
-    """The two hashes that consensus asks for, with the suite of genesis."""
+    """The hashes that consensus asks for, with the suite of genesis."""
 
     def __init__(self, suite: CryptoSuite) -> None:
         self._suite = suite
@@ -25,21 +25,21 @@ class SuiteHashing:
     def transactions_root(self, transactions: tuple[Transaction, ...]) -> bytes:
         return transactions_root(self._suite, transactions)
 
+    def empty_results_root(self) -> bytes:
+        return results_root(self._suite, ())
+
+    def validators_hash(self, validators: ValidatorSet) -> bytes:
+        return validators_hash(self._suite, validators)
+
 
 class PeerTransport:
-    """Consensus' transport over the peer network: validator index there, account id here.
+    """Consensus' transport over the peer network; both know peers by account id."""
 
-    Args:
-        accounts: account ids in the order of the validators.
-        network: where messages go.
-    """
-
-    def __init__(self, accounts: tuple[bytes, ...], network: PeerNetwork) -> None:
-        self._accounts = accounts
+    def __init__(self, network: PeerNetwork) -> None:
         self._network = network
 
-    def send(self, peer: int, message: bytes, *, lane: Lane) -> None:
-        self._network.send(self._accounts[peer], _CHANNELS[lane], message)
+    def send(self, peer: bytes, message: bytes, *, lane: Lane) -> None:
+        self._network.send(peer, _CHANNELS[lane], message)
 
     def broadcast(self, message: bytes, *, lane: Lane) -> None:
         self._network.broadcast(_CHANNELS[lane], message)

@@ -10,11 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from contracts import evidence, membership, protocol_versions
 from contracts.records import (
     Account,
     Certificate,
     CertificateType,
+    EvidenceRecord,
     Grant,
+    NodeRecord,
     Proposal,
     PurposeTemplate,
     Release,
@@ -30,12 +33,14 @@ from contracts.state import (
     RELEASES,
     TRACES,
     certificate_type,
+    present,
 )
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import NotFound
 from ledger.receipts import build_receipt
 from ledger.store import Store
-from ledger.types import FinalizedBlock, Genesis, Header, Receipt, Result, Trust, ValidatorSet
+from ledger.store_records import NotHeld
+from ledger.types import EpochChange, FinalizedBlock, Genesis, Header, Receipt, Result, Trust, ValidatorSet
 from node.execution import Execution
 from node.services.ports import Location, NodeFacts
 
@@ -125,13 +130,50 @@ class Chain:
         return self._execution.finalized_height()
 
     @property
+    def first_height(self) -> int:
+        """Lowest height whose block is held here."""
+        return self._store.first_height
+
+    def epoch_changes(self, from_epoch: int, limit: int) -> tuple[EpochChange, ...]:
+        """How epochs ended, from that one on."""
+        return self._store.epoch_changes(from_epoch, limit=limit)
+
+    @property
     def head_time_ms(self) -> int:
         """Block time of the finalized head."""
         return self._execution.head()[1].time_ms
 
     @property
     def validators(self) -> ValidatorSet:
-        return self._store.genesis.validators
+        """The set that votes on the successor of the finalized head."""
+        return self._execution.validators()
+
+    def validator_set(self, epoch: int) -> ValidatorSet | None:
+        """The set of an epoch, past or present, or the one that a seal has decided."""
+        return membership.validator_set(self.records, epoch)
+
+    def nodes(self) -> tuple[NodeRecord, ...]:
+        """Every node of the peer network, in the order of admission."""
+        return membership.nodes(self._execution.state())
+
+    def evidence_count(self) -> int:
+        """How many proofs of conflicting votes are on record."""
+        return evidence.count(self.records)
+
+    def evidence(self, first: int, limit: int) -> tuple[EvidenceRecord, ...]:
+        """Proofs by number, from `first` on upwards, at most `limit`."""
+        state = self._execution.state()
+        numbers = range(max(first, 0), min(max(first, 0) + limit, evidence.count(state)))
+        return tuple(present(evidence.record(state, number), "numbered evidence") for number in numbers)
+
+    @property
+    def protocol_version(self) -> int:
+        """Of the block after the finalized head."""
+        return protocol_versions.protocol_version(self._execution.state(), self.height + 1)
+
+    def pending_protocol(self) -> tuple[int, int] | None:
+        """(version, height) of a protocol version that is set and not yet in force."""
+        return self._execution.pending_protocol()
 
     def status(self) -> NodeFacts:
         return self._facts()
@@ -156,12 +198,16 @@ class Chain:
         location = self.locate(transaction_id)
         finalized = self.finalized(location.height) if location is not None else None
         if location is None or finalized is None:
+            if self.first_height > 1:
+                name = transaction_id.hex()
+                raise NotHeld(what="finalized transaction", id=name, first_height=self.first_height)
             raise NotFound(what="finalized transaction", id=transaction_id.hex())
         return build_receipt(
             self._suite, self.genesis.network, finalized, self.results(location.height), location.index
         )
 
     def trust(self) -> Trust:
+        """The trust point of genesis: with the epoch changes since, it proves what any epoch finalized."""
         genesis = self.genesis
         return Trust(
             version=1,

@@ -22,6 +22,7 @@ from ledger.errors import LedgerError
 from node.home import read_file, write_file
 from node.http.config import HttpConfig, Rate, RateClass, default_rates
 from node.mempool import PoolLimits
+from node.statesync import ServeSettings, SyncSettings
 
 CONFIG_BYTES_MAX: Final = 256 * 1024
 PEERS_MAX: Final = 256
@@ -73,7 +74,7 @@ class HttpSection(_Section, frozen=True):
 
 
 class PeerSection(_Section, frozen=True):
-    """`[[network.peer]]`. Where this node reaches a peer, if not where `peers.json` says."""
+    """`[[network.peer]]`. Where this node reaches a peer, if not where the ledger says."""
 
     name: NodeName
     host: Host
@@ -107,6 +108,19 @@ class ConsensusSection(_Section, frozen=True):
     status_ms: DurationMs = 2_000
 
 
+class SyncSection(_Section, frozen=True):
+    """`[sync]`. When a node without a ledger begins with a snapshot of its peers, and when it makes one for others.
+
+    `state_sync_above_blocks`: take a snapshot when the peers are further ahead than that; 0 for never.
+    `snapshot_every_blocks`, `snapshot_interval_s`: a snapshot that others ask for is made anew when the last is so old, and no
+    more often than that.
+    """
+
+    state_sync_above_blocks: Annotated[int, Meta(ge=0, le=10**9)] = 10_000
+    snapshot_every_blocks: Annotated[int, Meta(ge=1, le=10**9)] = 10_000
+    snapshot_interval_s: Annotated[float, Meta(ge=0, le=10**6)] = 600.0
+
+
 class LogSection(_Section, frozen=True):
     """`[log]`."""
 
@@ -122,6 +136,7 @@ class NodeConfig(_Section, frozen=True):
     network: NetworkSection = NetworkSection()
     limits: LimitsSection = LimitsSection()
     consensus: ConsensusSection = ConsensusSection()
+    sync: SyncSection = SyncSection()
     log: LogSection = LogSection()
 
 
@@ -159,6 +174,19 @@ def write_config(path: Path, config: NodeConfig) -> None:
 def consensus_timing(config: NodeConfig) -> Timing:
     """What the consensus core waits."""
     return Timing(**msgspec.structs.asdict(config.consensus))
+
+
+def state_sync(config: NodeConfig) -> SyncSettings:
+    """When to begin with a snapshot."""
+    return SyncSettings(state_sync_above_blocks=config.sync.state_sync_above_blocks)
+
+
+def snapshot_serving(config: NodeConfig) -> ServeSettings:
+    """When to make snapshots for others."""
+    return ServeSettings(
+        snapshot_every_blocks=config.sync.snapshot_every_blocks,
+        snapshot_interval_s=config.sync.snapshot_interval_s,
+    )
 
 
 def pool_limits(config: NodeConfig) -> PoolLimits:

@@ -163,7 +163,7 @@ class Devnet:
             directory_key=secrets.token_bytes(DIRECTORY_KEY_SIZE_BYTES),
             devnet=True,
         )
-        bundle = make_bundle(genesis, cards)
+        bundle = make_bundle(genesis)
         for n in self.numbers:
             install_network(self._home(n), bundle)
 

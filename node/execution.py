@@ -2,24 +2,29 @@
 
 Rule: unfinalized blocks live as overlays in memory over the store; nothing unfinalized is ever written to state. A
 finalized block is visible to readers at once and goes into the store in durable groups, behind the journal that has it
-already. A certified root that differs from what execution gives here stops the node.
+already. A certified root that differs from what execution gives here stops the node. Who votes on a block and which protocol
+version it has is what its parent's state says; a block of a version that this release does not know is never judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from consensus.application import ProposalContext
-from contracts.admission import Inadmissible
+from contracts import protocol_versions
+from contracts.admission import Inadmissible, TooLarge, admit
+from contracts.membership import validators
 from contracts.methods import BlockContext
-from contracts.runtime import AccountQuotaUsed, BlockExecution, BlockFull
+from contracts.runtime import AccountQuotaUsed, BlockExecution, BlockFull, BlockOutcome
+from contracts.state import Draft
 from ledger import codec, state_tree
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import InvariantViolation, invariant
+from ledger.errors import Category, InvariantViolation, LedgerError, invariant
 from ledger.hashing import (
-    PROTOCOL_VERSION,
+    PROTOCOL_VERSION_MAX,
     block_digest,
     results_root,
     transaction_id,
@@ -29,26 +34,28 @@ from ledger.hashing import (
 from ledger.state_tree import TreeUpdate
 from ledger.store import Store
 from ledger.store_records import CommittedBlock
-from ledger.types import Block, FinalizedBlock, Header, Result
+from ledger.types import Block, FinalizedBlock, Header, Result, ValidatorSet
 from node.mempool import Mempool, Pending, SignatureCache
+from node.overlays import Executed, LayeredState
+from node.prospects import Prospects
 
 HEADER_SIZE_BYTES_MAX: Final = 1024
+VALIDATOR_SETS_HASHED_MAX: Final = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed:
-    """A block and everything that executing it gave."""
+class ReleaseTooOld(LedgerError):
+    """The network has gone over to a protocol version that this release does not know. Fields: version, supported, height."""
 
-    block: Block
-    digest: bytes
-    transaction_ids: tuple[bytes, ...]
-    results: tuple[Result, ...]
-    writes: Mapping[bytes, bytes | None]
-    update: TreeUpdate
-
-    @property
-    def header(self) -> Header:
-        return self.block.header
+    code = "release_too_old"
+    category = Category.UNAVAILABLE
+    zh = (
+        "网络自区块 {height} 起使用协议版本 {version}，本软件最高支持版本 {supported}；"
+        "请升级 zhenglian 后重新启动，账本数据无须改动"
+    )
+    en = (
+        "From block {height} on the network has protocol version {version}; this release knows {supported} at most. "
+        "Upgrade zhenglian and start it again; the ledger on disk stays as it is"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,29 +64,6 @@ class FinalizedExecution:
 
     finalized: FinalizedBlock
     executed: Executed
-
-
-class LayeredState:
-    """State as of one block: the overlays from the store up to it, newest first, then the store."""
-
-    __slots__ = ("_store", "layers")
-
-    def __init__(self, store: Store, layers: Sequence[Executed]) -> None:
-        self._store = store
-        self.layers = layers
-
-    def get(self, key: bytes) -> bytes | None:
-        for layer in self.layers:
-            if key in layer.writes:
-                return layer.writes[key]
-        return self._store.get(key)
-
-    def tree_node(self, key: bytes) -> bytes | None:
-        for layer in self.layers:
-            node = layer.update.nodes.get(key)
-            if node is not None:
-                return node
-        return self._store.tree_node(key)
 
 
 class Execution:
@@ -91,6 +75,11 @@ class Execution:
         mempool: where proposals come from.
         verify: checks transaction signatures, once each.
         on_finalized: called for each block in height order, after it is final and executed.
+        clock_ms: wall clock; tells only whether there is work.
+        protocol_version_max: the latest protocol version that this release knows.
+
+    Attributes:
+        paused: no work and no proposals, because too much waits for the store (`node/committer.py`).
     """
 
     def __init__(
@@ -101,6 +90,8 @@ class Execution:
         mempool: Mempool,
         verify: SignatureCache,
         on_finalized: Callable[[FinalizedExecution], None],
+        clock_ms: Callable[[], int],
+        protocol_version_max: int = PROTOCOL_VERSION_MAX,
     ) -> None:
         self._suite = suite
         self._store = store
@@ -108,18 +99,31 @@ class Execution:
         self._verify = verify
         self._on_finalized = on_finalized
         self._genesis = store.genesis
-        self._validators_hash = validators_hash(suite, store.genesis.validators)
+        self._clock_ms = clock_ms
+        self._protocol_version_max = protocol_version_max
+        self._prospects = Prospects(mempool)
+        self._validators_hash = lru_cache(maxsize=VALIDATOR_SETS_HASHED_MAX)(
+            lambda voters: validators_hash(suite, voters)
+        )
         self._head_digest = block_digest(suite, store.head)
         self._head = store.head
         self._unfinalized: dict[bytes, Executed] = {}
         self._undurable: dict[int, FinalizedExecution] = {}
         self._undurable_by_digest: dict[bytes, Executed] = {}
         self._undurable_locations: dict[bytes, tuple[int, int]] = {}
+        self.paused = False
 
     # --- what consensus asks (consensus.application.Application) ---
 
     def has_work(self) -> bool:
-        return len(self._mempool) > 0
+        if self.paused:
+            return False
+        now_ms = max(self._clock_ms(), self._head.time_ms + 1)
+        return self._prospects.any(self._head_digest, now_ms, self._judge_at(now_ms))
+
+    def validators(self) -> ValidatorSet:
+        """The set that votes on the successor of the finalized head."""
+        return validators(self.state())
 
     def head(self) -> tuple[bytes, Header]:
         return self._head_digest, self._head
@@ -135,20 +139,32 @@ class Execution:
         return waiting.finalized if waiting is not None else self._store.block(height)
 
     def propose(self, parent: bytes, context: ProposalContext) -> Block | None:
-        """Build a block on `parent` from the pool; None when `parent` is not executed here."""
+        """Build a block on `parent` from the pool.
+
+        Returns:
+            The block; None when `parent` is not executed here, another epoch than the context's follows it, or this node
+            is paused.
+
+        Raises:
+            ReleaseTooOld: a block on `parent` has a protocol version that this release does not know.
+        """
         parent_header = self._header_of(parent)
-        if parent_header is None:
+        if parent_header is None or self.paused:
             return None
         state = LayeredState(self._store, self._layers(parent))
-        execution = BlockExecution(state, self._block_context(parent_header, context), self._verify)
+        voters = validators(state)
+        if context.epoch != voters.epoch:
+            return None
+        version = self._version(state, parent_header.height + 1)
+        block_context = self._context(parent_header, context.epoch, context.time_ms, context.proposer)
+        execution = BlockExecution(state, block_context, self._verify)
         entries = self._fill(execution)
         chosen = tuple(entry.transaction for entry in entries)
         outcome = execution.finish()
-        update = state_tree.update(
-            self._suite, state, parent_header.height, outcome.writes, parent_header.height + 1
-        )
+        update = self._update(state, parent_header, outcome)
+        following = _following(state, outcome)
         header = Header(
-            version=PROTOCOL_VERSION,
+            version=version,
             chain_id=self._store.chain_id,
             epoch=context.epoch,
             view=context.view,
@@ -159,8 +175,8 @@ class Execution:
             transactions_root=transactions_root(self._suite, chosen),
             results_root=results_root(self._suite, outcome.results),
             state_root=update.root,
-            validators_hash=self._validators_hash,
-            next_validators_hash=self._validators_hash,
+            validators_hash=self._validators_hash(voters),
+            next_validators_hash=self._validators_hash(following),
         )
         block = Block(header=header, transactions=chosen)
         digest = block_digest(self._suite, header)
@@ -171,11 +187,16 @@ class Execution:
             results=outcome.results,
             writes=outcome.writes,
             update=update,
+            next_validators=following,
         )
         return block
 
     def verify(self, block: Block, digest: bytes) -> bool:
-        """Whether `block` is what executing its transactions on its parent gives."""
+        """Whether `block` is what executing its transactions on its parent gives.
+
+        Raises:
+            ReleaseTooOld: a block on its parent has a protocol version that this release does not know.
+        """
         known = self._unfinalized.get(digest)
         if known is not None:
             return known.block == block  # one header, and perhaps another body
@@ -189,7 +210,9 @@ class Execution:
         """Make the next block final. Its body and certificate are durable in the journal."""
         header = finalized.block.header
         if header.height <= self._head.height:
-            invariant(self._is_final(digest), f"two blocks of height {header.height} are final")
+            # What was before the snapshot that the store began with is not known by digest.
+            known = header.height < self._store.first_height or self._is_final(digest)
+            invariant(known, f"two blocks of height {header.height} are final")
             return
         invariant(header.height == self._head.height + 1, "finalized blocks come in height order")
         invariant(header.parent == self._head_digest, "a finalized block is the child of the one before")
@@ -216,6 +239,18 @@ class Execution:
         """State at the finalized head. A short-lived view: take a new one for each use."""
         return LayeredState(self._store, self._layers(self._head_digest))
 
+    def pending_protocol(self) -> tuple[int, int] | None:
+        """(version, height) of a protocol version that operators have set and that is not in force at the finalized head."""
+        return protocol_versions.pending_protocol(self.state(), self._head.height)
+
+    def check_release(self) -> None:
+        """See at start that this release can judge the next block.
+
+        Raises:
+            ReleaseTooOld: it cannot.
+        """
+        self._version(self.state(), self._head.height + 1)
+
     def results(self, height: int) -> tuple[Result, ...] | None:
         waiting = self._undurable.get(height)
         return waiting.executed.results if waiting is not None else self._store.results(height)
@@ -226,16 +261,17 @@ class Execution:
 
     def next_group(self, blocks_max: int) -> list[CommittedBlock]:
         """The oldest finalized blocks that are not durable yet, ready for `Store.commit`."""
-        heights = sorted(self._undurable)[:blocks_max]
+        waiting = [self._undurable[height] for height in sorted(self._undurable)[:blocks_max]]
         return [
             CommittedBlock(
-                finalized=self._undurable[height].finalized,
-                results=self._undurable[height].executed.results,
-                writes=self._undurable[height].executed.writes,
-                nodes=self._undurable[height].executed.update.nodes,
-                stale=self._undurable[height].executed.update.stale,
+                finalized=final.finalized,
+                results=final.executed.results,
+                writes=final.executed.writes,
+                nodes=final.executed.update.nodes,
+                stale=final.executed.update.stale,
+                next_validators=final.executed.next_validators if final.executed.seals else None,
             )
-            for height in heights
+            for final in waiting
         ]
 
     def group_committed(self) -> None:
@@ -255,7 +291,7 @@ class Execution:
         size_bytes = HEADER_SIZE_BYTES_MAX
         for entry in self._mempool:
             account = entry.transaction.body.account
-            if account in served:
+            if account in served or self._prospects.hopeless(entry.transaction_id):
                 continue
             if size_bytes + len(entry.encoded) > self._genesis.limits.block_bytes_max:
                 if taken:
@@ -289,31 +325,54 @@ class Execution:
             layers.append(overlay)
             digest = overlay.header.parent
 
-    def _block_context(self, parent: Header, proposal: ProposalContext) -> BlockContext:
+    def _judge_at(self, now_ms: int) -> Callable[[Pending], None]:
+        """What raises Inadmissible unless a block on the finalized head made at `now_ms` may hold a transaction."""
+
+        @lru_cache(maxsize=1)
+        def here() -> tuple[LayeredState, BlockContext]:
+            state = self.state()
+            return state, self._context(self._head, validators(state).epoch, now_ms, b"")
+
+        def judge(entry: Pending) -> None:
+            room_bytes = self._genesis.limits.block_bytes_max - HEADER_SIZE_BYTES_MAX
+            if len(entry.encoded) > room_bytes:
+                raise TooLarge(maximum=room_bytes, actual=len(entry.encoded))
+            state, context = here()
+            admit(state, entry.transaction, entry.transaction_id, context, self._verify)
+
+        return judge
+
+    def _context(self, parent: Header, epoch: int, time_ms: int, proposer: bytes) -> BlockContext:
         return BlockContext(
             chain_id=self._store.chain_id,
             suite=self._suite,
             height=parent.height + 1,
-            time_ms=proposal.time_ms,
-            proposer=proposal.proposer,
+            time_ms=time_ms,
+            epoch=epoch,
+            proposer=proposer,
             limits=self._genesis.limits,
         )
+
+    def _version(self, state: LayeredState, height: int) -> int:
+        """The protocol version of a block at `height` on `state`, which this release must know."""
+        version = protocol_versions.protocol_version(state, height)
+        if version > self._protocol_version_max:
+            raise ReleaseTooOld(version=version, supported=self._protocol_version_max, height=height)
+        return version
+
+    def _update(self, state: LayeredState, parent: Header, outcome: BlockOutcome) -> TreeUpdate:
+        return state_tree.update(self._suite, state, parent.height, outcome.writes, parent.height + 1)
 
     def _execute(self, block: Block, digest: bytes) -> Executed | None:
         """Execute on the parent's state; None when the parent is unknown or the block breaks a rule of its header."""
         header = block.header
         parent = self._header_of(header.parent)
-        if parent is None or not self._header_fits(header, parent, block):
+        if parent is None or header.height != parent.height + 1:
             return None
         state = LayeredState(self._store, self._layers(header.parent))
-        context = BlockContext(
-            chain_id=header.chain_id,
-            suite=self._suite,
-            height=header.height,
-            time_ms=header.time_ms,
-            proposer=header.proposer,
-            limits=self._genesis.limits,
-        )
+        if not self._header_fits(header, parent, state) or not self._size_fits(block):
+            return None
+        context = self._context(parent, header.epoch, header.time_ms, header.proposer)
         execution = BlockExecution(state, context, self._verify)
         ids = tuple(transaction_id(self._suite, transaction.body) for transaction in block.transactions)
         try:
@@ -322,27 +381,32 @@ class Execution:
         except (Inadmissible, BlockFull):
             return None
         outcome = execution.finish()
-        update = state_tree.update(self._suite, state, parent.height, outcome.writes, header.height)
         return Executed(
             block=block,
             digest=digest,
             transaction_ids=ids,
             results=outcome.results,
             writes=outcome.writes,
-            update=update,
+            update=self._update(state, parent, outcome),
+            next_validators=_following(state, outcome),
         )
 
-    def _header_fits(self, header: Header, parent: Header, block: Block) -> bool:
+    def _header_fits(self, header: Header, parent: Header, state: LayeredState) -> bool:
+        version = self._version(state, header.height)
+        voters = validators(state)
+        return (
+            header.version == version
+            and header.chain_id == self._store.chain_id
+            and header.time_ms > parent.time_ms
+            and header.epoch == voters.epoch
+            and header.validators_hash == self._validators_hash(voters)
+            and any(header.proposer == validator.account for validator in voters.validators)
+        )
+
+    def _size_fits(self, block: Block) -> bool:
         limits = self._genesis.limits
         return (
-            header.version == PROTOCOL_VERSION
-            and header.chain_id == self._store.chain_id
-            and header.height == parent.height + 1
-            and header.time_ms > parent.time_ms
-            and header.validators_hash == self._validators_hash
-            and header.next_validators_hash == self._validators_hash
-            and any(header.proposer == validator.account for validator in self._genesis.validators.validators)
-            and len(block.transactions) <= limits.block_transactions_max
+            len(block.transactions) <= limits.block_transactions_max
             and len(codec.encode(block)) <= limits.block_bytes_max
         )
 
@@ -352,6 +416,7 @@ class Execution:
             header.transactions_root == transactions_root(self._suite, executed.block.transactions)
             and header.results_root == results_root(self._suite, executed.results)
             and header.state_root == executed.update.root
+            and header.next_validators_hash == self._validators_hash(executed.next_validators)
         )
 
     def _is_final(self, digest: bytes) -> bool:
@@ -366,3 +431,10 @@ class Execution:
                 alive.add(overlay.digest)
             else:
                 del self._unfinalized[overlay.digest]
+
+
+def _following(state: LayeredState, outcome: BlockOutcome) -> ValidatorSet:
+    """The set that votes on the block after."""
+    after = Draft(state)
+    after.writes.update(outcome.writes)
+    return validators(after)

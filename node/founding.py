@@ -1,23 +1,27 @@
-"""How a network begins: cards become genesis and a bundle, and a bundle is installed in each home.
+"""How a network begins and grows: cards become genesis, and a bundle is installed in each home.
 
     network.json   {genesis, peers}: handed out; a home keeps it as genesis.json and peers.json
     genesis        what is hashed into the chain id
-    peers          address and X.509 certificate of each node; not hashed, for genesis pins every key
+    peers          the nodes as they are when the file is made: where a home without a ledger finds the others
 
 Rule: nothing is taken on trust from a card: possession of the vote key is proved, keys and names are nobody
-else's, and what comes out is what every node's own check of genesis accepts.
+else's, and what comes out is what every node's own check of genesis accepts. From its first block on a node has its peers
+from the ledger; who has no place there yet is installed like any other, and the ledger decides what it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from contracts.genesis import genesis_state
+from contracts.records import NODE_CERTIFICATES_MAX, NodeRecord
 from ledger import readable
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite
@@ -26,19 +30,18 @@ from ledger.quorum import check_validators
 from ledger.types import (
     VALIDATORS_MAX,
     Genesis,
-    GenesisKey,
-    GenesisOperator,
     Limits,
     Name,
     TimeMs,
     Validator,
     ValidatorSet,
 )
-from network.links import PeerAddress, check_certificate
-from network.tls import load_certificate, spki_sha256
-from node.config import ConfigFileInvalid, Host, NodeConfig, Port
+from network.peers import PEERS_MAX, PeerAddress
+from network.tls import load_certificate, load_certificate_der, spki_sha256
+from node.config import Host, NodeConfig, Port
 from node.home import Home, read_file, write_file
-from node.identity import NodeCard, NodeIdentity, read_card
+from node.identity import NodeCard, read_card
+from node.newcomers import check_card, operator_of
 from zhenglian.api import Hex16
 
 VALIDATORS_MIN: Final = 4
@@ -65,23 +68,33 @@ class BundleInvalid(LedgerError):
 
 
 class PeerEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a node is reached, and the X.509 certificate it shows there."""
+    """Where a node is reached, and the X.509 certificates that it shows there, PEM."""
 
     account: Hex16
     name: Name
     host: Host
     port: Port
-    certificate_pem: str
+    certificates: Annotated[tuple[str, ...], Meta(min_length=1, max_length=NODE_CERTIFICATES_MAX)]
+
+    def address(self) -> PeerAddress:
+        """As the peer network takes it. Raises ValueError when a certificate is no PEM."""
+        return PeerAddress(
+            node_id=bytes.fromhex(self.account),
+            name=self.name,
+            host=self.host,
+            port=self.port,
+            certificates=tuple(ssl.PEM_cert_to_DER_cert(pem.strip()) for pem in self.certificates),
+        )
 
 
 class NetworkBundle(Struct, frozen=True, kw_only=True):
-    """A network as it is handed out: genesis, and one entry for each operator in the same order."""
+    """A network as it is handed out: genesis, and the nodes that it has now."""
 
     genesis: Genesis
     peers: tuple[PeerEntry, ...]
 
 
-_Peers = Annotated[tuple[PeerEntry, ...], Meta(min_length=1, max_length=VALIDATORS_MAX)]
+_Peers = Annotated[tuple[PeerEntry, ...], Meta(min_length=1, max_length=PEERS_MAX + 1)]
 
 
 def assemble_genesis(
@@ -109,7 +122,8 @@ def assemble_genesis(
         A document that `contracts.genesis` accepts.
 
     Raises:
-        FoundingRefused: too few or too many cards, two with something in common, or one that does not fit.
+        FoundingRefused: too few or too many cards, or two with something in common.
+        CardRefused: a card is for another network, or proves nothing.
         GenesisInvalid: the keys or limits are not what a genesis may hold.
         TlsIdentityInvalid: a card's certificate is none.
     """
@@ -124,47 +138,32 @@ def assemble_genesis(
         )
     _refuse_duplicates(cards)
     for card in cards:
-        _check_card(card, network, suite)
+        check_card(card, network, suite)
     genesis = Genesis(
         network=network,
         suite=suite.name,
         time_ms=time_ms,
         validators=ValidatorSet(epoch=FIRST_EPOCH, validators=tuple(_validator(card) for card in cards)),
-        operators=tuple(_operator(card, suite, directory_key) for card in cards),
+        operators=tuple(operator_of(card, suite, directory_key) for card in cards),
         limits=limits or Limits(),
     )
     genesis_state(suite, genesis)
     return genesis
 
 
-def make_bundle(genesis: Genesis, cards: Sequence[NodeCard]) -> NetworkBundle:
-    """Genesis with the addresses and certificates of the cards it was made from."""
-    entries = tuple(
-        PeerEntry(
-            account=card.account,
-            name=card.name,
-            host=card.host,
-            port=card.port,
-            certificate_pem=card.certificate_pem,
+def make_bundle(genesis: Genesis, nodes: Sequence[NodeRecord] = ()) -> NetworkBundle:
+    """Genesis with the nodes that the network has now; those of genesis while it has no others."""
+    entries = (
+        tuple(_entry(node.account, node.name, (node.host, node.port), node.certificates) for node in nodes)
+        if nodes
+        else tuple(
+            _entry(one.account, one.name, (one.host, one.port), (one.certificate,))
+            for one in genesis.operators
         )
-        for card in cards
     )
     bundle = NetworkBundle(genesis=genesis, peers=entries)
     _check_bundle(bundle)
     return bundle
-
-
-def open_directory_key(identity: NodeIdentity, genesis: Genesis, suite: CryptoSuite) -> bytes:
-    """The network's person-directory key, as sealed to this operator.
-
-    Raises:
-        BundleInvalid: genesis has no operator of this account.
-        VerificationFailed: it was sealed to another key.
-    """
-    for operator in genesis.operators:
-        if operator.account == identity.account:
-            return suite.unwrap(identity.wrap_secret, operator.directory_wrap)
-    raise _not_a_member(identity.card)
 
 
 def genesis_to_json(genesis: Genesis) -> bytes:
@@ -189,8 +188,8 @@ def bundle_from_json(data: bytes) -> NetworkBundle:
     Raises:
         DecodeError: it is anything else.
         LimitExceeded: it is larger than `BUNDLE_BYTES_MAX`.
-        BundleInvalid: its peers are not the operators of its genesis.
-        PinMismatch: a certificate has another key than the pinned one.
+        BundleInvalid: a node comes twice.
+        TlsIdentityInvalid: a certificate is none that peers accept.
     """
     parsed = readable.parse(data, "network", size_bytes_max=BUNDLE_BYTES_MAX)
     if set(parsed) != {"genesis", "peers"}:
@@ -203,14 +202,13 @@ def bundle_from_json(data: bytes) -> NetworkBundle:
 
 
 def install_network(home: Home, bundle: NetworkBundle) -> None:
-    """Put a network into a home. Doing it again with the same genesis renews addresses and certificates.
+    """Put a network into a home. Doing it again with the same genesis renews the nodes that it begins with.
 
     Raises:
-        BundleInvalid: this node is not in it as its card says, or the home belongs to another network.
+        BundleInvalid: genesis has this node with other keys than its card, or the home belongs to another network.
         FileUnusable: a file cannot be read or written.
     """
     _check_bundle(bundle)
-    _check_membership(read_card(home.card), bundle.genesis)
     encoded = genesis_to_json(bundle.genesis)
     if home.genesis.exists():
         if read_file(home.genesis, size_bytes_max=BUNDLE_BYTES_MAX) != encoded:
@@ -218,6 +216,7 @@ def install_network(home: Home, bundle: NetworkBundle) -> None:
                 reason_zh=f"{home.root} 已属于另一个网络", reason_en=f"{home.root} belongs to another network"
             )
     else:
+        _check_keys(read_card(home.card), bundle.genesis)
         write_file(home.genesis, encoded, replace=False)
     write_file(home.peers, readable.render(msgspec.to_builtins(bundle.peers)).encode())
 
@@ -233,37 +232,39 @@ def load_network(home: Home) -> NetworkBundle:
     return bundle
 
 
-def peer_addresses(bundle: NetworkBundle, config: NodeConfig, own_account: bytes) -> tuple[PeerAddress, ...]:
-    """Everybody else, at the addresses of the bundle or, where the operator gave others, at those.
+def address_of(node: NodeRecord) -> PeerAddress:
+    """A node of the ledger as the peer network takes it."""
+    return PeerAddress(
+        node_id=node.account, name=node.name, host=node.host, port=node.port, certificates=node.certificates
+    )
 
-    Raises:
-        ConfigFileInvalid: `[[network.peer]]` names nobody of the network.
-    """
+
+def bundled_addresses(bundle: NetworkBundle) -> tuple[PeerAddress, ...]:
+    """The nodes of a bundle, for a home that has no ledger yet."""
+    return tuple(entry.address() for entry in bundle.peers)
+
+
+def peer_addresses(
+    nodes: Iterable[PeerAddress], config: NodeConfig, own_account: bytes
+) -> tuple[PeerAddress, ...]:
+    """Everybody else, at their own addresses or, where the operator gave others, at those."""
     overrides = {peer.name: (peer.host, peer.port) for peer in config.network.peer}
-    for name in overrides:
-        if name not in {entry.name for entry in bundle.peers}:
-            names = ", ".join(entry.name for entry in bundle.peers)
-            raise ConfigFileInvalid(
-                file="config.toml",
-                key="network.peer.name",
-                reason=name,
-                expected_zh=f"网络中的节点有 {names}",
-                expected_en=f"the nodes of the network are {names}",
-            )
-    return tuple(peer for peer in _addresses(bundle, overrides) if peer.node_id != own_account)
-
-
-def _addresses(bundle: NetworkBundle, overrides: dict[str, tuple[str, int]]) -> tuple[PeerAddress, ...]:
     return tuple(
-        PeerAddress(
-            node_id=operator.account,
-            name=entry.name,
-            host=overrides.get(entry.name, (entry.host, entry.port))[0],
-            port=overrides.get(entry.name, (entry.host, entry.port))[1],
-            spki_sha256=operator.tls_spki,
-            certificate_pem=entry.certificate_pem,
-        )
-        for entry, operator in zip(bundle.peers, bundle.genesis.operators, strict=True)
+        replace(node, host=overrides[node.name][0], port=overrides[node.name][1])
+        if node.name in overrides
+        else node
+        for node in nodes
+        if node.node_id != own_account
+    )
+
+
+def _entry(account: bytes, name: str, address: tuple[str, int], certificates: Sequence[bytes]) -> PeerEntry:
+    return PeerEntry(
+        account=account.hex(),
+        name=name,
+        host=address[0],
+        port=address[1],
+        certificates=tuple(ssl.DER_cert_to_PEM_cert(one) for one in certificates),
     )
 
 
@@ -292,26 +293,6 @@ def _refuse_duplicates(cards: Sequence[NodeCard]) -> None:
             seen[value] = card.name
 
 
-def _check_card(card: NodeCard, network: str, suite: CryptoSuite) -> None:
-    checks = (
-        (card.network == network, f"是为网络 {card.network} 制作的", f"is for the network {card.network}"),
-        (card.suite == suite.name, f"使用密码套件 {card.suite}", f"uses the crypto suite {card.suite}"),
-    )
-    for holds, zh, en in checks:
-        if not holds:
-            raise FoundingRefused(
-                reason_zh=f"{card.name} 的名片{zh}", reason_en=f"the card of {card.name} {en}"
-            )
-    proved = suite.quorum.verify_possession(
-        network, bytes.fromhex(card.account), bytes.fromhex(card.vote_key), bytes.fromhex(card.possession)
-    )
-    if not proved:
-        raise FoundingRefused(
-            reason_zh=f"{card.name} 未能证明持有投票密钥",
-            reason_en=f"the card of {card.name} does not prove possession of its vote key",
-        )
-
-
 def _validator(card: NodeCard) -> Validator:
     return Validator(
         account=bytes.fromhex(card.account),
@@ -321,50 +302,22 @@ def _validator(card: NodeCard) -> Validator:
     )
 
 
-def _operator(card: NodeCard, suite: CryptoSuite, directory_key: bytes) -> GenesisOperator:
-    wrap_key = bytes.fromhex(card.wrap_key)
-    try:
-        directory_wrap = suite.wrap(wrap_key, directory_key)
-    except LedgerError as error:
-        raise FoundingRefused(
-            reason_zh=f"{card.name} 的封装密钥无效（{error.message('zh')}）",
-            reason_en=f"the wrap key of {card.name} is invalid ({error.message('en')})",
-        ) from None
-    return GenesisOperator(
-        account=bytes.fromhex(card.account),
-        name=card.name,
-        keys=tuple(
-            GenesisKey(
-                key_id=bytes.fromhex(key.key_id),
-                scheme=key.scheme,
-                public_key=bytes.fromhex(key.public_key),
-                role=key.role,
-                label=key.label,
-            )
-            for key in card.keys
-        ),
-        wrap_key=wrap_key,
-        tls_spki=_spki(card),
-        directory_wrap=directory_wrap,
-    )
-
-
 def _check_bundle(bundle: NetworkBundle) -> None:
-    operators = [(operator.account.hex(), operator.name) for operator in bundle.genesis.operators]
-    if [(entry.account, entry.name) for entry in bundle.peers] != operators:
-        raise BundleInvalid(
-            reason_zh="节点清单与创世文件中的运营者不一致",
-            reason_en="its peers are not the operators of its genesis",
-        )
-    for address in _addresses(bundle, {}):
-        check_certificate(address)
+    accounts = [entry.account for entry in bundle.peers]
+    if len(set(accounts)) != len(accounts):
+        raise BundleInvalid(reason_zh="其中有节点重复", reason_en="it names a node twice")
+    for entry in bundle.peers:
+        for pem in entry.certificates:
+            load_certificate(pem, source=entry.name)
     # Whoever assembled the network is not trusted with this: a key made up from others' keys could vote for them.
     genesis = bundle.genesis
     check_validators(load_suite(genesis.suite).quorum, genesis.network, genesis.validators)
+    for operator in genesis.operators:
+        load_certificate_der(operator.certificate, source=operator.name)
 
 
-def _check_membership(card: NodeCard, genesis: Genesis) -> None:
-    """Whether genesis has this node with the very keys of its card."""
+def _check_keys(card: NodeCard, genesis: Genesis) -> None:
+    """If genesis has this node, it is with the very keys of its card."""
     for operator, validator in zip(genesis.operators, genesis.validators.validators, strict=True):
         if operator.account.hex() != card.account:
             continue
@@ -372,7 +325,7 @@ def _check_membership(card: NodeCard, genesis: Genesis) -> None:
         facts = (
             (validator.vote_key.hex() == card.vote_key, "投票密钥", "vote key"),
             (operator.wrap_key.hex() == card.wrap_key, "封装密钥", "wrap key"),
-            (operator.tls_spki == _spki(card), "TLS 密钥", "TLS key"),
+            (_spki_of(operator.certificate) == _spki(card), "TLS 密钥", "TLS key"),
             (named == [(key.key_id, key.role) for key in card.keys], "账户密钥", "account keys"),
         )
         for same, zh, en in facts:
@@ -381,15 +334,10 @@ def _check_membership(card: NodeCard, genesis: Genesis) -> None:
                     reason_zh=f"其中本节点的{zh}与名片不同",
                     reason_en=f"its {en} of this node is not the card's",
                 )
-        return
-    raise _not_a_member(card)
 
 
-def _not_a_member(card: NodeCard) -> BundleInvalid:
-    return BundleInvalid(
-        reason_zh=f"{card.name}（{card.account}）不在该网络中",
-        reason_en=f"{card.name} ({card.account}) is not in that network",
-    )
+def _spki_of(certificate: bytes) -> bytes:
+    return spki_sha256(load_certificate_der(certificate, source="genesis"))
 
 
 def _genesis(tree: Any) -> Genesis:

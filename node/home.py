@@ -1,9 +1,10 @@
 """A node's home folder: what lies where, and how its private files are written and read.
 
     config.toml   the operator's choices       genesis.json   the network, the same everywhere
-    card.json     the public identity          peers.json     addresses and X.509 certificates
+    card.json     the public identity          peers.json     nodes to begin with, before there is a ledger
     keys/         secrets, each file 0600      journal/       the commit point
     store/        LMDB                         blobs/         ciphertext by its hash
+    snapshots/    of the state, for newcomers  incoming/      pieces of one that is being fetched
     spool/        files being prepared         index.sqlite   audit index; rebuilt when deleted
     logs/         log files
 
@@ -78,6 +79,14 @@ class Home:
     @property
     def store(self) -> Path:
         return self.root / "store"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.root / "snapshots"
+
+    @property
+    def incoming(self) -> Path:
+        return self.root / "incoming"
 
     @property
     def journal(self) -> Path:

@@ -2,18 +2,22 @@
 
     keys/admin.json      governance votes; may be kept on another machine, the node runs without it
     keys/node.json       what the node itself signs
-    keys/vote.key        consensus votes
+    keys/vote.key        consensus votes; vote-next.key is one that waits for the operators' vote
     keys/wrap.key        opens what is sealed to this operator
-    keys/tls.key.pem     peer connections; its certificate lies beside it
+    keys/tls.pem         peer connections, key and certificate; tls-next.pem is a pair that is being announced
     card.json            everything public: handed to whoever assembles the network
+    card-next.json       the card with the vote key that waits
 
-Rule: secrets are made here, once, and never leave; a card is believed only with its proof of possession. An
-identity is loaded only if every secret belongs to the card.
+Rule: secrets are made here, and never leave; a card is believed only with its proof of possession. An identity is loaded
+only if every secret belongs to the card. What a change of keys replaces is replaced by renaming, so that a crash leaves
+the one or the other; `load_identity` finishes what was cut short.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,7 +29,7 @@ from contracts.records import KeyRole
 from ledger.crypto.suite import CryptoSuite, Signer, VoteSigner
 from ledger.errors import Category, LedgerError
 from ledger.types import ACCOUNT_ID_SIZE_BYTES, Name
-from network.tls import TlsIdentity, issue_certificate, load_certificate
+from network.tls import TlsIdentity, certificate_der, issue_certificate, load_certificate
 from node.config import Host, HttpSection, NetworkSection, NodeConfig, NodeSection, Port, write_config
 from node.home import SECRET_FILE_BYTES_MAX, FileUnusable, Home, read_file, write_file
 from node.journal import mark_as_new
@@ -107,9 +111,10 @@ class NodeIdentity:
         node_key_id: id of the account key that `node_signer` holds.
         node_signer: signs the node's own transactions.
         vote_signer: signs consensus votes.
+        vote_signer_next: of the key that waits for the operators' vote; None when there is none.
         wrap_secret: opens what is sealed to `wrap_key`.
         wrap_key: its public half.
-        tls: certificate and key files of peer connections.
+        tls: certificate and key of peer connections.
     """
 
     card: NodeCard
@@ -117,9 +122,16 @@ class NodeIdentity:
     node_key_id: bytes
     node_signer: Signer
     vote_signer: VoteSigner
+    vote_signer_next: VoteSigner | None
     wrap_secret: bytes
     wrap_key: bytes
     tls: TlsIdentity
+
+    @property
+    def vote_signers(self) -> dict[bytes, VoteSigner]:
+        """By public key."""
+        held = (self.vote_signer, self.vote_signer_next)
+        return {signer.public_key: signer for signer in held if signer is not None}
 
     def __repr__(self) -> str:
         return f"NodeIdentity({self.card.name}, {self.card.account})"
@@ -148,10 +160,20 @@ class KeyFiles:
         return self.home.keys / "wrap.key"
 
     @property
+    def vote_next(self) -> Path:
+        return self.home.keys / "vote-next.key"
+
+    @property
     def tls(self) -> TlsIdentity:
-        return TlsIdentity(
-            certificate_path=self.home.keys / "tls.cert.pem", key_path=self.home.keys / "tls.key.pem"
-        )
+        return TlsIdentity(self.home.keys / "tls.pem")
+
+    @property
+    def tls_next(self) -> TlsIdentity:
+        return TlsIdentity(self.home.keys / "tls-next.pem")
+
+    @property
+    def card_next(self) -> Path:
+        return self.home.root / "card-next.json"
 
 
 def create_identity(
@@ -195,7 +217,7 @@ def create_identity(
     node = KeyFile.generate(suite, account=account, role=KeyRole.NODE, label=NODE_LABEL)
     vote_secret, vote_signer = suite.generate_vote_signer()
     wrap_secret, wrap_key = suite.generate_wrap_key()
-    certificate_pem, tls_key_pem = issue_certificate(account.hex(), now_ms=now_ms)
+    certificate_pem, tls_key_pem = issue_certificate(now_ms=now_ms)
     card = NodeCard(
         version=CARD_VERSION,
         network=network,
@@ -210,15 +232,14 @@ def create_identity(
         wrap_key=wrap_key.hex(),
         certificate_pem=certificate_pem,
     )
-    encoded = msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
+    encoded = _encode_card(card)
     parse_card(encoded, file=home.card.name)
     files = KeyFiles(home)
     admin.save(files.admin)
     node.save(files.node)
     _write_secret(files.vote, vote_secret)
     _write_secret(files.wrap, wrap_secret)
-    write_file(files.tls.key_path, tls_key_pem.encode(), secret=True, replace=False)
-    write_file(files.tls.certificate_path, certificate_pem.encode(), replace=False)
+    write_file(files.tls.path, (tls_key_pem + certificate_pem).encode(), secret=True, replace=False)
     write_config(home.config, _first_config(name, peer_host, peer_port, http_host, http_port))
     mark_as_new(home)
     write_file(home.card, encoded, replace=False)
@@ -246,15 +267,16 @@ def load_identity(home: Home, suite: CryptoSuite) -> NodeIdentity:
         KeyFileUnusable: the node's account key cannot be used.
         IdentityInvalid: the card is malformed, or a secret is not that of the card.
     """
-    card = read_card(home.card)
     files = KeyFiles(home)
+    vote_signer = suite.load_vote_signer(_read_secret(files.vote))
+    _finish_rotation(home, vote_signer)
+    card = read_card(home.card)
     _require(
         card.suite == suite.name, home.card, "密码套件与网络不同", "its crypto suite is not the network's"
     )
     node = KeyFile.load(files.node)
     named = [key for key in card.keys if key.role == KeyRole.NODE and key.key_id == node.key_id]
     _require(named and node.account == card.account, files.node, "不是名片上的密钥", "not the card's key")
-    vote_signer = suite.load_vote_signer(_read_secret(files.vote))
     _require(
         vote_signer.public_key.hex() == card.vote_key, files.vote, "不是名片上的密钥", "not the card's key"
     )
@@ -265,24 +287,154 @@ def load_identity(home: Home, suite: CryptoSuite) -> NodeIdentity:
     except LedgerError:
         opened = b""
     _require(opened == probe, files.wrap, "不是名片上的密钥", "not the card's key")
-    read_file(files.tls.key_path, size_bytes_max=SECRET_FILE_BYTES_MAX, secret=True)
-    own = load_certificate(
-        read_file(files.tls.certificate_path).decode("ascii", "replace"),
-        source=str(files.tls.certificate_path),
-    )
-    carded = load_certificate(card.certificate_pem, source=str(home.card))
-    same_key = own.public_key() == carded.public_key()
-    _require(same_key, files.tls.certificate_path, "不是名片上的证书", "its key is not the card's")
+    card = _finish_renewal(home, card)
     return NodeIdentity(
         card=card,
         account=bytes.fromhex(card.account),
         node_key_id=bytes.fromhex(node.key_id),
         node_signer=node.signer(),
         vote_signer=vote_signer,
+        vote_signer_next=load_next_vote_signer(home, suite),
         wrap_secret=wrap_secret,
         wrap_key=wrap_key,
         tls=files.tls,
     )
+
+
+# --- another vote key -------------------------------------------------------------------------------------------
+
+
+def rotate_vote_key(home: Home, suite: CryptoSuite) -> NodeCard:
+    """Make a vote key that waits for the operators' vote, and the card that is to be proposed with it.
+
+    Called again before the vote it gives the same card. The node has to be started anew to hold the key.
+
+    Raises:
+        IdentityInvalid, FileUnusable: the present identity cannot be read, or the folder not be written.
+    """
+    files = KeyFiles(home)
+    card = read_card(home.card)
+    if files.card_next.exists() and files.vote_next.exists():
+        return read_card(files.card_next)
+    files.vote_next.unlink(missing_ok=True)
+    secret, signer = suite.generate_vote_signer()
+    _write_secret(files.vote_next, secret)
+    account = bytes.fromhex(card.account)
+    new = msgspec.structs.replace(
+        card,
+        vote_key=signer.public_key.hex(),
+        possession=signer.prove_possession(card.network, account).hex(),
+    )
+    write_file(files.card_next, _encode_card(new))
+    return new
+
+
+def load_next_vote_signer(home: Home, suite: CryptoSuite) -> VoteSigner | None:
+    """The vote key that waits for the operators' vote; None when there is none."""
+    files = KeyFiles(home)
+    return suite.load_vote_signer(_read_secret(files.vote_next)) if files.vote_next.exists() else None
+
+
+def retire_vote_key(home: Home, suite: CryptoSuite, in_use: bytes) -> bool:
+    """Once the ledger names the key that waited, destroy the one before; whether that was so.
+
+    The old secret is replaced and then overwritten in place. A disk that keeps old blocks, as many do, keeps it for a while:
+    what was signed with it belongs to an epoch that is over.
+
+    Raises:
+        FileUnusable: a file cannot be read or written.
+    """
+    files = KeyFiles(home)
+    waiting = load_next_vote_signer(home, suite)
+    if waiting is None or waiting.public_key != in_use:
+        return False
+    try:
+        with files.vote.open("r+b") as old:
+            files.vote_next.replace(files.vote)
+            size_bytes = len(old.read())
+            old.seek(0)
+            old.write(b"0" * size_bytes)
+            old.flush()
+            os.fsync(old.fileno())
+    except OSError as error:
+        raise FileUnusable(path=str(files.vote), reason=error.strerror or str(error)) from None
+    _finish_rotation(home, waiting)
+    return True
+
+
+def discard_next_vote_key(home: Home) -> None:
+    """Give up a key that waits: nobody knows any more whether it has voted."""
+    files = KeyFiles(home)
+    files.vote_next.unlink(missing_ok=True)
+    files.card_next.unlink(missing_ok=True)
+
+
+def _finish_rotation(home: Home, signer: VoteSigner) -> None:
+    """The card follows the vote key."""
+    files = KeyFiles(home)
+    if files.card_next.exists() and read_card(files.card_next).vote_key == signer.public_key.hex():
+        card = read_card(home.card)
+        new = read_card(files.card_next)
+        card = msgspec.structs.replace(card, vote_key=new.vote_key, possession=new.possession)
+        write_file(home.card, _encode_card(card))
+        files.card_next.unlink()
+
+
+# --- another certificate ----------------------------------------------------------------------------------------
+
+
+def make_next_certificate(home: Home, *, now_ms: int) -> bytes:
+    """Make the key and certificate that are to follow the present ones, unless they wait already; the certificate, DER.
+
+    Raises:
+        FileUnusable: the folder cannot be written.
+    """
+    path = KeyFiles(home).tls_next.path
+    if not path.exists():
+        certificate_pem, key_pem = issue_certificate(now_ms=now_ms)
+        write_file(path, (key_pem + certificate_pem).encode(), secret=True)
+    return certificate_of(KeyFiles(home).tls_next)
+
+
+def switch_certificate(home: Home) -> None:
+    """Let the certificate that waits take the present one's place; the old key is gone.
+
+    Raises:
+        FileUnusable: there is none, or it cannot be moved.
+    """
+    files = KeyFiles(home)
+    try:
+        files.tls_next.path.replace(files.tls.path)
+    except OSError as error:
+        raise FileUnusable(path=str(files.tls.path), reason=error.strerror or str(error)) from None
+    _finish_renewal(home, read_card(home.card))
+
+
+def certificate_of(tls: TlsIdentity) -> bytes:
+    """The certificate in a key pair's file, DER.
+
+    Raises:
+        FileUnusable, SecretExposed: the file. TlsIdentityInvalid: what is in it.
+    """
+    text = read_file(tls.path, size_bytes_max=SECRET_FILE_BYTES_MAX, secret=True)
+    return certificate_der(load_certificate(text.decode("ascii", "replace"), source=str(tls.path)))
+
+
+def _finish_renewal(home: Home, card: NodeCard) -> NodeCard:
+    """The card follows the certificate."""
+    pem = ssl.DER_cert_to_PEM_cert(certificate_of(KeyFiles(home).tls))
+    if card.certificate_pem.strip() == pem.strip():
+        return card
+    card = msgspec.structs.replace(card, certificate_pem=pem)
+    write_file(home.card, _encode_card(card))
+    return card
+
+
+# --- cards ------------------------------------------------------------------------------------------------------
+
+
+def _encode_card(card: NodeCard) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
 
 
 def parse_card(data: bytes, *, file: str) -> NodeCard:

@@ -3,7 +3,8 @@
 Rule: a validator that forgot its votes could contradict them, so a node votes only with the journal that it has had from
 its first start on. That first start is known by a mark that `node init` puts beside the journal and that the first journal
 replaces. No journal and no mark means that there was a journal once: a folder restored from a backup, a disk that was
-wiped, a clearing-up that went too far. Such a node follows the chain without voting, for good, and says so.
+wiped, a clearing-up that went too far. Such a node's vote key is silenced: it follows the chain without voting, and says
+so, until governance has given it another key.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from consensus.journal import Journal, JournalDisk
+from consensus.journal import Journal, JournalDisk, is_journal
 from node.home import Home, write_file
 
 MARK: Final = "never-started"
@@ -30,16 +31,17 @@ def mark_as_new(home: Home) -> None:
     write_file(home.journal / MARK, _MARK_TEXT.encode(), replace=False)
 
 
-def begin_journal(home: Home, disk: JournalDisk, *, store_height: int) -> Journal:
+def begin_journal(home: Home, disk: JournalDisk, *, store_height: int, vote_key: bytes | None) -> Journal:
     """Open the journal, or make the first one.
 
     Args:
         home: the node's folder.
         disk: the files in its journal folder.
         store_height: the store's durable height; a store with blocks is that of a node that may have voted.
+        vote_key: the public vote key that may have voted here, 32 … 96 bytes; None for a node that has none.
 
     Returns:
-        The journal; `follow_only` when the node has to keep silent.
+        The journal; `vote_key` is silenced when votes of it may be forgotten.
 
     Raises:
         StorageDamaged: the journal is not as it was written.
@@ -47,7 +49,11 @@ def begin_journal(home: Home, disk: JournalDisk, *, store_height: int) -> Journa
     """
     mark = home.journal / MARK
     may_have_voted = store_height > 0 or not mark.exists()
-    journal = Journal.open(disk) if disk.names() else Journal.create(disk, follow_only=may_have_voted)
+    journal = (
+        Journal.open(disk)
+        if is_journal(disk)
+        else Journal.create(disk, silenced=vote_key if may_have_voted else None)
+    )
     if mark.exists():
         mark.unlink()
         _sync_folder(home)

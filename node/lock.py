@@ -32,3 +32,19 @@ class HomeLock:
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a process holds the lock file at `path`; makes no file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # A shared lock fails beside an exclusive one, and keeps nobody out who only looks as well.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

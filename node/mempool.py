@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from ledger import codec
@@ -20,6 +20,8 @@ from ledger.types import Transaction
 
 VERIFIED_MAX: Final = 50_000
 RETRY_AFTER_S: Final = 2
+# Expiries kept of what is here no more, beyond as many as what is here.
+EXPIRIES_SPARE: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +81,43 @@ class Mempool:
     def __iter__(self) -> Iterator[Pending]:
         return iter(self._pending.values())
 
-    def add(self, transaction_id: bytes, transaction: Transaction) -> Pending | None:
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for any transaction, whoever sent it."""
+        return len(self._pending) >= self._limits.transactions_max or self._bytes >= self._limits.bytes_max
+
+    @property
+    def next_expiry_ms(self) -> int | None:
+        """The earliest `valid_until_ms` of what is here; None when nothing is."""
+        while self._expiries and self._expiries[0][1] not in self._pending:
+            heappop(self._expiries)
+        return self._expiries[0][0] if self._expiries else None
+
+    def get(self, transaction_id: bytes) -> Pending | None:
+        return self._pending.get(transaction_id)
+
+    def require_room(self, account: bytes, size_bytes: int) -> None:
+        """See that a transaction fits before anything is spent on it.
+
+        Raises:
+            Busy: the pool, or the account's share of it, is full.
+        """
+        if (
+            len(self._pending) >= self._limits.transactions_max
+            or self._bytes + size_bytes > self._limits.bytes_max
+            or self._per_account.get(account, 0) >= self._limits.per_account_max
+        ):
+            raise Busy(what="mempool", retry_after_s=RETRY_AFTER_S)
+
+    def add(
+        self, transaction_id: bytes, transaction: Transaction, *, promised: bool = False
+    ) -> Pending | None:
         """Take in an admitted transaction.
+
+        Args:
+            transaction_id: its id.
+            transaction: what is taken in.
+            promised: it was accepted before a restart, so that no bound keeps it out.
 
         Returns:
             What was added, or None if it was here already.
@@ -92,12 +129,8 @@ class Mempool:
             return None
         encoded = codec.encode(transaction)
         account = transaction.body.account
-        if (
-            len(self._pending) >= self._limits.transactions_max
-            or self._bytes + len(encoded) > self._limits.bytes_max
-            or self._per_account.get(account, 0) >= self._limits.per_account_max
-        ):
-            raise Busy(what="mempool", retry_after_s=RETRY_AFTER_S)
+        if not promised:
+            self.require_room(account, len(encoded))
         entry = Pending(transaction_id=transaction_id, transaction=transaction, encoded=encoded)
         self._pending[transaction_id] = entry
         heappush(self._expiries, (transaction.body.valid_until_ms, transaction_id))
@@ -110,6 +143,9 @@ class Mempool:
         entry = self._pending.pop(transaction_id, None)
         if entry is None:
             return None
+        if len(self._expiries) > 2 * len(self._pending) + EXPIRIES_SPARE:
+            self._expiries = [expiry for expiry in self._expiries if expiry[1] in self._pending]
+            heapify(self._expiries)
         account = entry.transaction.body.account
         self._bytes -= len(entry.encoded)
         remaining = self._per_account[account] - 1

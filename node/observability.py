@@ -168,7 +168,7 @@ class Metrics:
         release_seconds: from request to PREPARED or FAILED, by outcome.
         fsync_seconds: duration of each fsync of the journal and the store, by file.
         index_height: how far the audit index is.
-        tls_expiry_seconds: Unix time at which the node's own X.509 certificate ends.
+        certificate_expires_seconds: time left until a node's X.509 certificate ends, by node: this one and its peers.
     """
 
     def __init__(self) -> None:
@@ -213,8 +213,11 @@ class Metrics:
             registry=registry,
         )
         self.index_height = Gauge("zhenglian_index_height", "Height of the audit index", registry=registry)
-        self.tls_expiry_seconds = Gauge(
-            "zhenglian_tls_expiry_timestamp_seconds", "End of the node's X.509 certificate", registry=registry
+        self.certificate_expires_seconds = Gauge(
+            "zhenglian_peer_certificate_expires_seconds",
+            "Time left until a node's X.509 certificate ends",
+            ("node",),
+            registry=registry,
         )
 
     def render(self) -> bytes:

@@ -1,30 +1,77 @@
 """Transactions that this node has promised to carry: an append-only file, synced before a client hears “accepted”.
 
-Rule: what was appended and synced is read back after any crash; a torn last record is dropped, because its client never
-got an answer. The file is rewritten with what is still pending when it has grown past a bound.
+    record   magic 4 ‖ length 4 (big-endian) ‖ checksum 16 ‖ encoded transaction
+
+Rule: what was appended and synced is read back after any crash. Bytes at the end that are no record are dropped: a crash tore a
+record whose client never got an answer. Bytes in the middle that are no record are skipped up to the next good one. Either is
+logged, and a copy of a file with a damaged middle is kept beside it, so that nothing promised is lost silently. What is read
+back is checked like anything a client sends. The file is rewritten with what is still pending when it has grown past a bound.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import struct
-import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from ledger.types import TRANSACTION_SIZE_BYTES_MAX
 from node.home import write_file
 
-_RECORD_HEAD: Final = struct.Struct(">II")
 LOG_SIZE_BYTES_BEFORE_REWRITE: Final = 16 * 1024 * 1024
+DAMAGED_SUFFIX: Final = ".damaged"
+
+_MAGIC: Final = b"ZLTX"
+_LENGTH: Final = struct.Struct(">I")
+_CHECKSUM_SIZE_BYTES: Final = 16
+_HEAD_SIZE_BYTES: Final = len(_MAGIC) + _LENGTH.size + _CHECKSUM_SIZE_BYTES
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLogContents:
+    """What is in the file.
+
+    Attributes:
+        transactions: encoded, oldest first.
+        damaged: where bytes are no record although good ones follow, and how many.
+        torn_bytes: how many at the end are no record.
+    """
+
+    transactions: list[bytes]
+    damaged: tuple[tuple[int, int], ...]
+    torn_bytes: int
+
+
+def read_pool_log(data: bytes) -> PoolLogContents:
+    """Read the file's bytes, whatever has become of them."""
+    found: list[bytes] = []
+    damaged: list[tuple[int, int]] = []
+    at = good_end = 0
+    while at >= 0:
+        encoded = _record_at(data, at)
+        if encoded is None:
+            at = data.find(_MAGIC, at + 1)
+            continue
+        if at > good_end:
+            damaged.append((good_end, at - good_end))
+        found.append(encoded)
+        at = good_end = at + _HEAD_SIZE_BYTES + len(encoded)
+    return PoolLogContents(transactions=found, damaged=tuple(damaged), torn_bytes=len(data) - good_end)
 
 
 class PoolLog:
     """The file. For one thread at a time."""
 
     def __init__(self, path: Path) -> None:
+        """Read what is there, and begin anew with it. Raises FileUnusable, OSError."""
         self._path = path
         self._pending = self._read()
         write_file(path, _records(self._pending), secret=True)
@@ -72,21 +119,50 @@ class PoolLog:
             data = self._path.read_bytes()
         except FileNotFoundError:
             return []
-        found: list[bytes] = []
-        offset = 0
-        while offset + _RECORD_HEAD.size <= len(data):
-            size, checksum = _RECORD_HEAD.unpack_from(data, offset)
-            start = offset + _RECORD_HEAD.size
-            encoded = data[start : start + size]
-            if size > TRANSACTION_SIZE_BYTES_MAX or len(encoded) < size or zlib.crc32(encoded) != checksum:
-                break
-            found.append(encoded)
-            offset = start + size
-        return found
+        contents = read_pool_log(data)
+        for offset_bytes, size_bytes in contents.damaged:
+            log.error(
+                "promised transactions are damaged and skipped",
+                file=str(self._path),
+                offset_bytes=offset_bytes,
+                size_bytes=size_bytes,
+            )
+        if contents.damaged:
+            self._keep_a_copy()
+        if contents.torn_bytes:
+            log.warning(
+                "the end of the pool log is no transaction; a crash tore it, or it is damaged",
+                file=str(self._path),
+                size_bytes=contents.torn_bytes,
+            )
+        return contents.transactions
+
+    def _keep_a_copy(self) -> None:
+        """The damaged file stays under another name; the first one, if there are several."""
+        copy = self._path.with_name(self._path.name + DAMAGED_SUFFIX)
+        if not copy.exists():
+            copy.hardlink_to(self._path)
+
+
+def _record_at(data: bytes, at: int) -> bytes | None:
+    start = at + _HEAD_SIZE_BYTES
+    if data[at : at + len(_MAGIC)] != _MAGIC or start > len(data):
+        return None
+    (size,) = _LENGTH.unpack_from(data, at + len(_MAGIC))
+    encoded = data[start : start + size]
+    if size > TRANSACTION_SIZE_BYTES_MAX or len(encoded) != size:
+        return None
+    return encoded if data[at:start] == _head(encoded) else None
+
+
+def _head(encoded: bytes) -> bytes:
+    length = _LENGTH.pack(len(encoded))
+    checksum = hashlib.blake2b(length + encoded, digest_size=_CHECKSUM_SIZE_BYTES).digest()
+    return _MAGIC + length + checksum
 
 
 def _record(encoded: bytes) -> bytes:
-    return _RECORD_HEAD.pack(len(encoded), zlib.crc32(encoded)) + encoded
+    return _head(encoded) + encoded
 
 
 def _records(transactions: Iterable[bytes]) -> bytes:

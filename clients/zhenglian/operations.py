@@ -66,6 +66,7 @@ class Operations:
     status = operation(plans.chain.status)
     network = operation(exchange.network)
     trust = operation(plans.chain.trust)
+    epochs = operation(plans.chain.epochs)
     login = operation(plans.chain.login)
     logout = operation(plans.chain.logout)
     blocks = operation(plans.chain.blocks)
@@ -86,6 +87,10 @@ class Operations:
     approve_proposal = operation(plans.governance.approve_proposal)
     proposal = operation(plans.governance.proposal)
     proposals = operation(plans.governance.proposals)
+    validators = operation(plans.governance.validators)
+    nodes = operation(plans.governance.nodes)
+    evidence = operation(plans.governance.evidence)
+    protocol = operation(plans.governance.protocol)
     add_organization_key = operation(plans.governance.add_organization_key)
     revoke_organization_key = operation(plans.governance.revoke_organization_key)
 

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from contracts.calls import GovernancePropose
-from node.commands.context import hex_id, read_json, settings
-from zhenglian.plain import from_plain
+from node.commands import proposals
+from node.commands.context import hex_id, settings
 
 app = typer.Typer(no_args_is_help=True, help="Operators' proposals and votes. 治理提案与表决。")
-
-
-@app.command("propose")
-def propose(
-    ctx: typer.Context,
-    file: Annotated[
-        Path, typer.Argument(help='JSON action: {"type": "register_organization", …}. 提案内容 JSON。')
-    ],
-) -> None:
-    """Propose an action; the proposer approves by it. 提出提案。"""
-    found = settings(ctx)
-    args = from_plain({"action": read_json(file, "action")}, GovernancePropose, "propose")
-    with found.client(signed=True) as client:
-        proposal_id = client.propose(args.action)
-    found.emit(
-        {"proposal_id": proposal_id},
-        found.say(
-            f"提案 {proposal_id} 已上链，等待其他运营方批准。",
-            f"Proposal {proposal_id} made; other operators approve now.",
-        ),
-    )
+app.add_typer(proposals.app, name="propose")
 
 
 @app.command("approve")
@@ -69,5 +47,92 @@ def show(
     )
     rows = [
         (view.proposal_id, view.action, view.proposer_name, view.state, len(view.approvals)) for view in views
+    ]
+    found.rows(views, columns, rows)
+
+
+@app.command("validators")
+def validators(
+    ctx: typer.Context,
+    epoch: Annotated[
+        int, typer.Option(min=0, help="Of which epoch; 0 is the present one. 任期，0 为当前。")
+    ] = 0,
+) -> None:
+    """Who votes in consensus and governance. 验证节点。"""
+    found = settings(ctx)
+    with found.client() as client:
+        view = client.validators(epoch=epoch or None)
+    found.note(
+        f"任期 {view.epoch}，{len(view.validators)} 个验证节点，法定数 {view.quorum}",
+        f"epoch {view.epoch}, {len(view.validators)} validators, quorum {view.quorum}",
+    )
+    columns = (
+        "#",
+        found.say("名称", "name"),
+        found.say("账户", "account"),
+        found.say("投票公钥", "vote key"),
+    )
+    rows = [(index, one.name, one.account, one.vote_key) for index, one in enumerate(view.validators)]
+    found.rows(view, columns, rows)
+
+
+@app.command("nodes")
+def nodes(ctx: typer.Context) -> None:
+    """Every node of the network, as the answering node sees it. 全部节点。"""
+    found = settings(ctx)
+    with found.client() as client:
+        views = client.nodes()
+    columns = (
+        found.say("名称", "name"),
+        found.say("角色", "role"),
+        found.say("地址", "address"),
+        found.say("已连接", "connected"),
+        found.say("高度", "height"),
+        found.say("证书", "certificates"),
+        found.say("账户", "account"),
+    )
+    rows = [
+        (
+            view.name,
+            view.role,
+            f"{view.host}:{view.port}",
+            view.connected,
+            view.height,
+            [fingerprint[:16] for fingerprint in view.certificates],
+            view.account,
+        )
+        for view in views
+    ]
+    found.rows(views, columns, rows)
+
+
+@app.command("evidence")
+def evidence(ctx: typer.Context) -> None:
+    """Validators that voted for what excludes each other. 验证节点矛盾投票的证据。"""
+    found = settings(ctx)
+    with found.client() as client:
+        views = client.evidence()
+    columns = (
+        "#",
+        found.say("验证节点", "validator"),
+        found.say("任期", "epoch"),
+        found.say("视图", "view"),
+        found.say("投票", "votes"),
+        found.say("举报方", "reporter"),
+        found.say("高度", "height"),
+        found.say("时间", "time"),
+    )
+    rows = [
+        (
+            view.number,
+            view.validator_name,
+            view.epoch,
+            view.view,
+            f"{view.first.kind} / {view.second.kind}",
+            view.reporter_name,
+            view.height,
+            view.time.isoformat(timespec="seconds"),
+        )
+        for view in views
     ]
     found.rows(views, columns, rows)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ledger.crypto.registry import load_suite
+from node.commands import care
 from node.commands import status as status_command
 from node.commands.context import now_ms, read_file, settings, write_output
 from node.config import HTTP_PORT_DEFAULT, PEER_PORT_DEFAULT, load_config
@@ -25,6 +26,7 @@ from node.home import Home
 from node.identity import create_identity, read_card
 
 app = typer.Typer(no_args_is_help=True, help="Run a node; found a network. 运行节点，组建网络。")
+care.add_to(app)
 
 DEFAULT_HOME = Path("zhenglian-home")
 HomeFolder = Annotated[
@@ -95,7 +97,7 @@ def genesis(
         suite=load_suite(suite),
         directory_key=secrets.token_bytes(DIRECTORY_KEY_SIZE_BYTES),
     )
-    write_output(out, bundle_to_json(make_bundle(founded, read)))
+    write_output(out, bundle_to_json(make_bundle(founded)))
     found.emit(
         {"network": str(out), "operators": [card.name for card in read]},
         found.say(f"网络文件已写入 {out}，请交给全部运营方。", f"{out} written; hand it to every operator."),

@@ -9,9 +9,11 @@ import typer
 
 from ledger.errors import DecodeError, VerificationFailed
 from ledger.receipts import (
+    EPOCHS_FILE_SIZE_BYTES_MAX,
     RECEIPT_FILE_SIZE_BYTES_MAX,
     TRUST_FILE_SIZE_BYTES_MAX,
     VerifiedReceipt,
+    epochs_from_json,
     time_text,
     trust_from_json,
 )
@@ -33,18 +35,30 @@ def verify(
     trust: Annotated[
         Path | None, typer.Option(help="Trust file; trust.json beside the receipt if left out. 信任文件。")
     ] = None,
+    epochs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Epoch changes, for a receipt that is younger than the trust file; "
+            "epochs.json beside the trust file if left out and there. 纪元变更文件。"
+        ),
+    ] = None,
 ) -> None:
     """Check a receipt offline: exit 0 if it holds, 1 if not, 2 if unreadable. 离线验证回执。"""
     found = settings(ctx)
     trust_path = trust or receipt.parent / "trust.json"
     trust_data = read_file(trust_path, "trust file", size_bytes_max=TRUST_FILE_SIZE_BYTES_MAX)
     data = read_file(receipt, "receipt", size_bytes_max=RECEIPT_FILE_SIZE_BYTES_MAX)
+    beside = trust_path.parent / "epochs.json"
+    epochs_path = epochs or (beside if beside.exists() else None)
+    changes = None
+    if epochs_path is not None:
+        changes = read_file(epochs_path, "epochs file", size_bytes_max=EPOCHS_FILE_SIZE_BYTES_MAX)
     try:
         trusted = trust_from_json(trust_data)
     except VerificationFailed as error:
         raise DecodeError(what=f"trust file {trust_path}", reason=error.message(found.language)) from None
     try:
-        verified = check(data, trusted)
+        verified = check(data, trusted, changes)
     except VerificationFailed as error:
         _reject(found, error)
     else:
@@ -55,17 +69,23 @@ def trust(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write. 写入文件。")] = Path("trust.json"),
 ) -> None:
-    """Fetch the trust file, from every --node given; they have to agree. 下载信任文件，各节点须一致。"""
+    """Fetch the trust file, from every --node given; they have to agree. 下载信任文件，各节点须一致。
+
+    Where the validators have changed since, the proofs of it are written beside it, as epochs.json.
+    """
     found = settings(ctx)
-    text = ""
+    text = changes = ""
     for url in found.nodes or (DEFAULT_NODE,):
         with Client(url, language=found.language) as client:
             other = client.trust()
+            changes = client.epochs()
         if text and other != text:
             raise Mismatch(what=f"trust file of {url}", expected="the other nodes' one", actual="another")
         text = other
     trust_from_json(text)
     write_output(out, text.encode())
+    if epochs_from_json(changes):
+        write_output(out.parent / "epochs.json", changes.encode())
     nodes = len(found.nodes or (DEFAULT_NODE,))
     found.emit(
         {"trust": str(out), "nodes": nodes},

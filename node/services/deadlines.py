@@ -1,6 +1,7 @@
 """Deadlines must fire on an idle chain: a node submits `deadlines.tick` when one is due.
 
-Rule: the operators take turns, so that one tick a deadline goes on the chain, not one per node; a second is harmless.
+Rule: the operators of the day take turns, so that one tick a deadline goes on the chain, not one per node; a second is
+harmless. A node that has no vote leaves it to them.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ log = structlog.get_logger()
 
 async def watch_deadlines(chain: Chain, node: NodeAccount, clock_ms: Callable[[], int]) -> None:
     """Run for ever: look, wait for this node's turn, look again, tick."""
-    accounts = [validator.account for validator in chain.validators.validators]
-    rank = accounts.index(node.account)
     while True:
         await asyncio.sleep(CHECK_EVERY_S)
-        if not due(chain.records, clock_ms()):
+        accounts = [validator.account for validator in chain.validators.validators]
+        if node.account not in accounts or not due(chain.records, clock_ms()):
             continue
+        rank = accounts.index(node.account)
         await asyncio.sleep(((rank + chain.height) % len(accounts)) * TURN_S)
         if due(chain.records, clock_ms()):
             try:

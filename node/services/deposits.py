@@ -77,7 +77,7 @@ class Deposits:
         keys: KeyRelease,
         blobs: BlobStore,
         exchange: BlobExchange,
-        replicas_min: int,
+        replicas_min: Callable[[], int],
         clock_ms: Callable[[], int],
     ) -> None:
         self._suite = suite
@@ -121,10 +121,11 @@ class Deposits:
         for blob in sealed.blobs.values():
             await asyncio.to_thread(self._blobs.put, blob)
         replicas = await self._exchange.replicate(tuple(sealed.blobs))
-        if replicas < self._replicas_min:
+        wanted = self._replicas_min()
+        if replicas < wanted:
             raise Unavailable(
                 what="replication",
-                reason=f"{replicas} of {self._replicas_min} other nodes hold the data; nothing was put on the ledger",
+                reason=f"{replicas} of {wanted} other nodes hold the data; nothing was put on the ledger",
             )
         return Draft(
             certificate_id=deposit.certificate_id,

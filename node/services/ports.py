@@ -15,8 +15,10 @@ from contracts.records import (
     AccountKind,
     Certificate,
     CertificateType,
+    EvidenceRecord,
     Grant,
     KeyRole,
+    NodeRecord,
     PreparedFile,
     Proposal,
     PurposeTemplate,
@@ -25,7 +27,17 @@ from contracts.records import (
 )
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError
-from ledger.types import FinalizedBlock, Genesis, Header, Receipt, Result, Transaction, Trust, ValidatorSet
+from ledger.types import (
+    EpochChange,
+    FinalizedBlock,
+    Genesis,
+    Header,
+    Receipt,
+    Result,
+    Transaction,
+    Trust,
+    ValidatorSet,
+)
 from node.index.ports import Index
 
 
@@ -149,8 +161,42 @@ class Chain(Protocol):
         ...
 
     @property
+    def first_height(self) -> int:
+        """Lowest height whose block is held; above 1 at a node that began with a snapshot."""
+        ...
+
+    def epoch_changes(self, from_epoch: int, limit: int) -> tuple[EpochChange, ...]:
+        """How epochs ended, from that one on, at most `limit`; durable ones only."""
+        ...
+
+    @property
     def validators(self) -> ValidatorSet:
         """The set that votes on the head's successor."""
+        ...
+
+    def validator_set(self, epoch: int) -> ValidatorSet | None:
+        """The set of an epoch up to the present one, or the one that a seal has decided; None for any other."""
+        ...
+
+    def nodes(self) -> tuple[NodeRecord, ...]:
+        """Every node of the peer network, in the order of admission."""
+        ...
+
+    def evidence_count(self) -> int:
+        """How many proofs of conflicting votes are on record."""
+        ...
+
+    def evidence(self, first: int, limit: int) -> tuple[EvidenceRecord, ...]:
+        """Proofs by number, from `first` on upwards, at most `limit`."""
+        ...
+
+    @property
+    def protocol_version(self) -> int:
+        """Of the block after the head."""
+        ...
+
+    def pending_protocol(self) -> tuple[int, int] | None:
+        """(version, height) of a protocol version that is set and not in force at the head."""
         ...
 
     @property
@@ -178,7 +224,7 @@ class Chain(Protocol):
     def locate(self, transaction_id: bytes) -> Location | None: ...
 
     def receipt(self, transaction_id: bytes) -> Receipt:
-        """Raises NotFound unless the transaction is final here."""
+        """Raises NotFound unless the transaction is final here; NotHeld where that was perhaps before a snapshot."""
         ...
 
     def trust(self) -> Trust: ...

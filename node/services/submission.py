@@ -1,7 +1,7 @@
 """From a signed transaction to its result (flow 1 of the architecture).
 
-Rule: “accepted” means durable here and sent to the peers; the same transaction can be submitted any number of times and
-takes effect once.
+Rule: “accepted” means durable here and kept on offer to every peer until it is decided; the same transaction can be submitted any
+number of times and takes effect once. What a transaction's standing is, only blocks decide.
 """
 
 from __future__ import annotations
@@ -14,20 +14,44 @@ from typing import Final
 
 import structlog
 
-from contracts.admission import admit
+from contracts.admission import (
+    Duplicate,
+    KeyNotValid,
+    KeyRevoked,
+    LifetimeTooLong,
+    TransactionSignatureInvalid,
+    UnknownAccount,
+    UnknownKey,
+    WrongNetwork,
+    admit,
+)
+from contracts.admission import Expired as WindowPassed
+from contracts.keys import find_key
 from contracts.methods import BlockContext
+from contracts.records import Key
+from contracts.state import INCLUDED
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import LedgerError, LimitExceeded, NotFound, Unavailable
+from ledger.errors import Busy, InvariantViolation, LedgerError, LimitExceeded, NotFound
 from ledger.hashing import transaction_id
+from ledger.store_records import NotHeld
 from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Limits, Transaction
 from node.chain import Chain
+from node.dissemination import Dissemination, steady_ms
 from node.execution import FinalizedExecution
+from node.gossip import GossipCounts, Verdict
 from node.mempool import Mempool, Pending, SignatureCache
 from node.poollog import PoolLog
+from node.promises import Promises
 from node.services.ports import Standing, TransactionStatus
 
 EXPIRED_REMEMBERED_MAX: Final = 100_000
+# Of those that were promised here, so much is remembered across restarts at least.
+EXPIRED_LOGGED_BYTES_MAX: Final = 4 * 1024 * 1024
+# How long an answer waits for peers to be connected; the promise holds without them.
+SPREAD_TIMEOUT_S: Final = 1.0
+# How often it is looked whether an expiry is due, while anything waits.
+EXPIRY_LOOK_S: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -41,8 +65,11 @@ class Submission:
             is this object's alone, until `stop`.
         verify: signature check.
         clock_ms: wall clock.
-        spread: sends encoded transactions to the peers.
+        account: this node's own.
+        send: queues bytes for a peer (account id, payload); False when it is not connected or takes no more.
         wake: tells consensus that there is work.
+        steady_ms: clock that never goes back.
+        spread_timeout_s: how long an answer waits for f + 1 peers.
     """
 
     def __init__(
@@ -54,30 +81,48 @@ class Submission:
         pool_log: PoolLog,
         verify: SignatureCache,
         clock_ms: Callable[[], int],
-        spread: Callable[[bytes], None],
+        account: bytes,
+        send: Callable[[bytes, bytes], bool],
         wake: Callable[[], None],
+        steady_ms: Callable[[], int] = steady_ms,
+        spread_timeout_s: float = SPREAD_TIMEOUT_S,
     ) -> None:
         self._suite = suite
         self._chain = chain
         self._mempool = mempool
-        self._pool_log = pool_log
         self._verify = verify
         self._clock_ms = clock_ms
-        self._spread = spread
+        self._account = account
         self._wake = wake
+        self._spread_timeout_s = spread_timeout_s
         self._waiters: dict[bytes, list[asyncio.Future[None]]] = {}
-        self._expired: OrderedDict[bytes, None] = OrderedDict()
-        self._promised: set[bytes] = set()
-        self._to_log: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._log_task: asyncio.Task[None] | None = None
-        self._log_in_doubt = False
+        # Newest last; the encoded transaction of those that a rewritten log should hold, else nothing.
+        self._expired: OrderedDict[bytes, bytes] = OrderedDict()
+        self._expired_logged: OrderedDict[bytes, None] = OrderedDict()
+        self._expired_logged_bytes = 0
+        self._expiry_timer: asyncio.TimerHandle | None = None
+        self._promises = Promises(
+            pool_log,
+            undecided=lambda name: name in mempool,
+            remembered=lambda: [self._expired[name] for name in self._expired_logged],
+            on_kept=self._kept,
+        )
+        self._spread = Dissemination(mempool, self, send=send, now_ms=steady_ms)
+
+    # --- clients ---
 
     async def submit(self, transaction: Transaction, *, wait_s: float) -> TransactionStatus:
         name = transaction_id(self._suite, transaction.body)
-        if self._chain.locate(name) is None and name not in self._expired:
-            if name not in self._promised:
-                self._accept(name, transaction)
-                await self._promise(name, codec.encode(transaction))
+        if not self._decided_here(name):
+            if name not in self._promises:
+                # What is carried was checked; another signature over the same body makes it no other transaction.
+                try:
+                    entry = self._mempool.get(name) or self._accept(name, transaction)
+                except WindowPassed:
+                    self._require_history(name)
+                    raise
+                await self._promises.keep(name, entry.encoded)
+            await self._reach(name)
             if wait_s > 0:
                 await self._decided(name, wait_s)
         return self.status(name)
@@ -97,74 +142,204 @@ class Submission:
             return TransactionStatus(transaction_id=transaction_id, standing=Standing.PENDING)
         if transaction_id in self._expired:
             return TransactionStatus(transaction_id=transaction_id, standing=Standing.EXPIRED)
+        self._require_history(transaction_id)
         raise NotFound(what="transaction", id=transaction_id.hex())
 
-    def receive(self, encoded: bytes) -> None:
-        """A peer's transaction. What is inadmissible or does not fit is dropped; its own node still carries it."""
+    # --- peers ---
+
+    @property
+    def gossip_counts(self) -> GossipCounts:
+        """What happened between this node and its peers, for metrics."""
+        return self._spread.counts
+
+    def receive(self, peer: bytes, payload: bytes) -> None:
+        """A peer's message about transactions.
+
+        Raises:
+            LedgerError: the peer is at fault.
+        """
+        self._spread.received(peer, payload)
+
+    def connected(self, peer: bytes) -> None:
+        self._spread.connected(peer)
+
+    def disconnected(self, peer: bytes) -> None:
+        self._spread.disconnected(peer)
+
+    def tick(self) -> None:
+        """Do what is due between peers, and look for due expiries; timers do it otherwise."""
+        self._spread.tick()
+        self._look_at_expiries()
+
+    def settled(self, transaction_id: bytes) -> bool:
+        """Implements `node.gossip.Intake`."""
+        return transaction_id in self._mempool or self._decided_here(transaction_id)
+
+    def take(self, encoded: bytes) -> tuple[bytes, Verdict]:
+        """Implements `node.gossip.Intake`."""
         try:
             transaction = codec.decode(encoded, Transaction, size_bytes_max=TRANSACTION_SIZE_BYTES_MAX)
-            name = transaction_id(self._suite, transaction.body)
-            if self._chain.locate(name) is None and self._accept(name, transaction) is not None:
-                self._wake()
-        except LedgerError as error:
-            log.debug("peer transaction dropped", code=error.code)
+        except LedgerError:
+            return b"", Verdict.FORGED
+        name = transaction_id(self._suite, transaction.body)
+        if self.settled(name):
+            return name, Verdict.KNOWN
+        verdict = self._take(name, transaction)
+        if verdict is Verdict.TAKEN:
+            self._wake()
+        return name, verdict
+
+    # --- life ---
 
     def recover(self, encoded: Iterable[bytes]) -> int:
         """Take back what the pool log held at start; how many are still to be decided.
 
-        All of it was admitted once and promised, so it is neither judged anew nor held against the clock: what has
-        become inadmissible since stays out of blocks, and is decided as expired when block time has passed it.
+        All of it was admitted once and promised, so that it is not held against the clock or the pool's bounds: what has become
+        inadmissible since stays out of blocks, and is decided as expired when block time has passed it. But a file can have been
+        changed, and peers would take us for the forger.
         """
         count = 0
         for item in encoded:
             try:
                 transaction = codec.decode(item, Transaction, size_bytes_max=TRANSACTION_SIZE_BYTES_MAX)
-                name = transaction_id(self._suite, transaction.body)
-                if self._chain.locate(name) is not None:
-                    continue
-                if transaction.body.valid_until_ms < self._chain.head_time_ms:
-                    self._expired[name] = None
-                elif self._mempool.add(name, transaction) is not None:
-                    self._promised.add(name)
-                    count += 1
+                self._require_signed(transaction)
             except LedgerError as error:
                 log.error("promised transaction not taken back", code=error.code, reason=str(error))
+                continue
+            name = transaction_id(self._suite, transaction.body)
+            if self._decided_here(name) or INCLUDED.get(self._chain.records, name) is not None:
+                continue
+            if transaction.body.valid_until_ms < self._chain.head_time_ms:
+                # Behind the beginning of a history that began with a snapshot it may have been in a block.
+                if self._chain.first_height == 1:
+                    self._remember_expired(name, item, logged=True)
+            elif self._mempool.add(name, transaction, promised=True) is not None:
+                self._promises.recovered(name, item)
+                self._spread.carry(name)
+                count += 1
+        self._watch_expiries()
         return count
 
     async def stop(self) -> None:
         """Wait until the pool log is not written any more, so that it can be closed."""
-        if self._log_task is not None:
-            await self._log_task
+        await self._promises.stop()
+        self._spread.stop()
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
 
     def block_finalized(self, final: FinalizedExecution) -> None:
         """Wake those who wait, and expire what this block's time has passed."""
-        for name in final.executed.transaction_ids:
-            self._settle(name)
-            self._promised.discard(name)
+        decided = list(final.executed.transaction_ids)
         for entry in self._mempool.remove_expired(final.executed.header.time_ms):
-            self._expired[entry.transaction_id] = None
-            self._settle(entry.transaction_id)
-            self._promised.discard(entry.transaction_id)
-        while len(self._expired) > EXPIRED_REMEMBERED_MAX:
-            self._expired.popitem(last=False)
+            name = entry.transaction_id
+            self._remember_expired(name, entry.encoded, logged=name in self._promises)
+            decided.append(name)
+        for name in decided:
+            self._promises.decided(name)
+            for waiter in self._waiters.pop(name, []):
+                if not waiter.done():
+                    waiter.set_result(None)
+        self._spread.decided(decided)
 
-    def _accept(self, name: bytes, transaction: Transaction) -> Pending | None:
-        limits: Limits = self._chain.genesis.limits
+    # --- inside ---
+
+    def _decided_here(self, name: bytes) -> bool:
+        return name in self._expired or self._chain.locate(name) is not None
+
+    def _accept(self, name: bytes, transaction: Transaction) -> Pending:
+        """Check a transaction against the head, and take it into the pool."""
         size_bytes = len(codec.encode(transaction))
         if size_bytes > TRANSACTION_SIZE_BYTES_MAX:
             raise LimitExceeded(
                 limit="TRANSACTION_SIZE_BYTES_MAX", maximum=TRANSACTION_SIZE_BYTES_MAX, actual=size_bytes
             )
-        context = BlockContext(
+        self._mempool.require_room(transaction.body.account, size_bytes)
+        admit(self._chain.records, transaction, name, self._context(transaction), self._verify)
+        return self._add(name, transaction)
+
+    def _add(self, name: bytes, transaction: Transaction) -> Pending:
+        entry = self._mempool.add(name, transaction)
+        if entry is None:
+            raise InvariantViolation("a transaction was admitted that is in the pool")
+        self._watch_expiries()
+        return entry
+
+    def _context(self, transaction: Transaction) -> BlockContext:
+        """The next block, as far as it is known.
+
+        Its time is the clock's, but no later than the transaction's own end while block time has not passed that: whether it
+        is in a block, the next ones will tell, and until then nobody may say that it has expired.
+        """
+        limits: Limits = self._chain.genesis.limits
+        time_ms = min(self._clock_ms(), transaction.body.valid_until_ms)
+        return BlockContext(
             chain_id=self._chain.chain_id,
             suite=self._suite,
             height=self._chain.height + 1,
-            time_ms=max(self._clock_ms(), self._chain.head_time_ms + 1),
+            time_ms=max(time_ms, self._chain.head_time_ms + 1),
+            epoch=self._chain.validators.epoch,
             proposer=b"",
             limits=limits,
         )
-        admit(self._chain.records, transaction, name, context, self._verify)
-        return self._mempool.add(name, transaction)
+
+    def _take(self, name: bytes, transaction: Transaction) -> Verdict:
+        try:
+            self._accept(name, transaction)
+        except (Busy, UnknownAccount, UnknownKey, LifetimeTooLong):
+            return Verdict.LATER
+        except (KeyRevoked, KeyNotValid):
+            return self._take_ended(name, transaction)
+        except (WindowPassed, Duplicate):
+            return Verdict.NEVER
+        except LedgerError as error:
+            log.debug("peer's transaction refused", code=error.code)
+            return Verdict.FORGED
+        return Verdict.TAKEN
+
+    def _take_ended(self, name: bytes, transaction: Transaction) -> Verdict:
+        """Carry a transaction whose key has ended since a peer accepted it.
+
+        It stays out of blocks. But that its time is over has to be seen by more than the node that accepted it, or an idle
+        chain would never decide it.
+        """
+        key = self._key_of(transaction)
+        if key is None or self._context(transaction).time_ms < key.valid_from_ms:
+            return Verdict.LATER
+        if not self._verify(key.scheme, key.public_key, transaction):
+            return Verdict.FORGED
+        self._add(name, transaction)
+        return Verdict.TAKEN
+
+    def _require_history(self, name: bytes) -> None:
+        """Raises NotHeld where a transaction that is not known may have been in a block below what is held here."""
+        first_height = self._chain.first_height
+        if first_height > 1:
+            raise NotHeld(what="transaction", id=name.hex(), first_height=first_height)
+
+    def _key_of(self, transaction: Transaction) -> Key | None:
+        account = self._chain.records.account(transaction.body.account)
+        return find_key(account, transaction.body.key_id) if account is not None else None
+
+    def _require_signed(self, transaction: Transaction) -> None:
+        """Raises WrongNetwork, TransactionSignatureInvalid; a key that is not known yet is no fault."""
+        if transaction.body.chain_id != self._chain.chain_id:
+            raise WrongNetwork
+        key = self._key_of(transaction)
+        if key is not None and not self._verify(key.scheme, key.public_key, transaction):
+            raise TransactionSignatureInvalid(what="transaction")
+
+    def _kept(self, name: bytes) -> None:
+        self._spread.promised(name)
+        self._wake()
+
+    async def _reach(self, name: bytes) -> None:
+        """Wait until f + 1 validators were sent the transaction, or all others if they are fewer; not for long."""
+        validators = self._chain.validators.validators
+        others = {validator.account for validator in validators if validator.account != self._account}
+        count = min((len(validators) - 1) // 3 + 1, len(others))
+        if not await self._spread.reached(name, others, count, self._spread_timeout_s):
+            log.warning("accepted while peers are away", transaction_id=name.hex(), needed=count)
 
     async def _decided(self, name: bytes, wait_s: float) -> None:
         if name not in self._mempool:
@@ -181,56 +356,36 @@ class Submission:
             if not waiting:
                 self._waiters.pop(name, None)
 
-    def _settle(self, name: bytes) -> None:
-        for waiter in self._waiters.pop(name, []):
-            if not waiter.done():
-                waiter.set_result(None)
+    def _remember_expired(self, name: bytes, encoded: bytes, *, logged: bool) -> None:
+        """Remember the newest, and of those promised here so much that a restart remembers them too."""
+        self._expired[name] = encoded if logged else b""
+        if logged:
+            self._expired_logged[name] = None
+            self._expired_logged_bytes += len(encoded)
+        while self._expired_logged_bytes > EXPIRED_LOGGED_BYTES_MAX:
+            self._unlog(next(iter(self._expired_logged)))
+        while len(self._expired) > EXPIRED_REMEMBERED_MAX:
+            oldest = next(iter(self._expired))
+            self._unlog(oldest)
+            del self._expired[oldest]
 
-    async def _promise(self, name: bytes, encoded: bytes) -> None:
-        """Make a transaction durable, then let the world know of it.
+    def _unlog(self, name: bytes) -> None:
+        if name in self._expired_logged:
+            del self._expired_logged[name]
+            self._expired_logged_bytes -= len(self._expired[name])
+            self._expired[name] = b""
 
-        Raises:
-            Unavailable: it could not be made durable; nothing is promised.
-        """
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._to_log.append((encoded, waiter))
-        if self._log_task is None or self._log_task.done():
-            self._log_task = asyncio.create_task(self._write_log(), name="pool log")
-        await waiter
-        if name in self._mempool:
-            self._promised.add(name)
-            self._spread(encoded)
+    def _watch_expiries(self) -> None:
+        if self._expiry_timer is None and len(self._mempool) > 0:
+            loop = asyncio.get_running_loop()
+            self._expiry_timer = loop.call_later(EXPIRY_LOOK_S, self._look_at_expiries)
+
+    def _look_at_expiries(self) -> None:
+        """An expiry that is due is work: on an idle chain nobody else would say so."""
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
+        next_expiry_ms = self._mempool.next_expiry_ms
+        if next_expiry_ms is not None and next_expiry_ms < self._clock_ms():
             self._wake()
-
-    async def _write_log(self) -> None:
-        """Write what waits, one sync for all that came while the one before ran."""
-        while self._to_log:
-            batch, self._to_log = self._to_log, []
-            rewritten: list[bytes] | None = None
-            if self._log_in_doubt or self._pool_log.wants_rewrite:
-                rewritten = [
-                    entry.encoded for entry in self._mempool if entry.transaction_id in self._promised
-                ]
-            failure: LedgerError | None = None
-            try:
-                await asyncio.to_thread(self._write_batch, [encoded for encoded, _ in batch], rewritten)
-            except Exception as error:
-                log.exception("pool log cannot be written")
-                failure = Unavailable(what="pool log", reason=str(error) or type(error).__name__)
-            self._log_in_doubt = failure is not None
-            for _, waiter in batch:
-                if waiter.done():
-                    continue
-                if failure is None:
-                    waiter.set_result(None)
-                else:
-                    waiter.set_exception(failure)
-
-    def _write_batch(self, new: list[bytes], rewritten: list[bytes] | None) -> None:
-        """In a worker thread, the only place that touches the file: append, or begin the file anew."""
-        if rewritten is not None:
-            self._pool_log.rewrite([*rewritten, *new])
-            return
-        for encoded in new:
-            self._pool_log.append(encoded)
-        self._pool_log.sync()
+        self._watch_expiries()

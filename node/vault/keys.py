@@ -1,8 +1,9 @@
 """Who may have a data key: the key-release seam and the simplest sound holder.
 
-Every part of a sealed record has a data key of its own. A `KeyHeader` holds that key wrapped to each operator's own
-wrap key. `OperatorKeys` unwraps with this operator's secret, and only after it has seen, in its own replica, a
-finalized release or trace that names this node and this part.
+Every part of a sealed record has a data key of its own. A `KeyHeader` holds that key wrapped to the own wrap key of each
+operator of the day it was sealed. `OperatorKeys` unwraps with this operator's secret, and only after it has seen, in its own
+replica, a finalized release or trace that names this node and this part. An operator that joined later holds no keys of
+earlier records, and says so.
 
 What that does not give: an operator who alters its own program can unwrap what is wrapped to it. The README says so.
 Threshold release, where fewer than t operators together open nothing, takes this seam's place.
@@ -11,18 +12,26 @@ Threshold release, where fewer than t operators together open nothing, takes thi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Final, Protocol
 
 from msgspec import Meta
 
+from contracts import membership
 from contracts.grants import standing
-from contracts.records import CERTIFICATES_PER_TRACE_MAX, GrantState, ReleaseState, TraceVerdict
+from contracts.records import (
+    CERTIFICATES_PER_TRACE_MAX,
+    GrantState,
+    NodeRecord,
+    NodeRole,
+    ReleaseState,
+    TraceVerdict,
+)
 from contracts.state import GRANTS, RELEASES, TRACES, StateReader
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import Category, LedgerError, VerificationFailed
+from ledger.errors import Category, LedgerError, Unavailable, VerificationFailed
 from ledger.types import VALIDATORS_MAX, AccountId, Id16, Name, Wire
 
 DATA_KEY_SIZE_BYTES: Final = 32
@@ -79,6 +88,15 @@ class KeyRefused(LedgerError):
     en = "Key of “{part}” not released: {reason}"
 
 
+class KeyNotHeld(KeyRefused):
+    """The record was sealed for others: this operator joined later, or its wrap key was unusable. Fields: part."""
+
+    code = "key_not_held"
+    category = Category.UNAVAILABLE
+    zh = "本节点没有“{part}”的密钥（该记录封存时本运营方尚未加入）；请由封存时已在网络中的运营方办理"
+    en = "This node holds no key of “{part}”: the record was sealed before its operator joined; let one do it that was there"
+
+
 class KeyRelease(Protocol):
     """The seam between the vault and whoever can open data keys."""
 
@@ -98,8 +116,7 @@ class OperatorKeys:
         suite: crypto suite of the network.
         operator: this node's operator account.
         wrap_secret: secret of this operator's wrap key.
-        wrap_keys: public wrap key of every operator.
-        state: the finalized state of this node's replica.
+        state: the finalized state of this node's replica; says who the operators are and what their wrap keys.
         time_ms: block time of its finalized head.
     """
 
@@ -109,25 +126,23 @@ class OperatorKeys:
         suite: CryptoSuite,
         operator: bytes,
         wrap_secret: bytes,
-        wrap_keys: Mapping[bytes, bytes],
         state: StateReader,
         time_ms: Callable[[], int],
     ) -> None:
         self._suite = suite
         self._operator = operator
         self._wrap_secret = wrap_secret
-        self._wrap_keys = dict(sorted(wrap_keys.items()))
         self._state = state
         self._time_ms = time_ms
 
     def wrap(self, part: PartName, data_key: bytes) -> KeyHeader:
         bound = data_key + self._binding(part)
-        return KeyHeader(
-            keys=tuple(
-                WrappedKey(operator=operator, wrapped=self._suite.wrap(public_key, bound))
-                for operator, public_key in self._wrap_keys.items()
-            )
-        )
+        operators = [node for node in membership.nodes(self._state) if node.role is NodeRole.VALIDATOR]
+        wrapped = [self._wrapped(node, bound) for node in sorted(operators, key=lambda node: node.account)]
+        keys = tuple(entry for entry in wrapped if entry is not None)
+        if not keys:
+            raise Unavailable(what="key wrapping", reason="no operator has a usable wrap key")
+        return KeyHeader(keys=keys)
 
     async def release(self, authority: Authority, part: PartName, header: KeyHeader) -> bytes:
         refusal = refusal_reason(self._state, self._time_ms(), self._operator, authority, part)
@@ -141,7 +156,14 @@ class OperatorKeys:
                         reason=f"the key header of {part.name} was made for another part"
                     )
                 return bound[:DATA_KEY_SIZE_BYTES]
-        raise KeyRefused(part=part.name, reason="the record was not sealed for this operator")
+        raise KeyNotHeld(part=part.name)
+
+    def _wrapped(self, node: NodeRecord, bound: bytes) -> WrappedKey | None:
+        """None for an operator whose wrap key is none: its mistake must not keep everybody's records out of the vault."""
+        try:
+            return WrappedKey(operator=node.account, wrapped=self._suite.wrap(node.wrap_key, bound))
+        except LedgerError:
+            return None
 
     def _binding(self, part: PartName) -> bytes:
         return self._suite.hash(domains.RECORD_PART, codec.encode(part))[:_BINDING_SIZE_BYTES]

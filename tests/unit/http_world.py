@@ -19,12 +19,15 @@ from contracts.records import (
     Certificate,
     CertificateType,
     ConsentMode,
+    EvidenceRecord,
     FetchType,
     Grant,
     GrantItem,
     GrantState,
     Key,
     KeyRole,
+    NodeRecord,
+    NodeRole,
     Output,
     OutputFormat,
     PreparedFile,
@@ -43,6 +46,7 @@ from ledger.receipts import build_receipt
 from ledger.types import (
     Block,
     Call,
+    EpochChange,
     Event,
     FinalizedBlock,
     Genesis,
@@ -190,12 +194,16 @@ class FakeRecords:
 class FakeChain:
     """Blocks are appended by hand; their certificates are no proofs."""
 
+    first_height = 1
+
     def __init__(self) -> None:
         self._genesis = make_genesis()
         self._chain_id = chain_id(SUITE, self._genesis)
         self.records = FakeRecords()
         self.blocks: list[tuple[FinalizedBlock, tuple[Result, ...]]] = []
         self.syncing = False
+        self.proofs: list[EvidenceRecord] = []
+        self.protocol_to_come: tuple[int, int] | None = None
         self._grown = asyncio.Event()
 
     @property
@@ -221,6 +229,37 @@ class FakeChain:
     @property
     def validators(self) -> ValidatorSet:
         return self._genesis.validators
+
+    def validator_set(self, epoch: int) -> ValidatorSet | None:
+        return self.validators if epoch == self.validators.epoch else None
+
+    def nodes(self) -> tuple[NodeRecord, ...]:
+        return tuple(
+            NodeRecord(
+                account=operator.account,
+                name=operator.name,
+                role=NodeRole.VALIDATOR,
+                host=operator.host,
+                port=operator.port,
+                certificates=(operator.certificate,),
+                wrap_key=operator.wrap_key,
+                directory_wrap=b"",
+            )
+            for operator in self._genesis.operators
+        )
+
+    def evidence_count(self) -> int:
+        return len(self.proofs)
+
+    def evidence(self, first: int, limit: int) -> tuple[EvidenceRecord, ...]:
+        return tuple(self.proofs[first : first + limit])
+
+    @property
+    def protocol_version(self) -> int:
+        return 1
+
+    def pending_protocol(self) -> tuple[int, int] | None:
+        return self.protocol_to_come
 
     def status(self) -> NodeFacts:
         first, second = self.validators.validators[:2]
@@ -266,6 +305,10 @@ class FakeChain:
             raise NotFound(what="finalized transaction", id=transaction.hex())
         finalized, results = self.blocks[location.height - 1]
         return build_receipt(SUITE, NETWORK, finalized, results, location.index)
+
+    def epoch_changes(self, from_epoch: int, limit: int) -> tuple[EpochChange, ...]:
+        del from_epoch, limit
+        return ()
 
     def trust(self) -> Trust:
         return Trust(

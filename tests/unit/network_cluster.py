@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from ledger.errors import NotFound
 from network.frames import Channel, Frame, FrameKind, FrameParser, encode_frame
 from network.handshake import Hello, encode_hello
 from network.peers import NetworkTimings, PeerAddress, PeerNetwork, TlsIdentity
-from network.tls import client_context, issue_certificate, load_certificate, spki_sha256
+from network.tls import (
+    CERTIFICATE_LIFE_S,
+    certificate_der,
+    client_context,
+    issue_certificate,
+    load_certificate,
+    spki_sha256,
+)
 
-NOW_MS = 1_735_689_600_000
+# OpenSSL judges certificates by the system's clock.
+NOW_MS = int(time.time()) * 1000
+LONG_AGO_MS = NOW_MS - 400 * 86_400_000
 CHAIN = b"\x07" * 32
 WAIT_S = 10.0
 QUICK = NetworkTimings(
@@ -26,6 +38,7 @@ QUICK = NetworkTimings(
     redial_min_ms=5,
     redial_max_ms=40,
     stable_after_ms=100,
+    renewal_pause_ms=5,
 )
 
 
@@ -64,13 +77,9 @@ class Member:
     def __init__(self, folder: Path, number: int, *, now_ms: int = NOW_MS) -> None:
         self.node_id = bytes([number]) * 16
         self.name = f"node-{number}"
-        self.certificate_pem, key_pem = issue_certificate(self.name, now_ms=now_ms)
-        self.tls = TlsIdentity(
-            certificate_path=folder / f"{self.name}.cert.pem", key_path=folder / f"{self.name}.key.pem"
-        )
-        self.tls.certificate_path.write_text(self.certificate_pem)
-        self.tls.key_path.write_text(key_pem)
-        self.spki = spki_sha256(load_certificate(self.certificate_pem, source=self.name))
+        self._folder = folder
+        self.tls, self.certificate = self.make_certificate(now_ms=now_ms)
+        self.spki = spki_sha256(self.certificate)
         self.port = 1
         self.log = EventLog()
         self.messages: list[tuple[bytes, Channel, bytes]] = []
@@ -78,19 +87,27 @@ class Member:
         self.fatal: list[BaseException] = []
         self.network: PeerNetwork | None = None
 
+    def make_certificate(
+        self, label: str = "", *, now_ms: int = NOW_MS, life_s: int = CERTIFICATE_LIFE_S
+    ) -> tuple[TlsIdentity, x509.Certificate]:
+        """A new key and certificate of this node, in a file of its own."""
+        certificate_pem, key_pem = issue_certificate(now_ms=now_ms, life_s=life_s)
+        identity = TlsIdentity(self._folder / f"{self.name}{label}.pem")
+        identity.path.write_text(key_pem + certificate_pem)
+        return identity, load_certificate(certificate_pem, source=self.name)
+
     @property
     def net(self) -> PeerNetwork:
         assert self.network is not None
         return self.network
 
-    def address(self, *, port: int | None = None, spki: bytes | None = None) -> PeerAddress:
+    def address(self, *certificates: x509.Certificate, port: int | None = None) -> PeerAddress:
         return PeerAddress(
             node_id=self.node_id,
             name=self.name,
             host="127.0.0.1",
             port=self.port if port is None else port,
-            spki_sha256=spki or self.spki,
-            certificate_pem=self.certificate_pem,
+            certificates=tuple(certificate_der(one) for one in certificates or (self.certificate,)),
         )
 
     def on_message(self, sender: bytes, channel: Channel, payload: bytes) -> None:
@@ -109,7 +126,15 @@ class Member:
             await self.gate.wait()
         return payload[::-1]
 
-    async def start(self, *peers: PeerAddress, chain: bytes = CHAIN, timings: NetworkTimings = QUICK) -> None:
+    async def start(
+        self,
+        *peers: PeerAddress,
+        chain: bytes = CHAIN,
+        timings: NetworkTimings = QUICK,
+        release: str = "test",
+        versions: tuple[int, int] = (1, 1),
+        ledger_versions: tuple[int, int] = (1, 1),
+    ) -> None:
         self.network = PeerNetwork(
             node_id=self.node_id,
             chain_id=chain,
@@ -121,7 +146,9 @@ class Member:
             on_connect=lambda peer: self.log.note("test.connect", peer=peer),
             on_disconnect=lambda peer: self.log.note("test.disconnect", peer=peer),
             on_fatal=self.fatal.append,
-            release="test",
+            release=release,
+            versions=versions,
+            ledger_versions=ledger_versions,
             timings=timings,
             logger=self.log,
         )
@@ -149,8 +176,7 @@ class RawPeer:
 
     @classmethod
     async def dial(cls, own: Member, target: Member, context: ssl.SSLContext | None = None) -> RawPeer:
-        trusted = [load_certificate(target.certificate_pem, source=target.name)]
-        tls = context or client_context(own.tls, trusted)
+        tls = context or client_context(own.tls, [target.certificate])
         # A small receive buffer makes back-pressure reach the writer soon.
         reader, writer = await asyncio.open_connection("127.0.0.1", target.port, ssl=tls, limit=1024)
         return cls(reader, writer)
@@ -166,6 +192,8 @@ class RawPeer:
             "node": own.node_id,
             "release": "raw",
             "instance": b"\1" * 16,
+            "ledger_version_min": 1,
+            "ledger_version_max": 1,
         }
         self.say(encode_frame(Frame(FrameKind.HELLO, payload=encode_hello(Hello(**{**fields, **changes})))))
 

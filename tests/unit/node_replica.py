@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from consensus.application import ProposalContext
 from contracts.calls import (
     Action,
@@ -30,8 +32,8 @@ from contracts.records import (
     TemplateItem,
 )
 from ledger import domains
-from ledger.crypto.suite import QuorumScheme
-from ledger.hashing import block_digest, sign_transaction, transaction_id
+from ledger.crypto.suite import QuorumScheme, VoteSigner
+from ledger.hashing import PROTOCOL_VERSION_MAX, block_digest, sign_transaction, transaction_id
 from ledger.store import Store
 from ledger.types import (
     Block,
@@ -48,6 +50,7 @@ from ledger.types import (
     ValidatorSet,
     Vote,
     VoteKind,
+    quorum_size,
 )
 from node.chain import Chain
 from node.execution import Execution, FinalizedExecution
@@ -68,12 +71,14 @@ from tests.unit.contracts_world import (
     SHOP_ADMIN,
     START_MS,
     SUITE,
+    VOTERS,
     Actor,
     actor,
     enrolment,
     identity,
     new_key,
     registration,
+    voter,
 )
 from zhenglian.catalogue import CertificateTypeSpec, Holder, encode_schema, load_catalogue
 
@@ -92,7 +97,10 @@ ORGANIZATIONS: Final = (
 OFFICER: Final = Caller(
     account=DEPARTMENT.account, key_id=DEPARTMENT.key_id, kind=AccountKind.DEPARTMENT, role=KeyRole.OFFICER
 )
-_VOTERS: Final = tuple(SUITE.load_vote_signer(b"\0" + identity(f"vote {n}", 31)) for n in range(4))
+# Secrets of every vote key that occurs in these tests, by public key.
+SIGNERS: Final[dict[bytes, VoteSigner]] = {
+    signer.public_key: signer for signer in (*VOTERS, voter("vote fifth"), voter("second vote"))
+}
 WRAPS: Final = tuple(SUITE.generate_wrap_key() for _ in range(4))
 
 
@@ -133,8 +141,8 @@ def make_genesis(limits: Limits | None = None) -> Genesis:
             Validator(
                 account=admin.account,
                 name=f"op{n}",
-                vote_key=_VOTERS[n].public_key,
-                possession=_VOTERS[n].prove_possession("test", admin.account),
+                vote_key=VOTERS[n].public_key,
+                possession=VOTERS[n].prove_possession("test", admin.account),
             )
         )
         operators.append(
@@ -143,7 +151,9 @@ def make_genesis(limits: Limits | None = None) -> Genesis:
                 name=f"op{n}",
                 keys=keys,
                 wrap_key=WRAPS[n][1],
-                tls_spki=bytes(32),
+                host=f"node-{n}.test",
+                port=7000 + n,
+                certificate=identity(f"certificate {n}", 32),
                 directory_wrap=b"",
             )
         )
@@ -161,7 +171,12 @@ class Replica:
     """A ledger with its pool, as far as blocks are concerned."""
 
     def __init__(
-        self, folder: Path, limits: Limits | None = None, pool: PoolLimits | None = None, at: int = 0
+        self,
+        folder: Path,
+        limits: Limits | None = None,
+        pool: PoolLimits | None = None,
+        at: int = 0,
+        protocol_version_max: int = PROTOCOL_VERSION_MAX,
     ) -> None:
         self.folder = folder
         self.at = at
@@ -182,6 +197,8 @@ class Replica:
             mempool=self.mempool,
             verify=self.verify,
             on_finalized=self.on_finalized,
+            clock_ms=lambda: self.now_ms,
+            protocol_version_max=protocol_version_max,
         )
         self.chain = Chain(suite=SUITE, store=self.store, execution=self.execution, facts=self.facts)
         self.now_ms = max(START_MS, self.store.head.time_ms)
@@ -222,7 +239,7 @@ class Replica:
         parent = parent or self.execution.head()[0]
         self.now_ms += 1000
         context = ProposalContext(
-            epoch=1,
+            epoch=self.chain.validators.epoch,
             view=view or self.execution.finalized_height() + 1,
             height=0,
             time_ms=time_ms or self.now_ms,
@@ -233,7 +250,8 @@ class Replica:
         return block, block_digest(SUITE, block.header)
 
     def finalize(self, block: Block) -> None:
-        self.execution.finalize(finalization(self.store.chain_id, block), block_digest(SUITE, block.header))
+        final = finalization(self.store.chain_id, block, self.chain.validators)
+        self.execution.finalize(final, block_digest(SUITE, block.header))
 
     def step(self) -> FinalizedExecution:
         """Propose what the pool holds and make it final."""
@@ -302,29 +320,19 @@ class Replica:
         return self
 
 
-def finalization(chain_id: bytes, block: Block) -> FinalizedBlock:
-    """The block with a Finalization that three of the four validators have really signed."""
-    validators = make_genesis().validators
+def finalization(chain_id: bytes, block: Block, validators: ValidatorSet | None = None) -> FinalizedBlock:
+    """The block with a Finalization that a quorum of the set, genesis' if none is given, has really signed."""
+    validators = validators or make_genesis().validators
     digest = block_digest(SUITE, block.header)
     votes = []
-    for n in range(3):
+    for index, validator in enumerate(validators.validators[: quorum_size(len(validators.validators))]):
         vote = Vote(
             kind=VoteKind.FINALIZE,
-            epoch=1,
+            epoch=validators.epoch,
             view=block.header.view,
             digest=digest,
-            validator=n,
+            validator=index,
             signature=b"-",
         )
-        signature = _VOTERS[n].sign_vote(chain_id, vote)
-        votes.append(
-            Vote(
-                kind=vote.kind,
-                epoch=1,
-                view=vote.view,
-                digest=digest,
-                validator=n,
-                signature=signature,
-            )
-        )
+        votes.append(replace(vote, signature=SIGNERS[validator.vote_key].sign_vote(chain_id, vote)))
     return FinalizedBlock(block=block, path=(), certificate=QUORUM.aggregate(validators, tuple(votes)))

@@ -28,8 +28,10 @@ from ledger.types import (
     Result,
     Transaction,
 )
+from node import gossip_messages
 from node.exchange import BlobExchange
 from node.execution import FinalizedExecution
+from node.gossip_messages import Push
 from node.index.follower import catch_up, follow
 from node.index.sqlite import SqliteIndex
 from node.mempool import PoolLimits
@@ -73,7 +75,7 @@ class Node(Replica):
         super().__init__(folder, limits, pool, at)
         self.wanted = asyncio.Event()
         self.frozen = False
-        self.spread: list[bytes] = []
+        self.to_peers: list[tuple[bytes, bytes]] = []
         self.pool_log = PoolLog(folder / "pool.log")
         self.submission = Submission(
             suite=SUITE,
@@ -82,9 +84,14 @@ class Node(Replica):
             pool_log=self.pool_log,
             verify=self.verify,
             clock_ms=self.clock_ms,
-            spread=self.spread.append,
+            account=OPERATORS[at].account,
+            send=self.send_to_peer,
             wake=self.wanted.set,
+            spread_timeout_s=0.001,
         )
+        self.peers = [OPERATORS[(at + step) % 4].account for step in (1, 2)]
+        for peer in self.peers:
+            self.submission.connected(peer)
         self.index = SqliteIndex(folder / "index.sqlite", self.store.chain_id)
         self.blobs = LocalBlobStore(folder / "blobs", SUITE)
         self.exchange = BlobExchange(suite=SUITE, store=self.blobs, request=nobody, peers=lambda: ())
@@ -92,7 +99,6 @@ class Node(Replica):
             suite=SUITE,
             operator=OPERATORS[at].account,
             wrap_secret=WRAPS[at][0],
-            wrap_keys={OPERATORS[n].account: WRAPS[n][1] for n in range(4)},
             state=self.chain.records,
             time_ms=lambda: self.chain.head_time_ms,
         )
@@ -135,6 +141,16 @@ class Node(Replica):
     def clock_ms(self) -> int:
         return self.now_ms
 
+    def send_to_peer(self, peer: bytes, payload: bytes) -> bool:
+        self.to_peers.append((peer, payload))
+        return True
+
+    @property
+    def spread(self) -> list[bytes]:
+        """Encoded transactions that were pushed to the first of its two peers."""
+        sent = [gossip_messages.decode(payload) for peer, payload in self.to_peers if peer == self.peers[0]]
+        return [item for message in sent if isinstance(message, Push) for item in message.transactions]
+
     def deposits_with(self, exchange: BlobExchange, replicas_min: int) -> Deposits:
         return Deposits(
             suite=SUITE,
@@ -142,7 +158,7 @@ class Node(Replica):
             keys=self.keys,
             blobs=self.blobs,
             exchange=exchange,
-            replicas_min=replicas_min,
+            replicas_min=lambda: replicas_min,
             clock_ms=self.clock_ms,
         )
 

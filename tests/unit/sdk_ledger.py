@@ -31,7 +31,7 @@ from ledger.hashing import (
     validators_hash,
     verify_transaction_signature,
 )
-from ledger.receipts import build_receipt, receipt_to_json, trust_to_json
+from ledger.receipts import build_receipt, epochs_to_json, receipt_to_json, trust_to_json
 from ledger.types import Block, FinalizedBlock, Header, Result, Transaction, TransactionBody
 from tests.unit.ledger_world import NETWORK, SUITE, World, fixed
 from zhenglian import KeyFile, api
@@ -229,6 +229,7 @@ class Routes:
                 web.get("/v1/status", self.status),
                 web.get("/v1/network", self.network),
                 web.get("/v1/trust", self.trust),
+                web.get("/v1/epochs", self.epochs),
                 web.post("/v1/sessions/challenges", self.challenge),
                 web.post("/v1/sessions", self.log_in),
                 web.delete("/v1/sessions", self.log_out),
@@ -292,6 +293,9 @@ class Routes:
     async def network(self, _: web.Request) -> web.Response:
         chain = self.ledger.world.chain.hex()
         return reply(api.NetworkView(network=NETWORK, suite="intl", chain_id=chain, epoch=1, validators=[]))
+
+    async def epochs(self, _: web.Request) -> web.Response:
+        return web.Response(text=epochs_to_json(()), content_type="application/json")
 
     async def trust(self, _: web.Request) -> web.Response:
         return web.Response(text=trust_to_json(self.ledger.world.trust), content_type="application/json")

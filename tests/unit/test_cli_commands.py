@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ledger.errors import DecodeError
+from ledger.receipts import build_receipt, epochs_to_json, receipt_to_json, trust_to_json
 from node.cli import app, hoisted
 from node.commands.release import parse_output
-from tests.unit.ledger_world import World, fixed
+from tests.unit.ledger_world import SUITE, World, fixed
 from tests.unit.sdk_ledger import KEY, Ledger, in_thread, serving
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -320,3 +321,21 @@ async def test_lists_follow_every_page() -> None:
 def test_an_output_that_is_not_of_the_form_is_refused(text: str) -> None:
     with pytest.raises(DecodeError):
         parse_output(text)
+
+
+def test_a_receipt_of_a_later_epoch_needs_the_changes_between(tmp_path: Path) -> None:
+    world = World()
+    sealed = world.committed({b"s": b"1"}, next_validators=world.rotated()).epoch_change
+    assert sealed is not None
+    later = world.committed({b"a": b"1"})
+    receipt = build_receipt(SUITE, world.genesis.network, later.finalized, later.results, 0)
+    (tmp_path / "receipt.json").write_text(receipt_to_json(receipt))
+    (tmp_path / "trust.json").write_text(trust_to_json(world.trust))
+    ran = Ran(["verify", tmp_path / "receipt.json", "--json"])
+    assert (ran.code, ran.json["check"]) == (1, "epoch")
+    (tmp_path / "changes.json").write_text(epochs_to_json((sealed,)))
+    assert Ran(["verify", tmp_path / "receipt.json", "--epochs", tmp_path / "changes.json"]).code == 0
+    (tmp_path / "changes.json").rename(tmp_path / "epochs.json")
+    assert Ran(["verify", tmp_path / "receipt.json"]).code == 0
+    (tmp_path / "epochs.json").write_text("{}")
+    assert Ran(["verify", tmp_path / "receipt.json"]).code == 1

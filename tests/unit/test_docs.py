@@ -110,7 +110,15 @@ def test_every_limit_in_the_protocol_is_that_of_the_code() -> None:
 
 
 def test_every_struct_in_the_protocol_has_the_members_of_the_code() -> None:
-    homes = (types, records, keys, handshake, rpc, import_module("ledger.state_tree"))
+    homes = (
+        types,
+        records,
+        keys,
+        handshake,
+        rpc,
+        import_module("ledger.state_tree"),
+        import_module("ledger.snapshot"),
+    )
     listed = {quoted(row[0])[0]: row[1].split(", ") for row in rows(PROTOCOL, "struct")}
     for name, members in listed.items():
         kind = next(getattr(home, name) for home in homes if hasattr(home, name))

@@ -24,7 +24,7 @@ from contracts.records import (
 from ledger import codec
 from ledger.crypto.suite import chain_id
 from ledger.hashing import transaction_id
-from ledger.receipts import receipt_from_json, trust_from_json
+from ledger.receipts import epochs_from_json, receipt_from_json, trust_from_json
 from node.http.pagination import SCAN_BATCH, SCAN_MAX
 from node.index.ports import cursor_of
 from tests.unit import http_world as w
@@ -92,6 +92,35 @@ async def test_blocks_are_listed_newest_first_over_pages_that_meet(tmp_path: Pat
             pages += 1
         assert heights == [5, 4, 3, 2, 1, 0]
         assert pages == 3
+
+
+async def test_a_node_that_began_with_a_snapshot_says_which_blocks_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with w.served(tmp_path) as world:
+        await _blocks(world, 5)
+        everything = world.chain.header
+        monkeypatch.setattr(world.chain, "first_height", 3)
+        monkeypatch.setattr(
+            world.chain, "header", lambda height: None if 0 < height < 3 else everything(height)
+        )
+        answer = await world.request("GET", "/v1/blocks?limit=2")
+        heights = [block["height"] for block in await answer.json()]
+        link = answer.headers["Link"].partition(">")[0].removeprefix("<")
+        answer = await world.request("GET", link)
+        heights += [block["height"] for block in await answer.json()]
+        assert heights == [5, 4, 3]
+        assert "Link" not in answer.headers
+        lacking = await world.request("GET", "/v1/blocks/2")
+        assert lacking.status == 404
+        problem = await lacking.json()
+        assert (problem["code"], problem["fields"]["first_height"]) == ("not_held", 3)
+        assert (await world.request("GET", "/v1/blocks/0")).status == 200
+
+
+async def test_changes_of_the_validators_are_for_everybody(tmp_path: Path) -> None:
+    async with w.served(tmp_path) as world:
+        assert epochs_from_json(await (await world.request("GET", "/v1/epochs")).text()) == ()
 
 
 async def test_a_block_shows_who_signed_and_what_it_holds(tmp_path: Path) -> None:

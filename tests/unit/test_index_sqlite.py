@@ -150,7 +150,7 @@ async def test_a_file_of_another_chain_or_schema_is_started_anew(
     assert await open_and_count(CHAIN) == (0, 0)
     assert await open_and_count(CHAIN) == (2, 6)
     assert await open_and_count(b"d" * 32) == (0, 0)
-    monkeypatch.setattr(index_sqlite, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(index_sqlite, "SCHEMA_VERSION", 3)
     assert await open_and_count(b"d" * 32) == (0, 0)
 
 
@@ -277,3 +277,30 @@ def test_cursors_order_the_chain_and_stay_in_64_bits() -> None:
     ):
         with pytest.raises(InvariantViolation):
             cursor_of(*beyond)
+
+
+async def test_where_history_begins_later_the_index_has_no_hole_and_says_so(tmp_path: Path) -> None:
+    index, chain = SqliteIndex(tmp_path / "i", CHAIN), _chain(4)
+    assert (index.height, index.first_height) == (0, 1)
+    chain.first_height = 3
+    assert await catch_up(chain, index) == 4
+    assert index.first_height == 3
+    found = await index.events(limit=100)
+    assert {event.height for event in found} == {3, 4}
+    await index.close()
+    index = SqliteIndex(tmp_path / "i", CHAIN)
+    assert (index.height, index.first_height) == (4, 3)
+    await index.close()
+
+
+async def test_an_index_that_ends_before_the_history_here_begins_anew(tmp_path: Path) -> None:
+    index = SqliteIndex(tmp_path / "i", CHAIN)
+    await catch_up(_chain(1), index)
+    chain = _chain(4)
+    chain.first_height = 3
+    assert await catch_up(chain, index) == 4
+    assert {event.height for event in await index.events(limit=100)} == {3, 4}
+    chain.first_height = 5  # a later snapshot, right above what the index has: nothing is missing
+    assert await catch_up(chain, index) == 4
+    assert index.first_height == 3
+    await index.close()

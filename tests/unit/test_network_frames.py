@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ledger.errors import InvariantViolation, LimitExceeded
 from network.errors import FrameInvalid
 from network.frames import (
+    FRAGMENT_BYTES_MAX,
     HEADER_SIZE_BYTES,
     HELLO_BYTES_MAX,
     PAYLOAD_BYTES_MAX,
@@ -20,7 +21,9 @@ from network.frames import (
     FrameKind,
     FrameParser,
     check_payload,
+    encode_fragment,
     encode_frame,
+    next_fragment,
 )
 
 HELLO = encode_frame(Frame(FrameKind.HELLO, payload=b"hi"))
@@ -65,18 +68,100 @@ def test_no_bytes_do_worse_than_a_named_error(data: bytes) -> None:
             parser.feed(HELLO)
 
 
-@pytest.mark.parametrize("channel", list(Channel))
-def test_a_length_over_the_channels_bound_is_refused_by_its_header_alone(channel: Channel) -> None:
-    maximum = PAYLOAD_BYTES_MAX[channel]
+MORE = 0x80
+FULL = bytes(FRAGMENT_BYTES_MAX)
+
+
+def piece(channel: Channel, payload: bytes, *, more: bool, request_id: int = 0) -> bytes:
+    kind = FrameKind.REQUEST if request_id else FrameKind.MESSAGE
+    return (
+        header(size=len(payload), channel=channel, kind=kind | (MORE if more else 0), request_id=request_id)
+        + payload
+    )
+
+
+def greeted() -> FrameParser:
     parser = FrameParser()
     parser.feed(HELLO)
-    assert parser.feed(header(size=maximum, channel=channel, kind=FrameKind.MESSAGE, request_id=0)) == []
-    greedy = FrameParser()
-    greedy.feed(HELLO)
+    return parser
+
+
+@pytest.mark.parametrize("channel", list(Channel))
+def test_a_frame_over_its_channels_bound_is_refused_by_a_header_alone(channel: Channel) -> None:
+    maximum = PAYLOAD_BYTES_MAX[channel]
+    largest = Frame(FrameKind.MESSAGE, channel, payload=bytes(maximum))
+    assert greeted().feed(encode_frame(largest)) == [largest]
+    parser = greeted()
+    for _ in range(maximum // FRAGMENT_BYTES_MAX - 1):
+        assert parser.feed(piece(channel, FULL, more=True)) == []
+    left = maximum - (maximum // FRAGMENT_BYTES_MAX - 1) * FRAGMENT_BYTES_MAX
+    if left > FRAGMENT_BYTES_MAX:
+        parser.feed(piece(channel, FULL, more=True))
+        left -= FRAGMENT_BYTES_MAX
     with pytest.raises(LimitExceeded) as refused:
-        greedy.feed(header(size=maximum + 1, channel=channel, kind=FrameKind.MESSAGE, request_id=0))
-    assert refused.value.fields["maximum"] == maximum
-    assert refused.value.fields["actual"] == maximum + 1
+        parser.feed(
+            header(size=left + 1, channel=channel, kind=FrameKind.MESSAGE, request_id=0)
+            if left < FRAGMENT_BYTES_MAX
+            else header(size=left, channel=channel, kind=FrameKind.MESSAGE | MORE, request_id=0)
+        )
+    assert (refused.value.fields["maximum"], refused.value.fields["actual"]) == (maximum, maximum + 1)
+    assert parser.buffered_bytes == 0
+
+
+def test_frames_of_all_channels_come_whole_out_of_a_mixture_of_their_fragments() -> None:
+    sent = [
+        Frame(FrameKind.MESSAGE, channel, payload=bytes([channel]) * (FRAGMENT_BYTES_MAX + channel))
+        for channel in Channel
+    ]
+    heads = [next_fragment(frame, 0) for frame in sent]
+    tails = [next_fragment(frame, head.end) for frame, head in zip(sent, heads, strict=True)]
+    refusal = Frame(FrameKind.ERROR, Channel.SYNC, 5, b"no")
+    parser = greeted()
+    for head in heads:
+        assert parser.feed(b"".join(encode_fragment(head))) == []
+    assert parser.buffered_bytes == len(sent) * FRAGMENT_BYTES_MAX
+    # What is never cut comes in between, also on the channel of what is.
+    assert parser.feed(encode_frame(refusal)) == [refusal]
+    received = [frame for tail in reversed(tails) for frame in parser.feed(b"".join(encode_fragment(tail)))]
+    assert received == sent[::-1]
+    assert parser.buffered_bytes == 0
+
+
+def test_a_receiver_never_holds_more_than_one_frame_a_channel() -> None:
+    parser = greeted()
+    for channel in Channel:
+        for _ in range((PAYLOAD_BYTES_MAX[channel] - 1) // FRAGMENT_BYTES_MAX):
+            parser.feed(piece(channel, FULL, more=True))
+    assert parser.buffered_bytes <= sum(PAYLOAD_BYTES_MAX.values())
+    with pytest.raises(FrameInvalid):
+        parser.feed(piece(Channel.SYNC, b"x", more=False, request_id=1))
+
+
+@pytest.mark.parametrize(
+    ("fragments", "error"),
+    [
+        ([piece(Channel.SYNC, b"short", more=True)], FrameInvalid),
+        ([piece(Channel.SYNC, b"", more=True)], FrameInvalid),
+        ([piece(Channel.SYNC, FULL, more=True), piece(Channel.SYNC, b"", more=False)], FrameInvalid),
+        (
+            [piece(Channel.SYNC, FULL, more=True), piece(Channel.SYNC, b"x", more=False, request_id=9)],
+            FrameInvalid,
+        ),
+        ([piece(Channel.SYNC, FULL + b"x", more=False)], LimitExceeded),
+        ([header(size=0, channel=0, kind=FrameKind.PING | MORE, request_id=1)], FrameInvalid),
+        (
+            [header(size=FRAGMENT_BYTES_MAX, channel=4, kind=FrameKind.ERROR | MORE, request_id=1)],
+            FrameInvalid,
+        ),
+    ],
+)
+def test_there_is_one_way_to_cut_a_frame(fragments: list[bytes], error: type[Exception]) -> None:
+    parser = greeted()
+    for fragment in fragments[:-1]:
+        parser.feed(fragment)
+    with pytest.raises(error):
+        parser.feed(fragments[-1])
+    assert parser.buffered_bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -106,7 +191,7 @@ def test_headers_that_mean_nothing_are_refused(bad: bytes) -> None:
     ("bad", "error"),
     [
         (encode_frame(Frame(FrameKind.MESSAGE, Channel.BLOCKS, payload=b"x")), FrameInvalid),
-        (header(size=8 << 20, channel=Channel.BLOCKS, kind=FrameKind.MESSAGE, request_id=0), FrameInvalid),
+        (header(size=9, channel=Channel.BLOCKS, kind=FrameKind.MESSAGE | 0x80, request_id=0), FrameInvalid),
         (header(size=HELLO_BYTES_MAX + 1, channel=0, kind=FrameKind.HELLO, request_id=0), LimitExceeded),
         (b"GET / HTTP/1.1\r\n\r\n", FrameInvalid),
         (b"\xff" * HEADER_SIZE_BYTES, FrameInvalid),

@@ -12,11 +12,12 @@ import pytest
 import uvloop
 
 from ledger.errors import Busy, InvariantViolation, LimitExceeded, NotFound, Unavailable
+from network.dialing import Backoff
 from network.errors import RemoteError
 from network.frames import VOTES_BYTES_MAX, Channel, Frame, FrameKind, encode_frame
 from network.lanes import LANE_LIMITS
 from network.links import replaces
-from network.peers import Backoff, NetworkTimings
+from network.peers import NetworkTimings
 from network.rpc import REQUESTS_IN_FLIGHT_MAX, REQUESTS_SERVED_MAX
 from tests.unit.network_cluster import QUICK, Member, RawPeer
 

@@ -4,20 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from consensus.application import ProposalContext
-from contracts.calls import DeadlinesTick, GovernancePropose, RegisterPurposes, SuspendOrganization, call
+from contracts.actions import AdmitReader, ChangeValidators, RemoveValidator, SetProtocolVersion
+from contracts.admission import admit
+from contracts.calls import (
+    DeadlinesTick,
+    EvidenceReport,
+    GovernanceApprove,
+    GovernancePropose,
+    NodesSetAddress,
+    RegisterPurposes,
+    SuspendOrganization,
+    call,
+)
+from contracts.protocol_versions import PROTOCOL_NOTICE_BLOCKS_MIN
 from contracts.records import AccountKind
 from contracts.registry import CALL_COST_MAX, call_cost
 from contracts.state import ACCOUNTS, INCLUDED, PROPOSALS
 from ledger import codec, domains
 from ledger.errors import InvariantViolation
-from ledger.hashing import block_digest, results_root, transaction_id, transactions_root
-from ledger.types import Block, Limits, Transaction
-from tests.unit.contracts_world import BANK_ADMIN, LI, NODES, OPERATORS, SUITE, registration
+from ledger.hashing import block_digest, results_root, transaction_id, transactions_root, validators_hash
+from ledger.types import Block, Limits, Transaction, Vote, VoteKind
+from node.execution import ReleaseTooOld
+from tests.unit.contracts_world import (
+    BANK_ADMIN,
+    LI,
+    NODES,
+    OPERATORS,
+    SUITE,
+    VOTERS,
+    actor,
+    newcomer,
+    operator_of,
+    registration,
+    rotation,
+)
 from tests.unit.node_replica import QUORUM, Replica, finalization, make_genesis
 
 TICK_COST = call_cost(call(DeadlinesTick()))
@@ -29,8 +55,8 @@ Make = Callable[..., Replica]
 def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Replica] = []
 
-    def build(name: str, limits: Limits | None = None, at: int = 0) -> Replica:
-        made.append(Replica(tmp_path / name, limits, at=at))
+    def build(name: str, limits: Limits | None = None, at: int = 0, protocol_version_max: int = 1) -> Replica:
+        made.append(Replica(tmp_path / name, limits, at=at, protocol_version_max=protocol_version_max))
         return made[-1]
 
     yield build
@@ -218,6 +244,7 @@ def test_blocks_with_a_broken_promise_are_refused(make: Make) -> None:
     refused(with_header(block, time_ms=here.execution.head()[1].time_ms))
     refused(with_header(block, proposer=LI.account))
     refused(with_header(block, version=2))
+    refused(with_header(block, epoch=2))
 
     def with_body(*transactions: Transaction) -> tuple[Block, bytes]:
         header = replace(block.header, transactions_root=transactions_root(SUITE, transactions))
@@ -431,3 +458,260 @@ def test_purposes_can_be_replaced_before_they_are_durable(make: Make) -> None:
     found = here.chain.records.purpose("loan")
     assert found is not None
     assert found.uses_max == 7
+
+
+# --- epochs -------------------------------------------------------------------------------------------------
+
+
+def follow(there: Replica, here: Replica) -> None:
+    """Verify and finalize what `here` has and `there` has not."""
+    for final in here.finalized[there.execution.finalized_height() :]:
+        assert there.execution.verify(final.finalized.block, final.executed.digest)
+        there.execution.finalize(final.finalized, final.executed.digest)
+
+
+def test_a_changed_set_votes_from_the_block_after_the_seal_on(make: Make) -> None:
+    here, there = make("a"), make("b")
+    first = here.chain.validators
+    here.vote(ChangeValidators(changes=(rotation(OPERATORS[3].account, "second vote"), newcomer("fifth"))))
+    seal = here.execution.head()[1]
+    second = here.chain.validators
+    assert second == here.execution.validators()
+    assert (second.epoch, len(second.validators)) == (2, 5)
+    assert (seal.epoch, seal.validators_hash) == (1, validators_hash(SUITE, first))
+    assert seal.next_validators_hash == validators_hash(SUITE, second)
+    here.done(tick(here))
+    next_header = here.execution.head()[1]
+    assert (next_header.epoch, next_header.parent) == (2, here.finalized[-2].executed.digest)
+    assert next_header.validators_hash == next_header.next_validators_hash == seal.next_validators_hash
+    follow(there, here)
+    assert there.chain.validators == second
+    assert there.chain.trust().validators == second
+    assert [there.chain.validator_set(epoch) for epoch in (1, 2, 3)] == [first, second, None]
+    assert [node.account for node in there.chain.nodes()] == [one.account for one in second.validators]
+
+
+def test_the_set_is_that_of_the_parent_whether_it_is_final_durable_or_neither(make: Make) -> None:
+    here = make("a")
+    action = ChangeValidators(changes=(rotation(OPERATORS[3].account, "second vote"),))
+    here.vote(action)
+    while here.commit():
+        pass
+    head = here.execution.head()
+    here.close()
+    again = make("a")
+    assert again.execution.head() == head
+    assert again.chain.validators.epoch == 2
+    block, digest = again.propose()
+    assert block.header.epoch == 2
+    context = ProposalContext(epoch=2, view=9, height=0, time_ms=2**40, proposer=OPERATORS[0].account)
+    child = again.execution.propose(digest, context)
+    assert child is not None
+    assert child.header.validators_hash == head[1].next_validators_hash
+
+
+def test_only_the_epoch_of_the_parents_state_is_built_and_voted_for(make: Make) -> None:
+    here, there = make("a"), make("b")
+    here.vote(ChangeValidators(changes=(rotation(OPERATORS[3].account, "second vote"),)))
+    follow(there, here)
+    head, header = here.execution.head()
+    context = ProposalContext(
+        epoch=1, view=9, height=0, time_ms=header.time_ms + 1, proposer=OPERATORS[0].account
+    )
+    assert here.execution.propose(head, context) is None
+    block, digest = here.propose()
+    for changes in (
+        {"epoch": 1},
+        {"validators_hash": header.validators_hash},
+        {"next_validators_hash": header.validators_hash},
+    ):
+        assert not there.execution.verify(*with_header(block, **changes))
+    assert there.execution.verify(block, digest)
+
+
+def test_a_seal_that_names_the_old_set_is_refused(make: Make) -> None:
+    here, there = make("a"), make("b")
+    action = ChangeValidators(changes=(rotation(OPERATORS[3].account, "second vote"),))
+    sent = here.sign(OPERATORS[0], GovernancePropose(action=action))
+    here.done(sent)
+    name = SUITE.hash(domains.PROPOSAL_ID, name_of(sent))[:16]
+    follow(there, here)
+    here.pool(*(here.sign(OPERATORS[n], GovernanceApprove(proposal_id=name)) for n in (1, 2)))
+    block, digest = here.propose()
+    assert block.header.next_validators_hash != block.header.validators_hash
+    assert not there.execution.verify(*with_header(block, next_validators_hash=block.header.validators_hash))
+    assert there.execution.verify(block, digest)
+
+
+def test_a_removed_validator_proposes_nothing_any_more(make: Make) -> None:
+    here, there = make("a", at=3), make("b")
+    here.vote(ChangeValidators(changes=(RemoveValidator(account=OPERATORS[3].account), newcomer("fifth"))))
+    follow(there, here)
+    block, digest = here.propose()
+    assert not there.execution.verify(block, digest)
+    there.now_ms = here.now_ms
+    assert there.execution.verify(*there.propose())
+
+
+# --- protocol versions --------------------------------------------------------------------------------------
+
+
+def test_blocks_have_the_version_that_was_set_from_its_height_on(make: Make) -> None:
+    here, there = make("a", protocol_version_max=2), make("b", protocol_version_max=2)
+    height = 2 + PROTOCOL_NOTICE_BLOCKS_MIN
+    here.vote(SetProtocolVersion(version=2, height=height))
+    assert here.execution.pending_protocol() == here.chain.pending_protocol() == (2, height)
+    while here.execution.finalized_height() < height - 1:
+        here.done(tick(here))
+    assert here.execution.pending_protocol() == (2, height)
+    follow(there, here)
+    block, digest = here.propose()
+    assert (here.execution.head()[1].version, block.header.version) == (1, 2)
+    assert not there.execution.verify(*with_header(block, version=1))
+    assert there.execution.verify(block, digest)
+    here.finalize(block)
+    assert here.execution.pending_protocol() is None
+
+
+def test_a_release_that_is_too_old_judges_no_block_of_the_new_version(make: Make) -> None:
+    here, old = make("a", protocol_version_max=2), make("b")
+    height = 2 + PROTOCOL_NOTICE_BLOCKS_MIN
+    here.vote(SetProtocolVersion(version=2, height=height))
+    while here.execution.finalized_height() < height - 1:
+        here.done(tick(here))
+    old.execution.check_release()
+    follow(old, here)
+    block, digest = here.propose()
+    final = finalization(here.store.chain_id, block)
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: old.execution.verify(block, digest),
+        lambda: old.execution.finalize(final, digest),
+        old.propose,
+        old.execution.check_release,
+    )
+    for attempt in attempts:
+        with pytest.raises(ReleaseTooOld) as stopped:
+            attempt()
+        assert stopped.value.fields == {"version": 2, "supported": 1, "height": height}
+        assert "升级" in stopped.value.message("zh")
+        assert "Upgrade" in stopped.value.message("en")
+    assert old.execution.finalized_height() == height - 1
+
+
+# --- work ---------------------------------------------------------------------------------------------------
+
+
+def test_work_is_what_a_block_may_hold_or_must_decide(make: Make) -> None:
+    here = make("a")
+    assert not here.execution.has_work()
+    stranger = here.sign(LI, DeadlinesTick(), lifetime_ms=30_000)
+    here.pool(stranger)
+    assert not here.execution.has_work(), "no block can take it, and its time is not over"
+    here.pool(fine := tick(here))
+    assert here.execution.has_work()
+    here.step()
+    assert name_of(fine) not in here.mempool
+    assert not here.execution.has_work()
+    here.now_ms = stranger.body.valid_until_ms
+    assert not here.execution.has_work()
+    here.now_ms += 1
+    assert here.execution.has_work(), "a block decides that it has expired"
+    here.step()
+    assert here.mempool.remove_expired(here.execution.head()[1].time_ms)
+    assert not here.execution.has_work()
+
+
+def test_what_became_inadmissible_after_it_was_accepted_is_no_work(make: Make) -> None:
+    here = make("a")
+    here.vote(AdmitReader(reader=operator_of("reader")))
+    reader = actor("reader", "node")
+    here.done(kept := here.sign(reader, NodesSetAddress(host="a.test", port=1)))
+    here.pool(kept)
+    assert not here.execution.has_work(), "it is in a block already"
+    here.step()
+    assert here.finalized[-1].finalized.block.transactions == ()
+
+
+def test_a_transaction_that_fits_into_no_block_is_no_work(make: Make) -> None:
+    here = make("a", Limits(block_bytes_max=1600))
+    action = replace(registration(BANK_ADMIN, AccountKind.DEPARTMENT), issues=("a" * 64,) * 10)
+    here.pool(here.sign(OPERATORS[0], GovernancePropose(action=action)))
+    assert not here.execution.has_work()
+
+
+def test_a_transaction_waiting_on_an_unfinalized_block_is_work_until_that_is_final(make: Make) -> None:
+    here = make("a")
+    here.pool(tick(here))
+    block, _ = here.propose()
+    assert here.execution.has_work()
+    here.finalize(block)
+    assert not here.execution.has_work()
+
+
+def test_asking_for_work_judges_each_transaction_once_a_head(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = make("a")
+    judged: list[bytes] = []
+    real = admit
+
+    def counting(state: Any, transaction: Transaction, name: bytes, *rest: Any) -> object:
+        judged.append(name)
+        return real(state, transaction, name, *rest)
+
+    monkeypatch.setattr("node.execution.admit", counting)
+    strangers = [here.sign(LI, DeadlinesTick(), lifetime_ms=30_000) for _ in range(5)]
+    here.pool(*strangers)
+    for _ in range(10):
+        assert not here.execution.has_work()
+    assert judged == [name_of(stranger) for stranger in strangers]
+    here.pool(tick(here), tick(here))
+    for _ in range(10):
+        assert here.execution.has_work()
+    assert len(judged) == len(strangers) + 1
+    here.step()
+    assert not here.execution.has_work()
+    assert len(judged) == 2 * len(strangers) + 1
+
+
+def test_what_can_never_be_included_is_not_judged_again_by_later_heads(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = make("a")
+    forged = here.sign(OPERATORS[0], DeadlinesTick())
+    forged = Transaction(body=forged.body, signature=bytes(64))
+    here.pool(forged)
+    assert not here.execution.has_work()
+    here.step()
+    monkeypatch.setattr("node.execution.admit", None)
+    assert not here.execution.has_work()
+
+
+def test_a_lifetime_that_is_too_long_for_this_clock_is_judged_again_later(make: Make) -> None:
+    here = make("a")
+    early = here.sign(NODES[0], DeadlinesTick(), lifetime_ms=600_500)
+    here.pool(early)
+    assert not here.execution.has_work()
+    here.now_ms += 2_000
+    assert here.execution.has_work()
+    here.now_ms -= 3_600_000
+    assert here.execution.has_work(), "found admissible on this head"
+
+
+def test_evidence_is_read_by_number(make: Make) -> None:
+    here = make("a")
+    for view in (1, 2, 3):
+        votes = [
+            signed_vote(here.store.chain_id, 1, view, kind) for kind in (VoteKind.NULLIFY, VoteKind.FINALIZE)
+        ]
+        here.done(here.sign(NODES[0], EvidenceReport(first=votes[0], second=votes[1])))
+    assert here.chain.evidence_count() == 3
+    assert [record.view for record in here.chain.evidence(0, 100)] == [1, 2, 3]
+    assert [record.view for record in here.chain.evidence(1, 1)] == [2]
+    assert here.chain.evidence(3, 10) == here.chain.evidence(-5, 0) == ()
+
+
+def signed_vote(chain_id: bytes, index: int, view: int, kind: VoteKind) -> Vote:
+    digest = bytes(32) if kind is VoteKind.NULLIFY else b"\x05" * 32
+    vote = Vote(kind=kind, epoch=1, view=view, digest=digest, validator=index, signature=b"-")
+    return replace(vote, signature=VOTERS[index].sign_vote(chain_id, vote))

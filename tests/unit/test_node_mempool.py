@@ -15,7 +15,7 @@ from ledger.crypto.suite import key_id
 from ledger.errors import Busy
 from ledger.hashing import sign_transaction, transaction_id
 from ledger.types import Call, Transaction, TransactionBody
-from node.mempool import Mempool, PoolLimits, SignatureCache
+from node.mempool import EXPIRIES_SPARE, Mempool, PoolLimits, SignatureCache
 from node.poollog import PoolLog
 
 SUITE = load_suite("intl")
@@ -87,6 +87,22 @@ def test_only_a_finalized_block_time_past_the_window_expires_a_transaction() -> 
     assert pool.remove_expired(1_000) == []
     assert len(pool.remove_expired(1_001)) == 1
     assert len(pool) == 0
+
+
+def test_the_next_expiry_is_that_of_what_is_here_and_old_ones_take_no_room() -> None:
+    pool = Mempool(PoolLimits(per_account_max=10_000))
+    assert pool.next_expiry_ms is None
+    last = add(pool, transaction(0, valid_until_ms=5_000))
+    for number in range(1, 3):
+        pool.remove(add(pool, transaction(number, valid_until_ms=number)))
+    assert pool.next_expiry_ms == 5_000
+    item = transaction(9, valid_until_ms=9_000)
+    for _ in range(2 * EXPIRIES_SPARE):
+        pool.add(b"9" * 32, item)
+        pool.remove(b"9" * 32)
+    assert len(pool._expiries) <= EXPIRIES_SPARE + 4
+    pool.remove(last)
+    assert pool.next_expiry_ms is None
 
 
 def test_a_signature_is_checked_against_the_body_it_came_with() -> None:

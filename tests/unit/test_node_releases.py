@@ -343,7 +343,7 @@ async def test_a_prepare_that_was_under_way_at_the_stop_and_its_repetition_make_
         request = lent.request()
         await node.releases.request(request, wait_s=0)
         await pooled(node, "releases", "prepare")
-        await eventually(lambda: bool(node.submission._promised))
+        await eventually(lambda: bool(node.submission._promises))
     async with running(tmp_path, frozen=True) as again:
         after = Lent(again, lent.draft, lent.grant_id)
         assert len(again.mempool) == 1

@@ -23,7 +23,11 @@ from contracts.calls import DeadlinesTick
 from ledger import codec
 from ledger.errors import Busy, LedgerError, LimitExceeded, NotFound, Unavailable
 from ledger.hashing import sign_transaction, transaction_id
+from ledger.store_records import NotHeld
 from ledger.types import Call, Transaction, TransactionBody
+from node import gossip_messages
+from node.gossip import GossipFault, Verdict
+from node.gossip_messages import Push
 from node.mempool import PoolLimits
 from node.poollog import PoolLog
 from node.services.ports import Standing
@@ -37,6 +41,11 @@ def tick(at: Node, lifetime_ms: int = 60_000, who: Actor = NODES[0]) -> Transact
 
 def name_of(transaction: Transaction) -> bytes:
     return transaction_id(SUITE, transaction.body)
+
+
+def from_peer(here: Node, *encoded: bytes) -> None:
+    """A peer that knows these transactions sends them."""
+    here.submission.receive(here.peers[0], gossip_messages.encode(Push(transactions=encoded)))
 
 
 def logged(folder: Path) -> list[bytes]:
@@ -106,7 +115,7 @@ async def test_the_same_transaction_twice_takes_effect_once(tmp_path: Path) -> N
 async def test_what_a_peer_brought_first_is_promised_only_after_it_is_durable_here(tmp_path: Path) -> None:
     async with running(tmp_path, frozen=True) as here:
         sent = tick(here)
-        here.submission.receive(codec.encode(sent))
+        from_peer(here, codec.encode(sent))
         assert logged(tmp_path) == []
         assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.PENDING
         assert logged(tmp_path) == [codec.encode(sent)]
@@ -194,8 +203,10 @@ async def test_a_promise_is_not_held_against_the_clock_at_restart(tmp_path: Path
 
 async def test_rubbish_in_the_log_costs_no_promise(tmp_path: Path) -> None:
     async with running(tmp_path, frozen=True) as here:
-        kept = codec.encode(tick(here))
-        assert here.submission.recover([b"", b"\xc1", kept, kept]) == 1
+        good = tick(here)
+        kept = codec.encode(good)
+        forged = codec.encode(Transaction(body=tick(here).body, signature=good.signature))
+        assert here.submission.recover([b"", b"\xc1", forged, kept, kept]) == 1
         assert len(here.mempool) == 1
 
 
@@ -208,7 +219,7 @@ async def test_a_full_pool_says_busy_and_promises_nothing(tmp_path: Path) -> Non
         assert len(logged(tmp_path)) == 1
         with pytest.raises(NotFound):
             here.submission.status(name_of(refused))
-        here.submission.receive(codec.encode(refused))
+        from_peer(here, codec.encode(refused))
         assert len(here.mempool) == 1
 
 
@@ -243,22 +254,30 @@ async def test_the_reason_why_a_transaction_is_inadmissible_passes_through(tmp_p
 async def test_a_peers_good_transaction_is_carried_and_not_sent_on(tmp_path: Path) -> None:
     async with running(tmp_path) as here:
         sent = tick(here)
-        here.submission.receive(codec.encode(sent))
+        from_peer(here, codec.encode(sent))
         await here.until(lambda: here.chain.locate(name_of(sent)) is not None)
-        here.submission.receive(codec.encode(sent))
+        from_peer(here, codec.encode(sent))
         assert len(here.mempool) == 0
         assert here.spread == []
 
 
-async def test_a_peers_rubbish_is_dropped(tmp_path: Path) -> None:
+async def test_a_peers_rubbish_is_its_fault_and_what_is_good_in_it_is_not_lost(tmp_path: Path) -> None:
     async with running(tmp_path, frozen=True) as here:
         good = codec.encode(tick(here))
-        cut = [good[:size] for size in range(len(good))]
+        cut = [good[:size] for size in range(1, len(good))]
         flipped = [good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :] for at in range(len(good))]
-        for payload in (*cut, *flipped, good + b"\0", b"\xc1" * 70_000, b"\x91" * 5_000):
-            here.submission.receive(payload)
+        verdicts = {here.submission.take(payload)[1] for payload in (*cut, good + b"\0", b"\xc1" * 60_000)}
+        assert verdicts == {Verdict.FORGED}
+        for payload in flipped:
+            assert here.submission.take(payload)[1] not in {Verdict.TAKEN, Verdict.KNOWN}
         assert len(here.mempool) == 0
-        here.submission.receive(good)
+        for payload in (gossip_messages.encode(Push(transactions=(cut[-1],))), b"", b"\xc1" * 200_000):
+            with pytest.raises(GossipFault):
+                here.submission.receive(here.peers[0], payload)
+        from_peer(here, good)
+        assert len(here.mempool) == 0
+        other = here.peers[1]
+        here.submission.receive(other, gossip_messages.encode(Push(transactions=(good,))))
         assert len(here.mempool) == 1
 
 
@@ -342,3 +361,90 @@ async def test_the_log_forgets_what_is_decided_and_keeps_what_is_not(
         assert [item for item in found if item in {codec.encode(one) for one in pending}] == [
             codec.encode(one) for one in pending
         ]
+
+
+async def test_a_rewrite_keeps_what_became_durable_a_moment_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was synced was dropped when the log was rewritten before its client's task had run again."""
+    async with running(tmp_path, frozen=True) as here:
+        disk = Disk(monkeypatch)
+        first, second = tick(here), tick(here)
+        tasks = [asyncio.create_task(here.submission.submit(first, wait_s=0))]
+        await disk.entered.wait()
+        monkeypatch.setattr(node.poollog, "LOG_SIZE_BYTES_BEFORE_REWRITE", 0)
+        tasks.append(asyncio.create_task(here.submission.submit(second, wait_s=0)))
+        await asyncio.sleep(0)
+        disk.let_go.set()
+        await asyncio.gather(*tasks)
+        assert set(logged(tmp_path)) == {codec.encode(first), codec.encode(second)}
+
+
+async def test_a_client_who_goes_away_takes_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        disk = Disk(monkeypatch)
+        sent = tick(here)
+        gone = asyncio.create_task(here.submission.submit(sent, wait_s=0))
+        await disk.entered.wait()
+        gone.cancel()
+        disk.let_go.set()
+        await here.submission._promises.stop()
+        assert here.spread == [codec.encode(sent)]
+        assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.PENDING
+        assert logged(tmp_path) == [codec.encode(sent)]
+
+
+async def test_no_bound_of_the_pool_keeps_out_what_was_promised_before_a_restart(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        promised = [tick(here) for _ in range(3)]
+        for transaction in promised:
+            await here.submission.submit(transaction, wait_s=0)
+    async with running(tmp_path, frozen=True, pool=PoolLimits(transactions_max=1)) as again:
+        assert len(again.mempool) == 3
+        again.sent = len(promised)
+        with pytest.raises(Busy):
+            await again.submission.submit(tick(again), wait_s=0)
+
+
+async def test_a_repetition_and_a_full_pool_cost_no_signature_check(tmp_path: Path) -> None:
+    async with running(tmp_path, frozen=True, pool=PoolLimits(transactions_max=1)) as here:
+        sent, refused = tick(here), tick(here)
+        await here.submission.submit(sent, wait_s=0)
+
+        def check(*_args: object) -> bool:
+            raise AssertionError("a signature was checked")
+
+        here.submission._verify = check  # type: ignore[assignment]
+        for _ in range(100):
+            assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.PENDING
+            from_peer(here, codec.encode(sent))
+        with pytest.raises(Busy):
+            await here.submission.submit(refused, wait_s=0)
+        from_peer(here, codec.encode(refused))
+        other = Transaction(body=sent.body, signature=b"\1" * 64)
+        assert (await here.submission.submit(other, wait_s=0)).standing is Standing.PENDING
+        assert here.mempool.get(name_of(sent)).encoded == codec.encode(sent)  # type: ignore[union-attr]
+
+
+async def test_a_node_whose_history_began_with_a_snapshot_calls_nothing_expired_that_may_have_been_in_a_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as here:
+        included = tick(here)
+        await here.submission.submit(included, wait_s=30)
+        late = tick(here, lifetime_ms=500)
+        await here.submission.submit(late, wait_s=30)
+    again = Node(tmp_path)
+    monkeypatch.setattr(type(again.chain), "first_height", property(lambda _self: 2))
+    monkeypatch.setattr(again.chain, "locate", lambda _name: None)
+    assert again.submission.recover(again.pool_log.recovered()) == 0
+    for transaction in (included, late):
+        with pytest.raises(NotHeld):
+            again.submission.status(name_of(transaction))
+    with pytest.raises(NotHeld):
+        await again.submission.submit(late, wait_s=0)
+    await again.index.close()
+    again.pool_log.close()
+    again.close()

@@ -15,6 +15,8 @@ from contracts.records import (
     FetchType,
     Grant,
     GrantState,
+    NodeRecord,
+    NodeRole,
     Output,
     OutputFormat,
     Release,
@@ -22,13 +24,13 @@ from contracts.records import (
     Trace,
     TraceVerdict,
 )
-from contracts.state import GRANTS, RELEASES, TRACES, Draft
+from contracts.state import GRANTS, NODE_ACCOUNTS, NODES, RELEASES, TRACES, Draft, NodeAccounts
 from ledger import codec, commitments
 from ledger.crypto.registry import load_suite
 from ledger.errors import LimitExceeded, StorageDamaged, Unavailable, VerificationFailed
 from node.services.spool import Spool
 from node.vault.blobs import BLOB_SIZE_BYTES_MAX, LocalBlobStore, blob_hash
-from node.vault.keys import Authority, AuthorityKind, KeyRefused, OperatorKeys, PartKind, PartName
+from node.vault.keys import Authority, AuthorityKind, KeyNotHeld, KeyRefused, OperatorKeys, PartKind, PartName
 from node.vault.records import (
     FIELD_SIZE_BYTES_MAX,
     Manifest,
@@ -160,15 +162,33 @@ def trace(verdict: TraceVerdict, performed_by: bytes = HERE, named: bytes = CERT
     )
 
 
+def admit(state: Draft, account: bytes, wrap_key: bytes, role: NodeRole = NodeRole.VALIDATOR) -> None:
+    record = NodeRecord(
+        account=account,
+        name="op",
+        role=role,
+        host="node.test",
+        port=1,
+        certificates=(account,),
+        wrap_key=wrap_key,
+        directory_wrap=b"",
+    )
+    NODES.put(state, account, record)
+    listed = NODE_ACCOUNTS.get(state, None)
+    before = () if listed is None else listed.accounts
+    NODE_ACCOUNTS.put(state, None, NodeAccounts(accounts=(*before, account)))
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     state = Draft(Nothing())
     secrets = {operator: SUITE.generate_wrap_key() for operator in (HERE, THERE)}
+    for operator, (_, public) in secrets.items():
+        admit(state, operator, public)
     keys = OperatorKeys(
         suite=SUITE,
         operator=HERE,
         wrap_secret=secrets[HERE][0],
-        wrap_keys={operator: public for operator, (_, public) in secrets.items()},
         state=state,
         time_ms=lambda: 5,
     )
@@ -272,12 +292,43 @@ async def test_a_part_lifted_into_another_record_is_refused(world: World) -> Non
         await world.reader().open_field(BY_TRACE, lifted, "name")
 
 
+async def test_who_joined_after_a_record_was_sealed_holds_no_key_of_it_and_says_so(world: World) -> None:
+    part = PartName(certificate_id=CERTIFICATE, kind=PartKind.FIELD, name="name")
+    sealed_before = world.keys.wrap(part, key := os.urandom(32))
+    secret, public = SUITE.generate_wrap_key()
+    newcomer = OperatorKeys(
+        suite=SUITE, operator=b"n" * 16, wrap_secret=secret, state=world.state, time_ms=lambda: 5
+    )
+    admit(world.state, b"n" * 16, public)
+    TRACES.put(world.state, TRACE, trace(TraceVerdict.OPEN, performed_by=b"n" * 16))
+    with pytest.raises(KeyNotHeld) as refused:
+        await newcomer.release(BY_TRACE, part, sealed_before)
+    assert "joined" in refused.value.message("en")
+    sealed_after = world.keys.wrap(part, key)
+    assert [entry.operator for entry in sealed_after.keys] == sorted((HERE, THERE, b"n" * 16))
+    assert await newcomer.release(BY_TRACE, part, sealed_after) == key
+
+
+async def test_records_are_sealed_for_present_operators_only_and_not_for_readers(world: World) -> None:
+    part = PartName(certificate_id=CERTIFICATE, kind=PartKind.FIELD, name="name")
+    admit(world.state, b"r" * 16, SUITE.generate_wrap_key()[1], NodeRole.READER)
+    admit(world.state, b"u" * 16, bytes(32))
+    NODES.delete(world.state, THERE)
+    listed = NODE_ACCOUNTS.get(world.state, None)
+    assert listed is not None
+    left = tuple(account for account in listed.accounts if account != THERE)
+    NODE_ACCOUNTS.put(world.state, None, NodeAccounts(accounts=left))
+    assert [entry.operator for entry in world.keys.wrap(part, os.urandom(32)).keys] == [HERE]
+    NODE_ACCOUNTS.put(world.state, None, NodeAccounts(accounts=(b"u" * 16,)))
+    with pytest.raises(Unavailable):
+        world.keys.wrap(part, os.urandom(32))
+
+
 async def test_a_header_made_for_another_operator_only_is_refused(world: World) -> None:
     stranger = OperatorKeys(
         suite=SUITE,
         operator=b"s" * 16,
         wrap_secret=SUITE.generate_wrap_key()[0],
-        wrap_keys={},
         state=world.state,
         time_ms=lambda: 5,
     )

@@ -30,6 +30,12 @@ def trust(core: Core) -> Plan[str]:
     return _text(answer)
 
 
+def epochs(core: Core) -> Plan[str]:
+    """How the validator set changed over time, as a file; whoever gave it, the trust point proves it."""
+    answer = yield from exchange.exchange(core, Request(method="GET", path="/v1/epochs"))
+    return _text(answer)
+
+
 def login(core: Core) -> Plan[Session]:
     """Open a session now. Every operation that needs one does this by itself."""
     yield from exchange.network(core)

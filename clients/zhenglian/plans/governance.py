@@ -1,4 +1,4 @@
-"""Plans of operators and organisations' admins: proposals, approvals, keys."""
+"""Plans of operators and organisations' admins: proposals, approvals, keys; who makes up the network."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contracts.calls import (
     OrganizationsRevokeKey,
 )
 from zhenglian.api import ProposalView, TransactionView
+from zhenglian.api_network import EvidenceView, NodeView, ProtocolView, ValidatorSetView
 from zhenglian.exchange import Core, Plan, get
 from zhenglian.plans import transactions
 from zhenglian.plans.chain import pages, query
@@ -43,6 +44,26 @@ def proposals(core: Core, *, state: str = "") -> Plan[list[ProposalView]]:
             query_text=query(state=state),
         )
     )
+
+
+def validators(core: Core, *, epoch: int | None = None) -> Plan[ValidatorSetView]:
+    """Who votes now, or voted in an epoch."""
+    return (yield from get(core, "/v1/validators" + query(epoch=epoch), ValidatorSetView))
+
+
+def nodes(core: Core) -> Plan[list[NodeView]]:
+    """Every node of the network, as the answering node sees it."""
+    return (yield from pages(core, "/v1/nodes", list[NodeView], session=False))
+
+
+def evidence(core: Core) -> Plan[list[EvidenceView]]:
+    """Proofs of validators' conflicting votes, newest first."""
+    return (yield from pages(core, "/v1/evidence", list[EvidenceView], session=False))
+
+
+def protocol(core: Core) -> Plan[ProtocolView]:
+    """The protocol version, and the one that is to come into force."""
+    return (yield from get(core, "/v1/protocol", ProtocolView))
 
 
 def add_organization_key(core: Core, key: NewKey) -> Plan[TransactionView]:

@@ -13,6 +13,7 @@ from node.http.routes import (
     deposits,
     events,
     grants,
+    membership,
     proposals,
     releases,
     sessions,
@@ -36,4 +37,5 @@ ROUTES: tuple[Route, ...] = (
     *releases.ROUTES,
     *traces.ROUTES,
     *proposals.ROUTES,
+    *membership.ROUTES,
 )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ledger.errors import NotFound
+from ledger.store_records import NotHeld
 from node.http import sse
 from node.http.access import PUBLIC
 from node.http.decode import json_bytes
@@ -24,19 +25,22 @@ async def blocks(context: Context[None, PageQuery]) -> Reply:
     """Newest first; the cursor is the height above which the page before ended."""
     chain, query = context.services.chain, context.query
     top = chain.height if query.cursor is None else min(query.cursor - 1, chain.height)
-    heights = range(top, max(top - query.limit, -1), -1)
+    first = chain.first_height if chain.first_height > 1 else 0
+    heights = range(top, max(top - query.limit, first - 1), -1)
     names = Names(chain.records)
     found = [views.block(chain, names, height) for height in heights]
     lowest = heights[-1] if heights else 0
     return Reply(
         body=[view for view in found if view is not None],
-        headers=next_link(context.target, lowest if lowest > 0 else None),
+        headers=next_link(context.target, lowest if lowest > first else None),
     )
 
 
 async def block(context: Context[None, NoQuery]) -> Reply:
     chain, height = context.services.chain, context.number("height")
     view = views.block(chain, Names(chain.records), height) if height <= chain.height else None
+    if view is None and 0 < height < chain.first_height:
+        raise NotHeld(what="block", id=height, first_height=chain.first_height)
     if view is None:
         raise NotFound(what="block", id=height)
     return Reply(body=view)
@@ -47,7 +51,7 @@ class BlockFeed:
 
     def __init__(self, chain: Chain, after: int) -> None:
         self._chain = chain
-        self._after = after
+        self._after = max(after, chain.first_height - 1)
 
     async def poll(self, timeout_s: float) -> Sequence[Message]:
         """See `routing.Stream`."""

@@ -5,10 +5,11 @@ Rule: public, and without anything that a passer-by should not know.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from ledger.errors import Unavailable
-from ledger.receipts import trust_to_json
+from ledger.receipts import EPOCH_CHANGES_MAX, epochs_to_json, trust_to_json
 from node.http.access import PUBLIC
 from node.http.docs_page import CONTENT_SECURITY_POLICY, PAGE
 from node.http.routing import Context, NoQuery, Reply, Route
@@ -57,6 +58,17 @@ async def network(context: Context[None, NoQuery]) -> Reply:
 
 async def trust(context: Context[None, NoQuery]) -> Reply:
     return Reply(body=trust_to_json(context.services.chain.trust()).encode())
+
+
+async def epochs(context: Context[None, NoQuery]) -> Reply:
+    """Every change of the validator set, each proven by the one before, so that nobody has to trust this node."""
+    chain = context.services.chain
+
+    def text() -> str:
+        first = chain.genesis.validators.epoch
+        return epochs_to_json(chain.epoch_changes(first, EPOCH_CHANGES_MAX))
+
+    return Reply(body=(await asyncio.to_thread(text)).encode())
 
 
 ROUTES: Final = (
@@ -142,6 +154,16 @@ ROUTES: Final = (
         response=dict[str, Any],
         summary_zh="离线验证凭证所需的信任起点（请从多个节点取得并核对）",
         summary_en="What offline verification starts from; get it from several nodes and compare",
+        etag=True,
+    ),
+    Route(
+        method="GET",
+        path="/v1/epochs",
+        access=PUBLIC,
+        handler=epochs,
+        response=dict[str, Any],
+        summary_zh="历次验证者集合变更的证明，用于以较早的信任起点验证较新的回执",
+        summary_en="Proofs of all changes of the validator set, to verify a younger receipt from an older trust point",
         etag=True,
     ),
 )

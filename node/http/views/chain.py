@@ -8,7 +8,7 @@ from __future__ import annotations
 from contracts.denials import denial_message
 from ledger.errors import invariant
 from ledger.hashing import block_digest
-from ledger.types import RESULT_OK, FinalizedBlock, Header, Result, Transaction, ValidatorSet, quorum_size
+from ledger.types import RESULT_OK, FinalizedBlock, Header, Result, Transaction, quorum_size
 from node.http.views.common import Names, instant
 from node.index.ports import IndexedEvent, cursor_of
 from node.services.ports import Chain, NodeFacts, PeerFacts, TransactionStatus
@@ -89,19 +89,20 @@ def block(chain: Chain, names: Names, height: int) -> api.BlockView | None:
         transactions_root=header.transactions_root.hex(),
         results_root=header.results_root.hex(),
         state_root=header.state_root.hex(),
-        signers=signers(finalized, chain.validators) if finalized else [],
+        signers=signers(chain, finalized) if finalized else [],
     )
 
 
-def signers(finalized: FinalizedBlock, validators: ValidatorSet) -> list[str]:
-    """Names of the validators whose votes made the block final; numbers if the set is not the present one."""
+def signers(chain: Chain, finalized: FinalizedBlock) -> list[str]:
+    """Names of the validators whose votes made the block final."""
     certificate = finalized.certificate
+    voters = chain.validator_set(certificate.epoch)
+    known = voters.validators if voters is not None else ()
     indexes = [
         index
         for index in range(len(certificate.signers) * 8)
         if certificate.signers[index // 8] >> (index % 8) & 1
     ]
-    known = validators.validators if certificate.epoch == validators.epoch else ()
     return [known[index].name if index < len(known) else f"#{index}" for index in indexes]
 
 

@@ -222,7 +222,9 @@ def _spelled(value: Any, depth: int) -> Any:
     if isinstance(value, bytes):
         return value.hex() if len(value) <= 128 else {"size_bytes": len(value)}
     if isinstance(value, msgspec.Struct) and depth > 0:
-        return {name: _spelled(getattr(value, name), depth - 1) for name in value.__struct_fields__}
+        # What is one of several says which: it stands in a list of a proposal's parts.
+        tag = {"type": value.__struct_config__.tag} if value.__struct_config__.tag is not None else {}
+        return tag | {name: _spelled(getattr(value, name), depth - 1) for name in value.__struct_fields__}
     if isinstance(value, tuple | list) and depth > 0:
         return [_spelled(item, depth - 1) for item in value]
     return value if isinstance(value, str | int | bool) else str(value)

@@ -1,0 +1,111 @@
+"""How a node comes to its ledger: it opens what it has, begins with its peers' snapshot, or begins at genesis.
+
+Rule: only a node without a ledger asks for a snapshot, over a peer network of its own that ends before the node's begins. Whatever
+comes of it the node goes on: what it lacks it then fetches block by block.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from contracts.genesis import genesis_state
+from ledger.crypto.suite import chain_id
+from ledger.errors import LedgerError, Unavailable
+from ledger.store import Store
+from network.peers import Channel, PeerNetwork
+from node.config import snapshot_serving, state_sync
+from node.foundation import Foundation
+from node.founding import bundled_addresses, peer_addresses
+from node.statesync import SnapshotServer, StateSync
+from node.versions import LEDGER_VERSIONS, RELEASE
+
+# No network makes blocks faster, so that one this young needs no snapshot.
+BLOCK_MS_MIN: Final = 5
+
+log = structlog.get_logger()
+
+
+class OtherNetwork(LedgerError):
+    """The store belongs to another genesis. Fields: path."""
+
+    code = "other_network"
+    zh = "{path} 中的账本属于另一个网络；请检查 genesis.json 或换用空目录"
+    en = "The ledger in {path} belongs to another network; check genesis.json or use an empty folder"
+
+
+def has_ledger(base: Foundation) -> bool:
+    """Whether the home has a ledger already, however damaged."""
+    return any(base.home.store.iterdir())
+
+
+def wants_snapshot(base: Foundation, now_ms: int) -> bool:
+    """Whether the node has nothing, and the network may be old enough for a snapshot to be worth it."""
+    above = state_sync(base.config).state_sync_above_blocks
+    return above > 0 and not has_ledger(base) and now_ms - base.genesis.time_ms > above * BLOCK_MS_MIN
+
+
+async def fetch_snapshot(base: Foundation) -> None:
+    """Ask the peers how far they are, and begin with their snapshot if they are far ahead.
+
+    Raises:
+        Unavailable: the disk is full or cannot be written, or the peers' address cannot be listened at.
+    """
+    genesis, suite = base.genesis, base.suite
+    nothing_yet = SnapshotServer(
+        suite=suite, folder=base.home.snapshots, settings=snapshot_serving(base.config)
+    )
+
+    async def serve(sender: bytes, channel: Channel, payload: bytes) -> bytes:
+        if channel is not Channel.SNAPSHOT:
+            raise Unavailable(what="this node", reason="it is fetching its ledger")
+        return await nothing_yet.serve(sender, payload)
+
+    network = PeerNetwork(
+        node_id=base.identity.account,
+        chain_id=chain_id(suite, genesis),
+        tls=base.identity.tls,
+        listen=(base.config.network.host, base.config.network.port),
+        peers=peer_addresses(bundled_addresses(base.network), base.config, base.identity.account),
+        on_message=lambda _sender, _channel, _payload: None,
+        on_request=serve,
+        release=RELEASE,
+        ledger_versions=LEDGER_VERSIONS,
+    )
+    await network.start()
+    try:
+        outcome = await StateSync(
+            suite=suite,
+            genesis=genesis,
+            genesis_state=genesis_state(suite, genesis),
+            store_path=base.home.store,
+            folder=base.home.incoming,
+            request=lambda peer, payload, timeout_s: network.request(
+                peer, Channel.SNAPSHOT, payload, timeout_s=timeout_s
+            ),
+            peers=network.connected,
+            settings=state_sync(base.config),
+        ).run()
+        log.info("state sync", outcome=outcome.value)
+    finally:
+        await nothing_yet.stop()
+        await network.stop()
+
+
+def open_store(base: Foundation) -> Store:
+    """The ledger of this home; one that begins at genesis if there is none.
+
+    Raises:
+        StorageDamaged: it cannot be read.
+        OtherNetwork: it is another network's.
+    """
+    genesis = base.genesis
+    if has_ledger(base):
+        store = Store.open(base.home.store, base.suite)
+    else:
+        store = Store.create(base.home.store, base.suite, genesis, genesis_state(base.suite, genesis))
+    if store.genesis != genesis:
+        store.close()
+        raise OtherNetwork(path=str(base.home.store))
+    return store

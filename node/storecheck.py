@@ -1,0 +1,335 @@
+"""Proves a store equal to what its network certified: everything in it, or a sample of the certificates.
+
+Rule: nothing is believed but the genesis document. From it follow the validator sets, from them the certificates, from
+those the headers, and from the headers the transactions, the results, the state tree and every value of the state. What serves
+only to find things (the tables of digests and ids) is compared with what it points to. A fault is told with its place, and
+reading goes on where it can.
+
+A damaged data file can kill the process that maps it, so `node/storechild.py` runs this in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final, cast
+
+import lmdb
+
+from ledger import codec
+from ledger.crypto.registry import load_suite
+from ledger.crypto.suite import CryptoSuite, chain_id
+from ledger.epochs import advance_trust
+from ledger.errors import LedgerError, StorageDamaged
+from ledger.hashing import block_digest, results_root, transaction_id, transactions_root, validators_hash
+from ledger.light import TRUST_VERSION, check_finality
+from ledger.lmdb_file import check_whole, disk_faults
+from ledger.state_tree import root_at
+from ledger.store import RETAIN_VERSIONS
+from ledger.store_records import number, stored
+from ledger.store_view import MAP_SIZE_BYTES, SCHEMA_VERSION, TABLES, StoreView
+from ledger.types import EpochChange, FinalizedBlock, Genesis, Header, Result, Trust
+from node.storecheck_state import check_state
+from node.storepages import check_pages
+
+FAULTS_MAX: Final = 100
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(slots=True)
+class StoreCheck:
+    """What came of it.
+
+    Attributes:
+        height, head_time_ms: of the head; the time only by `glance`.
+        first_height: lowest height that is held.
+        blocks, certificates, state_values, tree_nodes, pages: how many were proven.
+        faults: places and what is wrong there; at most FAULTS_MAX.
+    """
+
+    height: int = 0
+    head_time_ms: int = 0
+    first_height: int = 0
+    blocks: int = 0
+    certificates: int = 0
+    state_values: int = 0
+    tree_nodes: int = 0
+    pages: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def fault(self, text: str) -> None:
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(text)
+
+
+def check_store(
+    folder: Path,
+    *,
+    genesis: Genesis | None,
+    sample: int | None,
+    pages: bool,
+    progress: Progress,
+    retain_versions: int = RETAIN_VERSIONS,
+) -> StoreCheck:
+    """Read the whole store.
+
+    Args:
+        folder: the store's folder.
+        genesis: what the network's document is; None to believe the store's own.
+        sample: how many certificates are verified, chosen at random besides the first and the last; None for all.
+        pages: whether the pages of the file are accounted for too; only while nobody writes.
+        progress: told the stage, and how much of it is done.
+        retain_versions: how many heights below the head the store keeps provable.
+    """
+    found = StoreCheck()
+    try:
+        if pages:
+            progress("pages", 0, 1)
+            found.pages = check_pages(folder)
+        with _opened(folder) as (view, transaction, tables):
+            _check_tables(transaction, tables, found, progress)
+            chain = _Chain(view, found, genesis)
+            chain.check(sample, progress)
+            chain.finish(transaction, tables)
+            check_state(
+                chain.suite,
+                view,
+                transaction,
+                tables,
+                chain.state_roots,
+                retain_versions,
+                found.fault,
+                found,
+                progress,
+            )
+    except LedgerError as error:
+        found.fault(_reason(error))
+    except OSError as error:
+        found.fault(error.strerror or str(error))
+    return found
+
+
+def glance(folder: Path, *, genesis: Genesis | None) -> StoreCheck:
+    """Look whether a store opens and its newest block and state belong together, as a node does at its start; writes nothing.
+
+    Args:
+        folder, genesis: as for `check_store`.
+    """
+    found = StoreCheck()
+    try:
+        check_whole(folder)
+        with _opened(folder) as (view, _, _):
+            chain = _Chain(view, found, genesis)
+            header = chain.header(chain.height)
+            found.head_time_ms = header.time_ms
+            if root_at(chain.suite, view, chain.height) != header.state_root:
+                found.fault("tree: the newest version is not that of the newest block")
+    except LedgerError as error:
+        found.fault(_reason(error))
+    except OSError as error:
+        found.fault(error.strerror or str(error))
+    return found
+
+
+def _reason(error: LedgerError) -> str:
+    return str(error.fields["reason"]) if isinstance(error, StorageDamaged) else error.message()
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[StoreView, lmdb.Transaction, dict[str, lmdb._Database]]]:
+    with disk_faults():
+        env = lmdb.open(
+            str(folder), map_size=MAP_SIZE_BYTES, max_dbs=len(TABLES), readonly=True, readahead=True
+        )
+    try:
+        with disk_faults():
+            try:
+                tables = {name: env.open_db(name.encode(), create=False) for name in TABLES}
+            except lmdb.NotFoundError as error:
+                raise StorageDamaged(what="ledger store", reason=f"a table is missing: {error}") from None
+            with env.begin() as transaction:
+                yield StoreView(transaction, tables), transaction, tables
+    finally:
+        env.close()
+
+
+def _check_tables(
+    transaction: lmdb.Transaction, tables: dict[str, lmdb._Database], found: StoreCheck, progress: Progress
+) -> None:
+    """Whether each record is found under its key, in order, and there are as many as each table counts."""
+    for name, table in tables.items():
+        entries = int(transaction.stat(table)["entries"])
+        seen = 0
+        last = b""
+        for each in transaction.cursor(table).iternext(keys=True, values=False):
+            key = bytes(each)
+            if seen and key <= last:
+                found.fault(f"{name}: key {key.hex()} is out of order")
+            if transaction.get(key, db=table) is None:
+                found.fault(f"{name}: key {key.hex()} is not found")
+            last = key
+            seen += 1
+            if seen % 4096 == 0:
+                progress(name, seen, entries)
+            if seen > entries:
+                break
+        if seen != entries:
+            found.fault(f"{name}: {seen} records, but it counts {entries}")
+
+
+def _sampled(heights: range, sample: int | None) -> set[int] | range:
+    if sample is None or sample >= len(heights):
+        return heights
+    return {heights[0], heights[-1], *Random().sample(heights, sample)}  # noqa: S311 - a sample, no secret
+
+
+class _Chain:
+    """The blocks from the first that is held, each proven by the sets that genesis leads to."""
+
+    def __init__(self, view: StoreView, found: StoreCheck, genesis: Genesis | None) -> None:
+        self._view = view
+        self._found = found
+        if view.get("meta", b"schema") != number(SCHEMA_VERSION):
+            raise StorageDamaged(what="ledger store", reason="meta: no ledger, or one of another release")
+        self._genesis = stored(self._meta(b"genesis"), Genesis)
+        if genesis is not None and self._genesis != genesis:
+            raise StorageDamaged(what="ledger store", reason="meta: its genesis is not the network's")
+        self.suite: CryptoSuite = load_suite(self._genesis.suite)
+        self._genesis_header = stored(self._meta(b"genesis_header"), Header)
+        self.height = found.height = int.from_bytes(self._meta(b"head"), "big")
+        self.first = found.first_height = int.from_bytes(self._meta(b"first"), "big")
+        self._trusts = self._epochs()
+        self._parent = block_digest(self.suite, self._genesis_header) if self.first == 1 else b""
+        self.state_roots = {0: self._genesis_header.state_root} if self.first == 1 else {}
+        self._transactions = 0
+        self._check_genesis_header()
+
+    def _meta(self, key: bytes) -> bytes:
+        value = self._view.get("meta", key)
+        if value is None:
+            raise StorageDamaged(what="ledger store", reason=f"meta: {key.decode()} is missing")
+        return value
+
+    def header(self, height: int) -> Header:
+        """The header at a height that is held."""
+        if height == 0:
+            return self._genesis_header
+        finalized = self._view.block(height)
+        if finalized is None or finalized.block.header.height != height:
+            raise StorageDamaged(what="ledger store", reason=f"blocks: height {height}: missing")
+        return finalized.block.header
+
+    def _check_genesis_header(self) -> None:
+        header = self._genesis_header
+        validators = validators_hash(self.suite, self._genesis.validators)
+        if (header.chain_id, header.height, header.validators_hash) != (
+            chain_id(self.suite, self._genesis),
+            0,
+            validators,
+        ):
+            self._found.fault("meta: the genesis header is not that of its genesis")
+        if self.first > 1 and self._view.get("digests", block_digest(self.suite, header)) != number(0):
+            self._found.fault("digests: genesis is not listed")
+
+    def _epochs(self) -> dict[int, Trust]:
+        trust = Trust(
+            version=TRUST_VERSION,
+            network=self._genesis.network,
+            suite=self._genesis.suite,
+            chain_id=chain_id(self.suite, self._genesis),
+            validators=self._genesis.validators,
+        )
+        trusts = {trust.validators.epoch: trust}
+        epoch = trust.validators.epoch
+        while (data := self._view.get("epochs", number(epoch))) is not None:
+            trust = advance_trust(self.suite, trust, stored(data, EpochChange))
+            epoch = trust.validators.epoch
+            trusts[epoch] = trust
+        return trusts
+
+    def check(self, sample: int | None, progress: Progress) -> None:
+        """Every block that is held, and all of the certificates or a sample."""
+        heights = range(self.first, self.height + 1) if self.height else range(0)
+        wanted = _sampled(heights, sample)
+        for height in heights:
+            self._block(height, certificate=height in wanted)
+            if (height - self.first) % 16 == 0:
+                progress("blocks", height - self.first, len(heights))
+
+    def _block(self, height: int, *, certificate: bool) -> None:
+        place = f"blocks: height {height}"
+        try:
+            data = self._view.get("blocks", number(height))
+            if data is None:
+                raise StorageDamaged(what="ledger store", reason="missing")
+            finalized = stored(data, FinalizedBlock)
+            self._check(height, finalized, certificate=certificate)
+            if codec.encode(finalized) != data:
+                raise StorageDamaged(what="ledger store", reason="not its canonical encoding")
+        except LedgerError as error:
+            self._found.fault(f"{place}: {_reason(error)}")
+            self._parent = b""
+
+    def _check(self, height: int, finalized: FinalizedBlock, *, certificate: bool) -> None:
+        block, suite = finalized.block, self.suite
+        header = block.header
+        digest = block_digest(suite, header)
+        trust = self._trusts.get(header.epoch)
+        checks = (
+            (header.height == height, "another height in its header"),
+            (not self._parent or header.parent == self._parent, "not the child of the block before"),
+            (header.transactions_root == transactions_root(suite, block.transactions), "other transactions"),
+            (self._view.get("digests", digest) == number(height), "its digest is not listed under it"),
+            (trust is not None, f"no validator set of epoch {header.epoch}"),
+            (
+                trust is None or header.validators_hash == validators_hash(suite, trust.validators),
+                "another validator set",
+            ),
+        )
+        for good, reason in checks:
+            if not good:
+                raise StorageDamaged(what="ledger store", reason=reason)
+        if trust is not None and certificate:
+            check_finality(suite, trust, header, finalized.path, finalized.certificate)
+            self._found.certificates += 1
+        self.state_roots[height] = header.state_root
+        self._parent = digest
+        self._check_results(height, finalized)
+        self._found.blocks += 1
+
+    def _check_results(self, height: int, finalized: FinalizedBlock) -> None:
+        data = self._view.get("results", number(height))
+        results = () if data is None else stored(data, tuple[Result, ...])
+        ids = [transaction_id(self.suite, one.body) for one in finalized.block.transactions]
+        if (
+            data is None
+            or results_root(self.suite, results) != finalized.block.header.results_root
+            or [result.transaction_id for result in results] != ids
+        ):
+            raise StorageDamaged(what="ledger store", reason="other results")
+        for index, name in enumerate(ids):
+            if self._view.get("transactions", name) != number(height) + index.to_bytes(4, "big"):
+                raise StorageDamaged(
+                    what="ledger store", reason=f"transaction {name.hex()} is not listed in it"
+                )
+        self._transactions += len(ids)
+
+    def finish(self, transaction: lmdb.Transaction, tables: dict[str, lmdb._Database]) -> None:
+        """Nothing is listed that is not in the blocks."""
+        held = self.height - self.first + 1 if self.height else 0
+        expected = {
+            "blocks": held,
+            "results": held,
+            "digests": held + 1,
+            "transactions": self._transactions,
+            "epochs": len(self._trusts) - 1,
+            "meta": 5,
+        }
+        for name, count in expected.items():
+            entries = int(cast("dict[str, int]", transaction.stat(tables[name]))["entries"])
+            if entries != count:
+                self._found.fault(f"{name}: {entries} records, but the chain has {count}")

@@ -1,0 +1,170 @@
+"""Reads a store in a process of its own, since a damaged data file can kill or trap the process that maps it.
+
+Rule: the child writes one JSON object a line, about what it does and at last what it found. A child that dies, or is silent for too
+long, is itself a finding.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ledger import codec
+from ledger.errors import LedgerError
+from ledger.types import Genesis
+from node.storecheck import check_store, glance
+
+SILENCE_S_MAX: Final = 300.0
+_LINE_BYTES_MAX: Final = 1024 * 1024
+
+
+class StoreTask(Struct, frozen=True, kw_only=True):
+    """What the child is to do.
+
+    Attributes:
+        folder: the store's.
+        genesis: the network's document, encoded; None to believe the store's own.
+        depth: "glance" at what a node looks at when it starts, or "check" all that is in it.
+        sample: certificates to verify, None for all.
+        pages: account for the file's pages; only while nobody writes to it.
+    """
+
+    folder: str
+    genesis: bytes | None
+    depth: Literal["glance", "check"]
+    sample: Annotated[int, Meta(ge=1)] | None = None
+    pages: bool = True
+
+
+class StoreReport(Struct, frozen=True, kw_only=True):
+    """What the child found; numbers as in `storecheck.StoreCheck`."""
+
+    faults: tuple[str, ...]
+    height: int = 0
+    first_height: int = 0
+    head_time_ms: int = 0
+    blocks: int = 0
+    certificates: int = 0
+    state_values: int = 0
+    tree_nodes: int = 0
+    pages: int = 0
+
+
+class _Progress(Struct, frozen=True, kw_only=True, tag="progress"):
+    stage: str
+    done: int
+    total: int
+
+
+class _Found(Struct, frozen=True, kw_only=True, tag="found"):
+    report: StoreReport
+
+
+_MESSAGE: Final[msgspec.json.Decoder[_Progress | _Found]] = msgspec.json.Decoder(_Progress | _Found)
+
+
+def read_store(task: StoreTask, progress: Callable[[str, int, int], None]) -> StoreReport:
+    """Have a child read a store.
+
+    Args:
+        task: what to look at.
+        progress: told the stage, and how much of it is done.
+    """
+    command = [sys.executable, "-P", "-m", __name__]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None and child.stderr is not None  # noqa: S101, PT018
+        child.stdin.write(msgspec.json.encode(task))
+        child.stdin.close()
+        try:
+            report = _listen(child.stdout.fileno(), progress)
+        finally:
+            if child.poll() is None:
+                child.kill()
+        said = child.stderr.read().decode(errors="replace").strip()
+    return report or StoreReport(faults=(_death(child.returncode, said),))
+
+
+def _listen(descriptor: int, progress: Callable[[str, int, int], None]) -> StoreReport | None:
+    """Follow the child's lines; None if they end, or stop coming, before its report."""
+    waiting = b""
+    while select.select([descriptor], [], [], SILENCE_S_MAX)[0]:
+        data = os.read(descriptor, 65536)
+        if not data or len(waiting) > _LINE_BYTES_MAX:
+            return None
+        *lines, waiting = (waiting + data).split(b"\n")
+        for line in lines:
+            message = _MESSAGE.decode(line)
+            if isinstance(message, _Found):
+                return message.report
+            progress(message.stage, message.done, message.total)
+    return None
+
+
+def _death(status: int, said: str) -> str:
+    last = said.splitlines()[-1][:200] if said else ""
+    if status < 0:
+        return f"the process that read it was killed by {signal.Signals(-status).name}; {last}".rstrip("; ")
+    return f"the process that read it ended with status {status}; {last}".rstrip("; ")
+
+
+# --- in the child -----------------------------------------------------------------------------------------------------
+
+
+def _say(message: _Progress | _Found) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _run(task: StoreTask) -> StoreReport:
+    genesis = None
+    if task.genesis is not None:
+        genesis = codec.decode(task.genesis, Genesis, size_bytes_max=len(task.genesis))
+    if task.depth == "glance":
+        found = glance(Path(task.folder), genesis=genesis)
+    else:
+        found = check_store(
+            Path(task.folder),
+            genesis=genesis,
+            sample=task.sample,
+            pages=task.pages,
+            progress=lambda stage, done, total: _say(_Progress(stage=stage, done=done, total=total)),
+        )
+    return StoreReport(
+        faults=tuple(found.faults),
+        height=found.height,
+        head_time_ms=found.head_time_ms,
+        first_height=found.first_height,
+        blocks=found.blocks,
+        certificates=found.certificates,
+        state_values=found.state_values,
+        tree_nodes=found.tree_nodes,
+        pages=found.pages,
+    )
+
+
+def _main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=StoreTask)
+    try:
+        report = _run(task)
+    except LedgerError as error:
+        report = StoreReport(faults=(str(error.fields.get("reason", error.message())),))
+    except OSError as error:
+        report = StoreReport(faults=(error.strerror or str(error),))
+    _say(_Found(report=report))
+
+
+if __name__ == "__main__":
+    _main()
