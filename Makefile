@@ -13,7 +13,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit sim e2e vectors lock bench clean
+.PHONY: help setup demo test lint types unit sim crash-some e2e crash fuzz mutants vectors lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -33,8 +33,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup ## the whole story on four nodes; leaves its files in build/demo
 	@$(BIN)/python -m zhenglian_demo
 
-test: setup ## what CI runs: lint, types, unit tests, simulation, end to end
-	@$(MAKE) --no-print-directory lint types unit sim e2e
+test: setup ## what CI runs: lint, types, unit tests, simulation, some crash points, end to end
+	@$(MAKE) --no-print-directory lint types unit sim crash-some e2e
 	@echo "make test: all parts passed"
 
 lint: setup ## ruff and import-linter
@@ -49,10 +49,46 @@ unit: setup ## unit tests
 SEEDS ?= 0
 SEED ?=
 sim: setup ## seeded simulation of whole clusters; SEEDS=n for a campaign, SEED=x to replay one
-	$(call part,simulation,if [ -n "$(SEED)" ]; then $(PY) -m tests.simulation --seed $(SEED) --trace; elif [ "$(SEEDS)" != 0 ]; then $(PY) -m tests.simulation --seeds $(SEEDS); else $(PY) -m pytest tests/simulation; fi)
+ifneq ($(SEED),)
+	@$(PY) -m tests.simulation --seed $(SEED) --trace
+else ifneq ($(SEEDS),0)
+	@$(PY) -m tests.simulation --seeds $(SEEDS)
+else
+	$(call part,simulation,$(PY) -m pytest tests/simulation)
+endif
 
-e2e: setup ## end to end with real node processes
+crash-some:
+	$(call part,crash points: a selection,$(PY) -m pytest tests/crash)
+
+FAULTS ?=
+e2e: setup ## end to end with real node processes; FAULTS=all for the whole table of faults, FAULTS="name …" for some
+ifeq ($(FAULTS),all)
+	@$(PY) -m tests.e2e.faults --all --json
+else ifneq ($(FAULTS),)
+	@$(PY) -m tests.e2e.faults $(FAULTS) --json
+else
 	$(call part,end to end,$(PY) -m pytest tests/e2e)
+endif
+
+CRASH_EVERY ?= 1
+crash: setup ## every crash point: kills, damaged files, replayed writes of LMDB (needs the Debian package strace)
+	@$(PY) -m tests.crash --every $(CRASH_EVERY)
+
+SECONDS ?= 300
+FUZZ_ENGINE := build/fuzz/engine
+fuzz: setup $(FUZZ_ENGINE)/.installed ## fuzz every decoder that faces a peer; SECONDS=n
+	@$(PY) -m tests.fuzz --seconds $(SECONDS)
+
+# The coverage-guided engine has wheels for few systems; without it the fuzzer generates inputs and says so.
+$(FUZZ_ENGINE)/.installed: tests/fuzz/requirements.lock | setup
+	@mkdir -p $(FUZZ_ENGINE)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+		--upgrade --target $(FUZZ_ENGINE) -r tests/fuzz/requirements.lock \
+		|| echo "atheris has no wheel for this Python: inputs are generated without coverage guidance."
+	@touch $@
+
+mutants: setup ## remove the rules of consensus one at a time; the tests must notice each
+	@$(PY) -m tests.mutants
 
 vectors: setup ## write the golden vectors anew; an explicit act
 	@$(PY) -m tests.vectors.generate

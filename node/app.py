@@ -19,7 +19,6 @@ from typing import Any, Final
 import structlog
 from aiohttp import web
 
-from consensus.disk import FileDisk
 from consensus.journal import Journal
 from consensus.runner import ConsensusRunner
 from contracts.records import NodeRecord
@@ -29,7 +28,7 @@ from ledger.store import Store
 from ledger.types import Genesis, Vote
 from network.peers import Channel, PeerAddress, PeerNetwork
 from network.tls import certificate_expires_at_ms, load_certificate_der
-from node.bootstrap import fetch_snapshot, has_ledger, open_store, wants_snapshot
+from node.bootstrap import begin, fetch_snapshot, open_store, wants_snapshot
 from node.bridges import PeerTransport, SuiteHashing
 from node.chain import Chain
 from node.committer import Committer
@@ -44,7 +43,6 @@ from node.http.listener import BoundedSite, raise_descriptor_limit
 from node.identity import certificate_of, retire_vote_key
 from node.index.follower import catch_up, follow
 from node.index.sqlite import SqliteIndex
-from node.journal import begin_journal
 from node.members import Members
 from node.mempool import Mempool, SignatureCache
 from node.observability import Metrics
@@ -289,7 +287,6 @@ class Node:
         pending = self.submission.recover(self.pool_log.recovered())
         self._spawn(self.committer.run())
         await self.runner.start()
-        self.members.retire(self.chain.validators)
         await self.network.start()
         await catch_up(self.chain, self.index)
         self._spawn(follow(self.chain, self.index))
@@ -529,14 +526,7 @@ def run_node(folder: Path) -> int:
     import uvloop
 
     async def main() -> int:
-        base = lay_foundation(folder)
-        store = open_store(base) if has_ledger(base) else None
-        journal = begin_journal(
-            base.home,
-            FileDisk(base.home.journal),
-            store_height=store.height if store is not None else 0,
-            vote_key=base.identity.vote_signer.public_key,
-        )
+        base, journal, store = begin(lay_foundation(folder))
         if store is None and wants_snapshot(base, wall_clock_ms()):
             await fetch_snapshot(base)
         return await Node(base, journal, store or open_store(base)).run()

@@ -6,11 +6,15 @@ comes of it the node goes on: what it lacks it then fetches block by block.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
+from consensus.disk import FileDisk
+from consensus.journal import Journal, is_journal
 from contracts.genesis import genesis_state
+from contracts.membership import validators
 from ledger.crypto.suite import chain_id
 from ledger.errors import LedgerError, Unavailable
 from ledger.store import Store
@@ -18,6 +22,8 @@ from network.peers import Channel, PeerNetwork
 from node.config import snapshot_serving, state_sync
 from node.foundation import Foundation
 from node.founding import bundled_addresses, peer_addresses
+from node.identity import discard_next_vote_key, load_identity, retire_vote_key
+from node.journal import begin_journal
 from node.statesync import SnapshotServer, StateSync
 from node.versions import LEDGER_VERSIONS, RELEASE
 
@@ -91,6 +97,40 @@ async def fetch_snapshot(base: Foundation) -> None:
     finally:
         await nothing_yet.stop()
         await network.stop()
+
+
+def begin(base: Foundation) -> tuple[Foundation, Journal, Store | None]:
+    """Open journal and ledger, and see which vote key this node may use.
+
+    A rotation that a crash cut short is finished. If the journal is lost, nobody knows what was voted, so a key that waits for
+    the operators' vote is given up with it: the operator makes another.
+
+    Returns:
+        The foundation with the keys that are left; the journal; the ledger, None where there is none yet.
+
+    Raises:
+        StorageDamaged: journal or ledger is not as it was written.
+    """
+    store = open_store(base) if has_ledger(base) else None
+    if store is not None and _retire_former_key(base, store):
+        base = replace(base, identity=load_identity(base.home, base.suite))
+    disk = FileDisk(base.home.journal)
+    lost = not is_journal(disk)
+    journal = begin_journal(
+        base.home,
+        disk,
+        store_height=store.height if store is not None else 0,
+        vote_key=base.identity.vote_signer.public_key,
+    )
+    if lost and journal.silenced is not None and base.identity.vote_signer_next is not None:
+        discard_next_vote_key(base.home)
+        base = replace(base, identity=load_identity(base.home, base.suite))
+    return base, journal, store
+
+
+def _retire_former_key(base: Foundation, store: Store) -> bool:
+    own = [one for one in validators(store).validators if one.account == base.identity.account]
+    return any(retire_vote_key(base.home, base.suite, one.vote_key) for one in own)
 
 
 def open_store(base: Foundation) -> Store:

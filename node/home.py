@@ -170,12 +170,61 @@ def write_file(path: Path, data: bytes, *, secret: bool = False, replace: bool =
             temporary.replace(path)
         else:
             path.hardlink_to(temporary)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
     except OSError as error:
         raise FileUnusable(path=str(path), reason=error.strerror or str(error)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def supersede(new: Path, current: Path) -> None:
+    """Let one secret take another's place, and destroy the one before, as far as the disk lets it be overwritten.
+
+    Wherever a crash cuts this short, `current` is one of the two, whole; `destroy_former` does the rest.
+
+    Raises:
+        FileUnusable: one cannot be moved or written.
+    """
+    destroy_former(current)
+    try:
+        _former(current).hardlink_to(current)
+        _sync_folder(current.parent)
+        new.replace(current)
+        # Before anything is overwritten: until then a crash may bring the old name back.
+        _sync_folder(current.parent)
+    except OSError as error:
+        raise FileUnusable(path=str(current), reason=error.strerror or str(error)) from None
+    destroy_former(current)
+
+
+def destroy_former(current: Path) -> None:
+    """Destroy what `supersede` has replaced, if a crash kept it from doing so.
+
+    Raises:
+        FileUnusable: it cannot be written.
+    """
+    former = _former(current)
+    try:
+        if not former.exists():
+            return
+        if not (current.exists() and former.samefile(current)):
+            with former.open("r+b") as file:
+                file.write(bytes(former.stat().st_size))
+                file.flush()
+                os.fsync(file.fileno())
+        former.unlink()
+        _sync_folder(current.parent)
+    except OSError as error:
+        raise FileUnusable(path=str(former), reason=error.strerror or str(error)) from None
+
+
+def _former(current: Path) -> Path:
+    return current.with_name(f"{current.name}.former")
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

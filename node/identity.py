@@ -15,7 +15,6 @@ the one or the other; `load_identity` finishes what was cut short.
 
 from __future__ import annotations
 
-import os
 import secrets
 import ssl
 from dataclasses import dataclass
@@ -29,9 +28,17 @@ from contracts.records import KeyRole
 from ledger.crypto.suite import CryptoSuite, Signer, VoteSigner
 from ledger.errors import Category, LedgerError
 from ledger.types import ACCOUNT_ID_SIZE_BYTES, Name
-from network.tls import TlsIdentity, certificate_der, issue_certificate, load_certificate
+from network.tls import TlsIdentity, certificate_der, client_context, issue_certificate, load_certificate
 from node.config import Host, HttpSection, NetworkSection, NodeConfig, NodeSection, Port, write_config
-from node.home import SECRET_FILE_BYTES_MAX, FileUnusable, Home, read_file, write_file
+from node.home import (
+    SECRET_FILE_BYTES_MAX,
+    FileUnusable,
+    Home,
+    destroy_former,
+    read_file,
+    supersede,
+    write_file,
+)
 from node.journal import mark_as_new
 from zhenglian.api import Hex, Hex16
 from zhenglian.keyfile import KeyFile
@@ -268,6 +275,8 @@ def load_identity(home: Home, suite: CryptoSuite) -> NodeIdentity:
         IdentityInvalid: the card is malformed, or a secret is not that of the card.
     """
     files = KeyFiles(home)
+    for superseded in (files.vote, files.tls.path):
+        destroy_former(superseded)
     vote_signer = suite.load_vote_signer(_read_secret(files.vote))
     _finish_rotation(home, vote_signer)
     card = read_card(home.card)
@@ -338,8 +347,8 @@ def load_next_vote_signer(home: Home, suite: CryptoSuite) -> VoteSigner | None:
 def retire_vote_key(home: Home, suite: CryptoSuite, in_use: bytes) -> bool:
     """Once the ledger names the key that waited, destroy the one before; whether that was so.
 
-    The old secret is replaced and then overwritten in place. A disk that keeps old blocks, as many do, keeps it for a while:
-    what was signed with it belongs to an epoch that is over.
+    A disk that keeps old blocks, as many do, keeps the old secret for a while: what was signed with it belongs to an epoch
+    that is over.
 
     Raises:
         FileUnusable: a file cannot be read or written.
@@ -348,16 +357,7 @@ def retire_vote_key(home: Home, suite: CryptoSuite, in_use: bytes) -> bool:
     waiting = load_next_vote_signer(home, suite)
     if waiting is None or waiting.public_key != in_use:
         return False
-    try:
-        with files.vote.open("r+b") as old:
-            files.vote_next.replace(files.vote)
-            size_bytes = len(old.read())
-            old.seek(0)
-            old.write(b"0" * size_bytes)
-            old.flush()
-            os.fsync(old.fileno())
-    except OSError as error:
-        raise FileUnusable(path=str(files.vote), reason=error.strerror or str(error)) from None
+    supersede(files.vote_next, files.vote)
     _finish_rotation(home, waiting)
     return True
 
@@ -397,16 +397,16 @@ def make_next_certificate(home: Home, *, now_ms: int) -> bytes:
 
 
 def switch_certificate(home: Home) -> None:
-    """Let the certificate that waits take the present one's place; the old key is gone.
+    """Let the certificate that waits take the present one's place; the old key is destroyed.
 
     Raises:
+        TlsIdentityInvalid: what waits is no certificate with its own key; then nothing has changed.
         FileUnusable: there is none, or it cannot be moved.
     """
     files = KeyFiles(home)
-    try:
-        files.tls_next.path.replace(files.tls.path)
-    except OSError as error:
-        raise FileUnusable(path=str(files.tls.path), reason=error.strerror or str(error)) from None
+    certificate_of(files.tls_next)
+    client_context(files.tls_next, ())
+    supersede(files.tls_next.path, files.tls.path)
     _finish_renewal(home, read_card(home.card))
 
 

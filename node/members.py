@@ -13,7 +13,6 @@ import structlog
 
 from contracts.records import NodeRecord
 from contracts.state import NODE_ACCOUNTS, NODES
-from ledger.types import ValidatorSet
 from network.links import PeerAddress
 from node.execution import FinalizedExecution
 
@@ -69,10 +68,6 @@ class Members:
         if executed.seals:
             validators = executed.next_validators
             log.info("a new epoch begins", epoch=validators.epoch, validators=len(validators.validators))
-            self.retire(validators)
-
-    def retire(self, validators: ValidatorSet) -> None:
-        """Destroy the vote key that the set in force has replaced; one that waits for its vote stays."""
-        for validator in validators.validators:
-            if validator.account == self._account:
-                self._retire_vote_key(validator.vote_key)
+            for validator in validators.validators:
+                if validator.account == self._account:
+                    self._retire_vote_key(validator.vote_key)

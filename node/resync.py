@@ -19,7 +19,7 @@ from ledger.crypto.registry import load_suite
 from ledger.lmdb_file import sync_folder
 from node.doctor import journal_fault, read_genesis
 from node.home import FileUnusable, Home, SecretExposed
-from node.identity import IdentityInvalid, load_identity, read_card
+from node.identity import IdentityInvalid, discard_next_vote_key, load_identity, read_card
 from node.journal import MARK
 from node.lock import HomeLock
 from node.storechild import StoreTask, read_store
@@ -88,6 +88,8 @@ def resync(home: Home, plan: ResyncPlan, *, now_ms: int) -> Path:
     aside.mkdir(mode=0o700, parents=True)
     if plan.journal:
         _replace_journal(home, aside, _vote_key(home))
+        # Nobody knows any more whether a key that waited for the operators' vote has voted.
+        discard_next_vote_key(home)
     if plan.store:
         home.store.rename(aside / home.store.name)
         home.store.mkdir(mode=0o700)

@@ -23,7 +23,7 @@ class ValidatorSetView(Response, frozen=True):
 class NodeView(Response, frozen=True):
     """A node of the peer network.
 
-    `certificates` are SHA-256 fingerprints of its X.509 certificates, `directory_wrap` is the person-directory key sealed to
+    `certificates` are its X.509 certificates in DER, `directory_wrap` is the person-directory key sealed to
     `wrap_key`, empty if it was not given it. `connected` and `height` are what the answering
     node sees now; null while it knows nothing.
     """
@@ -33,7 +33,7 @@ class NodeView(Response, frozen=True):
     role: Literal["validator", "reader"]
     host: str
     port: int
-    certificates: list[Hex32]
+    certificates: list[Hex]
     wrap_key: Hex
     directory_wrap: Hex
     connected: bool | None

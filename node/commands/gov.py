@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Annotated
 
 import typer
@@ -98,7 +99,7 @@ def nodes(ctx: typer.Context) -> None:
             f"{view.host}:{view.port}",
             view.connected,
             view.height,
-            [fingerprint[:16] for fingerprint in view.certificates],
+            [sha256(bytes.fromhex(one)).hexdigest()[:16] for one in view.certificates],
             view.account,
         )
         for view in views

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ledger.crypto.registry import load_suite
-from node.commands import care
+from node.commands import care, upkeep
 from node.commands import status as status_command
 from node.commands.context import now_ms, read_file, settings, write_output
 from node.config import HTTP_PORT_DEFAULT, PEER_PORT_DEFAULT, load_config
@@ -27,6 +27,7 @@ from node.identity import create_identity, read_card
 
 app = typer.Typer(no_args_is_help=True, help="Run a node; found a network. 运行节点，组建网络。")
 care.add_to(app)
+upkeep.add_to(app)
 
 DEFAULT_HOME = Path("zhenglian-home")
 HomeFolder = Annotated[

@@ -14,9 +14,9 @@ from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import chain_id
 from ledger.errors import DecodeError, LedgerError, LimitExceeded, VerificationFailed
 from ledger.types import Genesis, Limits
-from network.errors import PinMismatch, TlsIdentityInvalid
+from network.errors import TlsIdentityInvalid
 from network.tls import client_context, issue_certificate
-from node.config import ConfigFileInvalid, NetworkSection, NodeConfig, NodeSection, PeerSection, load_config
+from node.config import NetworkSection, NodeConfig, NodeSection, PeerSection, load_config
 from node.founding import (
     BUNDLE_BYTES_MAX,
     BundleInvalid,
@@ -30,7 +30,6 @@ from node.founding import (
     install_network,
     load_network,
     make_bundle,
-    open_directory_key,
     peer_addresses,
 )
 from node.home import FileUnusable, Home, SecretExposed
@@ -40,8 +39,10 @@ from node.identity import (
     NodeCard,
     create_identity,
     load_identity,
+    make_next_certificate,
     parse_card,
     read_card,
+    rotate_vote_key,
 )
 
 SUITE = load_suite("intl")
@@ -93,14 +94,14 @@ def assemble(cards: tuple[NodeCard, ...], **changes: object) -> Genesis:
 
 
 def bundle(cards: tuple[NodeCard, ...]) -> NetworkBundle:
-    return make_bundle(assemble(cards), cards)
+    return make_bundle(assemble(cards))
 
 
 def test_an_identity_is_loaded_as_it_was_made(home: Home, cards: tuple[NodeCard, ...]) -> None:
     identity = load_identity(home, SUITE)
     assert identity.card == cards[0] == read_card(home.card)
     assert identity.account.hex() == cards[0].account
-    assert identity.vote_signer.public_key.hex() == cards[0].vote_key
+    assert [key.hex() for key in identity.vote_signers] == [cards[0].vote_key]
     assert identity.node_key_id.hex() in {key.key_id for key in cards[0].keys if key.role == "node"}
     assert SUITE.unwrap(identity.wrap_secret, SUITE.wrap(identity.wrap_key, b"x")) == b"x"
     client_context(identity.tls, [])
@@ -109,10 +110,10 @@ def test_an_identity_is_loaded_as_it_was_made(home: Home, cards: tuple[NodeCard,
 
 
 def test_every_secret_is_its_owners_alone_and_in_no_public_file(home: Home) -> None:
-    public = {"tls.cert.pem"}
+    rotate_vote_key(home, SUITE)
+    make_next_certificate(home, now_ms=NOW_MS)
     for path in home.keys.iterdir():
-        if path.name not in public:
-            assert path.stat().st_mode & 0o777 == 0o600, path
+        assert path.stat().st_mode & 0o777 == 0o600, path
     assert home.keys.stat().st_mode & 0o777 == 0o700
     card = home.card.read_text() + home.config.read_text()
     for name in ("vote.key", "wrap.key"):
@@ -144,7 +145,7 @@ def test_a_name_that_no_card_can_carry_leaves_no_keys_behind(tmp_path: Path) -> 
     create(tmp_path, 1)
 
 
-@pytest.mark.parametrize("name", ["vote.key", "wrap.key", "tls.key.pem", "node.json"])
+@pytest.mark.parametrize("name", ["vote.key", "wrap.key", "tls.pem", "node.json"])
 def test_an_exposed_secret_is_refused(home: Home, name: str) -> None:
     (home.keys / name).chmod(0o644)
     with pytest.raises(LedgerError) as refused:
@@ -153,7 +154,7 @@ def test_an_exposed_secret_is_refused(home: Home, name: str) -> None:
     assert "chmod 600" in refused.value.message("en")
 
 
-@pytest.mark.parametrize("name", ["vote.key", "wrap.key", "tls.cert.pem", "node.json"])
+@pytest.mark.parametrize("name", ["vote.key", "wrap.key", "node.json"])
 def test_a_key_of_another_identity_is_refused(
     home: Home, founded: tuple[Path, tuple[NodeCard, ...]], name: str
 ) -> None:
@@ -163,13 +164,12 @@ def test_a_key_of_another_identity_is_refused(
     assert name in str(refused.value.fields["file"])
 
 
-@pytest.mark.parametrize("name", ["vote.key", "wrap.key", "tls.cert.pem", "tls.key.pem", "node.json"])
+@pytest.mark.parametrize("name", ["vote.key", "wrap.key", "tls.pem", "node.json"])
 def test_a_missing_or_damaged_key_is_an_error_by_name(home: Home, name: str) -> None:
     path = home.keys / name
     path.write_bytes(b"\xffgarbage")
-    if name != "tls.key.pem":
-        with pytest.raises(LedgerError):
-            load_identity(home, SUITE)
+    with pytest.raises(LedgerError):
+        load_identity(home, SUITE)
     path.unlink()
     with pytest.raises(LedgerError):
         load_identity(home, SUITE)
@@ -209,8 +209,8 @@ def test_each_operator_and_nobody_else_opens_the_directory_key(
     folder, cards = founded
     genesis = assemble(cards)
     identities = [load_identity(Home(folder / f"node{number}"), SUITE) for number in range(4)]
-    for identity in identities:
-        assert open_directory_key(identity, genesis, SUITE) == DIRECTORY_KEY
+    for identity, operator in zip(identities, genesis.operators, strict=True):
+        assert SUITE.unwrap(identity.wrap_secret, operator.directory_wrap) == DIRECTORY_KEY
     with pytest.raises(VerificationFailed):
         SUITE.unwrap(identities[0].wrap_secret, genesis.operators[1].directory_wrap)
     assert DIRECTORY_KEY.hex().encode() not in genesis_to_json(genesis)
@@ -337,7 +337,7 @@ def test_a_network_is_installed_once_and_its_addresses_renewed(
     moved = tuple(msgspec.structs.replace(peer, port=1) for peer in whole.peers)
     install_network(home, NetworkBundle(genesis=whole.genesis, peers=moved))
     assert load_network(home).peers == moved
-    another = make_bundle(assemble(cards, time_ms=NOW_MS + 1), cards)
+    another = make_bundle(assemble(cards, time_ms=NOW_MS + 1))
     with pytest.raises(BundleInvalid):
         install_network(home, another)
     assert load_network(home).genesis == whole.genesis

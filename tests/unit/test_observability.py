@@ -194,6 +194,6 @@ def test_metrics_have_their_documented_names_and_two_nodes_fit_in_one_process() 
         "release_seconds",
         "fsync_seconds_bucket",
         "index_height",
-        "tls_expiry_timestamp_seconds",
+        "peer_certificate_expires_seconds",
     ):
         assert f"zhenglian_{name}" in rendered, name

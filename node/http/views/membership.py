@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from contracts.records import EvidenceRecord, NodeRecord
 from ledger.hashing import PROTOCOL_VERSION_MAX
 from ledger.types import ValidatorSet, Vote, VoteKind, quorum_size
@@ -36,7 +34,7 @@ def node(record: NodeRecord, facts: NodeFacts, own_height: int) -> api_network.N
         role=record.role.value,
         host=record.host,
         port=record.port,
-        certificates=[hashlib.sha256(certificate).hexdigest() for certificate in record.certificates],
+        certificates=[certificate.hex() for certificate in record.certificates],
         wrap_key=record.wrap_key.hex(),
         directory_wrap=record.directory_wrap.hex(),
         connected=True if own else None if peer is None else peer.connected,
