@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final, Self
@@ -27,12 +27,20 @@ from typing import Annotated, Final, Self
 import msgspec
 from msgspec import Meta, Struct
 
+from contracts.records import NodeRecord
 from ledger.crypto.registry import load_suite
+from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError
 from ledger.types import VALIDATORS_MAX, quorum_size
-from node.founding import DIRECTORY_KEY_SIZE_BYTES, assemble_genesis, install_network, make_bundle
+from node.founding import (
+    DIRECTORY_KEY_SIZE_BYTES,
+    assemble_genesis,
+    install_network,
+    load_network,
+    make_bundle,
+)
 from node.home import Home
-from node.identity import KeyFiles, create_identity
+from node.identity import KeyFiles, NodeCard, create_identity, make_next_certificate, rotate_vote_key
 from zhenglian import Client, KeyFile, RetryPolicy
 from zhenglian.api import NodeStatus
 
@@ -66,7 +74,10 @@ class NodeDidNotStart(LedgerError):
 
 
 class NodePorts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node's name and ports; `founder`: whether genesis made it a validator, or it came later by a vote."""
+
     name: str
+    founder: bool = True
     http_port: Annotated[int, Meta(ge=1, le=65535)]
     peer_port: Annotated[int, Meta(ge=1, le=65535)]
 
@@ -123,7 +134,7 @@ class Devnet:
         )
         devnet = cls(folder, file)
         devnet._found()
-        (folder / "devnet.json").write_bytes(msgspec.json.format(msgspec.json.encode(file), indent=2))
+        devnet._write()
         return devnet
 
     @classmethod
@@ -141,20 +152,7 @@ class Devnet:
     def _found(self) -> None:
         suite = load_suite(SUITE)
         now_ms = time.time_ns() // 1_000_000
-        cards = [
-            create_identity(
-                self._home(n),
-                network=self._file.network,
-                name=node.name,
-                suite=suite,
-                peer_host=HOST,
-                peer_port=node.peer_port,
-                http_host=HOST,
-                http_port=node.http_port,
-                now_ms=now_ms,
-            )
-            for n, node in enumerate(self._file.nodes, start=1)
-        ]
+        cards = [self._identify(n, node, suite, now_ms) for n, node in enumerate(self._file.nodes, start=1)]
         genesis = assemble_genesis(
             self._file.network,
             cards,
@@ -166,6 +164,50 @@ class Devnet:
         bundle = make_bundle(genesis)
         for n in self.numbers:
             install_network(self._home(n), bundle)
+
+    def _identify(self, n: int, node: NodePorts, suite: CryptoSuite, now_ms: int) -> NodeCard:
+        return create_identity(
+            Home(self._folder_of(n)),
+            network=self._file.network,
+            name=node.name,
+            suite=suite,
+            peer_host=HOST,
+            peer_port=node.peer_port,
+            http_host=HOST,
+            http_port=node.http_port,
+            now_ms=now_ms,
+        )
+
+    def add(self, name: str = "", nodes: Sequence[NodeRecord] = ()) -> int:
+        """Make a folder for one more node, which no vote has admitted yet; starts nothing.
+
+        Args:
+            name: its operator's name; by default by its number.
+            nodes: the network's nodes now, for one that has changed since genesis.
+
+        Returns:
+            Its number; `card` is what operators vote on, as validator or reader.
+
+        Raises:
+            DevnetUnusable: there are VALIDATORS_MAX nodes already.
+        """
+        n = len(self._file.nodes) + 1
+        if n > VALIDATORS_MAX:
+            raise _unusable(self.folder, f"最多 {VALIDATORS_MAX} 个节点", f"at most {VALIDATORS_MAX} nodes")
+        ((http_port, peer_port),) = _ports(1, 0)
+        node = NodePorts(
+            name=name or f"operator-{n}", founder=False, http_port=http_port, peer_port=peer_port
+        )
+        genesis = load_network(self._home(1)).genesis
+        self._identify(n, node, load_suite(SUITE), time.time_ns() // 1_000_000)
+        install_network(Home(self._folder_of(n)), make_bundle(genesis, nodes))
+        self._file = DevnetFile(network=self._file.network, nodes=(*self._file.nodes, node))
+        self._write()
+        return n
+
+    def _write(self) -> None:
+        data = msgspec.json.format(msgspec.json.encode(self._file), indent=2)
+        (self.folder / "devnet.json").write_bytes(data)
 
     # --- what there is ---
 
@@ -190,7 +232,20 @@ class Devnet:
     def home(self, n: int) -> Path:
         """Folder of node `n`."""
         self._node(n)
-        return self.folder / f"node-{n}"
+        return self._folder_of(n)
+
+    def card(self, n: int) -> Path:
+        """Card of node `n`, as its operator hands it out."""
+        return self._home(n).card
+
+    def rotate(self, n: int) -> Path:
+        """Make node `n` a vote key that waits; the card to propose. The node has to be started anew to hold it."""
+        rotate_vote_key(self._home(n), load_suite(SUITE))
+        return KeyFiles(self._home(n)).card_next
+
+    def renew_certificate(self, n: int) -> None:
+        """Make node `n` another certificate, which it announces and shows by itself while it runs."""
+        make_next_certificate(self._home(n), now_ms=time.time_ns() // 1_000_000)
 
     def log(self, n: int) -> Path:
         """What node `n` printed."""
@@ -293,7 +348,7 @@ class Devnet:
         return pid is not None
 
     def wait_ready(self, timeout_s: float = 60.0, report: Callable[[int, int], None] | None = None) -> None:
-        """Wait until every running node votes, is connected to a quorum, and has caught up.
+        """Wait until every running node is connected to a quorum and has caught up, and every founder votes.
 
         Args:
             timeout_s: for how long.
@@ -320,10 +375,11 @@ class Devnet:
 
     def _ready(self, n: int) -> bool:
         status = self.status(n)
-        if status is None or status.syncing or not status.voting:
+        founder = self._node(n).founder
+        if status is None or status.syncing or (founder and not status.voting):
             return False
-        connected = 1 + sum(peer.connected for peer in status.peers)
-        return connected >= quorum_size(len(self._file.nodes))
+        connected = founder + sum(peer.connected for peer in status.peers)
+        return connected >= quorum_size(sum(node.founder for node in self._file.nodes))
 
     def _failed(self, n: int, zh: str, en: str) -> NodeDidNotStart:
         lines: list[str] = []
@@ -346,6 +402,9 @@ class Devnet:
             self.terminate(n)
 
     # --- records ---
+
+    def _folder_of(self, n: int) -> Path:
+        return self.folder / f"node-{n}"
 
     def _home(self, n: int) -> Home:
         return Home(self.home(n))

@@ -17,6 +17,7 @@ from ledger.types import VALIDATORS_MAX
 from node.devnet import Devnet, DevnetUnusable, NodeDidNotStart, ProcessFile, _started
 from node.founding import load_network
 from node.home import Home
+from node.identity import read_card
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +130,24 @@ def test_chosen_ports_are_free(devnet: Devnet) -> None:
     for url in devnet.urls:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", int(url.rpartition(":")[2])))
+
+
+def test_a_node_more_gets_a_folder_of_its_own_in_the_same_network(tmp_path: Path) -> None:
+    made = Devnet.create(tmp_path / "d", nodes=1)
+    n = made.add("某县数据局")
+    assert (n, made.name(n), list(made.numbers)) == (2, "某县数据局", [1, 2])
+    assert Devnet.open(made.folder).urls == made.urls
+    genesis, joined = (load_network(Home(made.home(number))) for number in (1, n))
+    assert joined == genesis
+    card = read_card(made.card(n))
+    assert card.account == made.account(n)
+    assert card.account not in {operator.account.hex() for operator in joined.genesis.operators}
+
+
+def test_keys_wait_until_they_are_announced(tmp_path: Path) -> None:
+    made = Devnet.create(tmp_path / "d", nodes=1)
+    card = read_card(made.card(1))
+    assert read_card(made.rotate(1)).vote_key != card.vote_key
+    made.renew_certificate(1)
+    assert read_card(made.card(1)) == card
+    assert {path.name for path in (made.home(1) / "keys").iterdir()} >= {"vote-next.key", "tls-next.pem"}

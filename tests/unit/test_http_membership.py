@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,7 +74,7 @@ async def test_nodes_come_with_what_this_one_sees_of_them(tmp_path: Path) -> Non
         assert (own.connected, own.height) == (True, world.chain.height)
         assert (second.connected, second.height) == (True, 3)
         assert {(node.connected, node.height) for node in others} == {(None, None)}
-        assert own.certificates == [hashlib.sha256(records[0].certificates[0]).hexdigest()]
+        assert own.certificates == [records[0].certificates[0].hex()]
         assert [len(page) for page in await pages(world, "/v1/nodes?limit=3")] == [3, 1]
         assert await (await world.request("GET", "/v1/nodes?cursor=99")).json() == []
 

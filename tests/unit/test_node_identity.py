@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from contracts.records import NodeRecord, NodeRole
 from ledger import codec
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import chain_id
@@ -22,9 +24,11 @@ from node.founding import (
     BundleInvalid,
     FoundingRefused,
     NetworkBundle,
+    address_of,
     assemble_genesis,
     bundle_from_json,
     bundle_to_json,
+    bundled_addresses,
     genesis_from_json,
     genesis_to_json,
     install_network,
@@ -32,18 +36,24 @@ from node.founding import (
     make_bundle,
     peer_addresses,
 )
-from node.home import FileUnusable, Home, SecretExposed
+from node.home import FileUnusable, Home, SecretExposed, destroy_former, supersede
 from node.identity import (
     IdentityExists,
     IdentityInvalid,
+    KeyFiles,
     NodeCard,
+    certificate_of,
     create_identity,
+    discard_next_vote_key,
     load_identity,
     make_next_certificate,
     parse_card,
     read_card,
+    retire_vote_key,
     rotate_vote_key,
+    switch_certificate,
 )
+from node.newcomers import CardRefused
 
 SUITE = load_suite("intl")
 NOW_MS = 1_735_689_600_000
@@ -238,7 +248,7 @@ def replaced(field: str) -> Callable[[tuple[NodeCard, ...]], tuple[NodeCard, ...
     "field", ["account", "name", "vote_key", "wrap_key", "certificate_pem", "possession"]
 )
 def test_what_is_another_cards_is_refused(cards: tuple[NodeCard, ...], field: str) -> None:
-    with pytest.raises(FoundingRefused) as refused:
+    with pytest.raises((FoundingRefused, CardRefused)) as refused:
         assemble(replaced(field)(cards))
     assert cards[0].name in refused.value.message("zh") or cards[1].name in refused.value.message("zh")
 
@@ -258,9 +268,9 @@ def test_a_card_for_another_network_suite_or_with_bad_keys_is_refused(
     renamed = msgspec.structs.replace(stranger, network=NETWORK)
     other_suite = msgspec.structs.replace(cards[0], suite="sm")
     short_wrap = msgspec.structs.replace(cards[0], wrap_key="00")
-    reasons = ("别的网", "持有", "sm", "封装密钥")
+    reasons = ("别的网", "持有", "sm", short_wrap.name)
     for bad, reason in zip((stranger, renamed, other_suite, short_wrap), reasons, strict=True):
-        with pytest.raises(FoundingRefused) as refused:
+        with pytest.raises(CardRefused) as refused:
             assemble((bad, *cards[1:]))
         assert reason in refused.value.message("zh")
     with pytest.raises(TlsIdentityInvalid):
@@ -300,9 +310,11 @@ def test_a_network_file_is_read_strictly(cards: tuple[NodeCard, ...]) -> None:
         {**good, "peers": []},
     ]
     operator = good["genesis"]["operators"][0]
-    for spki in ("AB" * 32, "zz" * 32, "00", 7):
-        spoilt = [{**operator, "tls_spki": spki}, *good["genesis"]["operators"][1:]]
+    for certificate in ("AB", "zz", "", "00" * 3000, 7):
+        spoilt = [{**operator, "certificate": certificate}, *good["genesis"]["operators"][1:]]
         bad.append({**good, "genesis": {**good["genesis"], "operators": spoilt}})
+    peer = good["peers"][0]
+    bad += [{**good, "peers": [{**peer, "certificates": peer["certificates"] * times}]} for times in (0, 3)]
     for data in bad:
         with pytest.raises(DecodeError):
             bundle_from_json(msgspec.json.encode(data))
@@ -315,17 +327,40 @@ def test_a_network_file_is_read_strictly(cards: tuple[NodeCard, ...]) -> None:
         bundle_from_json(b" " * (BUNDLE_BYTES_MAX + 1))
 
 
-def test_peers_that_are_not_genesis_operators_are_refused(cards: tuple[NodeCard, ...]) -> None:
+def test_a_bundle_names_each_node_once_and_with_certificates_that_can_be_used(
+    cards: tuple[NodeCard, ...],
+) -> None:
     whole = bundle(cards)
-    pem, _ = issue_certificate("impostor", now_ms=NOW_MS)
-    impostor = msgspec.structs.replace(whole.peers[0], certificate_pem=pem)
-    with pytest.raises(PinMismatch):
-        bundle_from_json(
-            bundle_to_json(NetworkBundle(genesis=whole.genesis, peers=(impostor, *whole.peers[1:])))
-        )
-    for peers in (whole.peers[1:], whole.peers[::-1], (*whole.peers, whole.peers[0])):
-        with pytest.raises(BundleInvalid):
-            bundle_from_json(bundle_to_json(NetworkBundle(genesis=whole.genesis, peers=peers)))
+    twice = NetworkBundle(genesis=whole.genesis, peers=(*whole.peers, whole.peers[0]))
+    with pytest.raises(BundleInvalid):
+        bundle_from_json(bundle_to_json(twice))
+    no_certificate = msgspec.structs.replace(whole.peers[0], certificates=("none",))
+    with pytest.raises(TlsIdentityInvalid):
+        bundle_from_json(bundle_to_json(NetworkBundle(genesis=whole.genesis, peers=(no_certificate,))))
+    operator = msgspec.structs.replace(whole.genesis.operators[0], certificate=b"none")
+    genesis = msgspec.structs.replace(whole.genesis, operators=(operator, *whole.genesis.operators[1:]))
+    with pytest.raises(TlsIdentityInvalid):
+        bundle_from_json(bundle_to_json(NetworkBundle(genesis=genesis, peers=whole.peers)))
+
+
+def test_a_bundle_for_newcomers_holds_the_nodes_that_there_are_now(
+    cards: tuple[NodeCard, ...], tmp_path: Path
+) -> None:
+    newcomer = create(tmp_path, 9)
+    genesis = assemble(cards)
+    record = NodeRecord(
+        account=bytes.fromhex(newcomer.account),
+        name=newcomer.name,
+        role=NodeRole.READER,
+        host="reader.test",
+        port=7,
+        certificates=(ssl.PEM_cert_to_DER_cert(newcomer.certificate_pem), genesis.operators[0].certificate),
+        wrap_key=bytes.fromhex(newcomer.wrap_key),
+        directory_wrap=b"",
+    )
+    later = bundle_from_json(bundle_to_json(make_bundle(genesis, [record])))
+    assert bundled_addresses(later) == (address_of(record),)
+    assert chain_id(SUITE, later.genesis) == chain_id(SUITE, genesis)
 
 
 def test_a_network_is_installed_once_and_its_addresses_renewed(
@@ -343,12 +378,16 @@ def test_a_network_is_installed_once_and_its_addresses_renewed(
     assert load_network(home).genesis == whole.genesis
 
 
-def test_a_network_without_this_node_is_not_installed(cards: tuple[NodeCard, ...], tmp_path: Path) -> None:
+def test_a_node_that_genesis_does_not_know_joins_like_any_other(
+    cards: tuple[NodeCard, ...], tmp_path: Path
+) -> None:
+    """Whether it votes, reads or is nobody yet, the ledger says."""
     create(tmp_path, 9)
-    with pytest.raises(BundleInvalid):
-        install_network(Home(tmp_path / "node9"), bundle(cards))
     with pytest.raises(FileUnusable):
         load_network(Home(tmp_path / "node9"))
+    whole = bundle(cards)
+    install_network(Home(tmp_path / "node9"), whole)
+    assert load_network(Home(tmp_path / "node9")) == whole
 
 
 @pytest.mark.parametrize("field", ["vote_key", "wrap_key", "certificate_pem", "keys"])
@@ -362,17 +401,159 @@ def test_a_network_with_other_keys_for_this_node_is_not_installed(
 
 
 def test_peers_are_everybody_else_at_the_address_the_operator_prefers(cards: tuple[NodeCard, ...]) -> None:
-    whole, own = bundle(cards), bytes.fromhex(cards[0].account)
+    nodes, own = bundled_addresses(bundle(cards)), bytes.fromhex(cards[0].account)
     plain = NodeConfig(node=NodeSection(name="局0"))
-    assert [(peer.name, peer.port) for peer in peer_addresses(whole, plain, own)] == [
+    assert [(peer.name, peer.port) for peer in peer_addresses(nodes, plain, own)] == [
         ("局1", 9001),
         ("局2", 9002),
         ("局3", 9003),
     ]
-    override = NetworkSection(peer=(PeerSection(name="局2", host="10.0.0.2", port=5),))
-    routed = msgspec.structs.replace(plain, network=override)
-    second = peer_addresses(whole, routed, own)[1]
-    assert (second.host, second.port) == ("10.0.0.2", 5)
-    unknown = NetworkSection(peer=(PeerSection(name="局9", host="h", port=5),))
-    with pytest.raises(ConfigFileInvalid):
-        peer_addresses(whole, msgspec.structs.replace(plain, network=unknown), own)
+    # A name that nobody has: a peer that has left, or is still to come.
+    override = NetworkSection(
+        peer=(PeerSection(name="局2", host="10.0.0.2", port=5), PeerSection(name="局9", host="h", port=5))
+    )
+    routed = peer_addresses(nodes, msgspec.structs.replace(plain, network=override), own)
+    assert [(peer.name, peer.host, peer.port) for peer in routed] == [
+        ("局1", "127.0.0.1", 9001),
+        ("局2", "10.0.0.2", 5),
+        ("局3", "127.0.0.1", 9003),
+    ]
+
+
+# --- another vote key, another certificate --------------------------------------------------------------------
+
+
+def in_use(card: NodeCard) -> bytes:
+    return bytes.fromhex(card.vote_key)
+
+
+def test_a_waiting_vote_key_is_held_beside_the_present_one_and_asked_for_twice_it_is_the_same(
+    home: Home, cards: tuple[NodeCard, ...]
+) -> None:
+    card = rotate_vote_key(home, SUITE)
+    assert rotate_vote_key(home, SUITE) == card
+    assert SUITE.quorum.verify_possession(
+        NETWORK, bytes.fromhex(card.account), in_use(card), bytes.fromhex(card.possession)
+    )
+    identity = load_identity(home, SUITE)
+    assert set(identity.vote_signers) == {in_use(cards[0]), in_use(card)}
+    assert read_card(home.card) == cards[0]
+    discard_next_vote_key(home)
+    assert set(load_identity(home, SUITE).vote_signers) == {in_use(cards[0])}
+    assert rotate_vote_key(home, SUITE) != card
+
+
+def test_a_vote_key_is_destroyed_only_when_the_ledger_names_the_next(
+    home: Home, cards: tuple[NodeCard, ...]
+) -> None:
+    files = KeyFiles(home)
+    assert not retire_vote_key(home, SUITE, in_use(cards[0]))
+    card = rotate_vote_key(home, SUITE)
+    old = files.vote.read_bytes()
+    for key in (in_use(cards[0]), b"somebody else's"):
+        assert not retire_vote_key(home, SUITE, key)
+    with files.vote.open("rb") as former:
+        assert retire_vote_key(home, SUITE, in_use(card))
+        assert former.read() == bytes(len(old))
+    assert not retire_vote_key(home, SUITE, in_use(card))
+    identity = load_identity(home, SUITE)
+    assert set(identity.vote_signers) == {in_use(card)}
+    assert identity.card == read_card(home.card) == card
+    assert not files.card_next.exists()
+    assert old not in [path.read_bytes() for path in home.keys.iterdir()]
+
+
+class PowerCutError(Exception):
+    """Nothing after this happens."""
+
+
+CALLS = ("hardlink_to", "replace", "unlink")
+
+
+def cut_before(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """The power fails before the call of that number, from 0, that changes a folder."""
+    made = 0
+
+    def counting(name: str) -> Callable[..., object]:
+        real = getattr(Path, name)
+
+        def call(path: Path, *arguments: object, **named: object) -> object:
+            nonlocal made
+            made += 1
+            if made > count:
+                raise PowerCutError
+            return real(path, *arguments, **named)
+
+        return call
+
+    for name in CALLS:
+        monkeypatch.setattr(Path, name, counting(name))
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("count", range(6))
+def test_a_crash_amid_a_rotation_leaves_a_key_that_the_card_names(
+    home: Home, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    card = rotate_vote_key(home, SUITE)
+    with monkeypatch.context() as patched:
+        cut_before(patched, count)
+        with pytest.raises(PowerCutError):
+            retire_vote_key(home, SUITE, in_use(card))
+    identity = load_identity(home, SUITE)
+    assert in_use(card) in identity.vote_signers
+    assert in_use(identity.card) in identity.vote_signers
+    retire_vote_key(home, SUITE, in_use(card))
+    assert set(load_identity(home, SUITE).vote_signers) == {in_use(card)}
+    assert read_card(home.card) == card
+    assert names_in(home.keys) == {"admin.json", "node.json", "vote.key", "wrap.key", "tls.pem"}
+
+
+@pytest.mark.parametrize("count", range(3))
+def test_a_crash_amid_a_change_of_certificate_leaves_one_of_the_two_with_its_key(
+    home: Home, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    files = KeyFiles(home)
+    before = certificate_of(files.tls)
+    after = make_next_certificate(home, now_ms=NOW_MS)
+    with monkeypatch.context() as patched:
+        cut_before(patched, count)
+        with pytest.raises(PowerCutError):
+            switch_certificate(home)
+    identity = load_identity(home, SUITE)
+    client_context(identity.tls, [])
+    shown = certificate_of(files.tls)
+    assert shown in {before, after}
+    assert ssl.PEM_cert_to_DER_cert(identity.card.certificate_pem) == shown
+    if shown == before:
+        switch_certificate(home)
+    assert certificate_of(files.tls) == after
+    assert names_in(home.keys) == {"admin.json", "node.json", "vote.key", "wrap.key", "tls.pem"}
+
+
+def test_a_certificate_without_its_key_never_takes_the_present_ones_place(home: Home) -> None:
+    files = KeyFiles(home)
+    before = certificate_of(files.tls)
+    (_, key), (certificate, _) = (issue_certificate(now_ms=NOW_MS) for _ in range(2))
+    files.tls_next.path.write_text(key + certificate)
+    files.tls_next.path.chmod(0o600)
+    with pytest.raises(TlsIdentityInvalid):
+        switch_certificate(home)
+    assert certificate_of(files.tls) == before
+
+
+def test_destroying_what_a_crash_left_never_touches_the_present_secret(tmp_path: Path) -> None:
+    """Between the first two steps both names are of one file."""
+    current, former = tmp_path / "key", tmp_path / "key.former"
+    current.write_bytes(b"present")
+    former.hardlink_to(current)
+    destroy_former(current)
+    assert current.read_bytes() == b"present"
+    assert not former.exists()
+    with pytest.raises(FileUnusable):
+        supersede(tmp_path / "none", current)
+    destroy_former(current)
+    assert current.read_bytes() == b"present"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from zhenglian.api import NodeStatus
 SUITE: Final = load_suite("intl")
 READY_S: Final = 90.0
 STOP_S: Final = 30.0
+COMMAND_S: Final = 120.0
 SETTLE_S: Final = 90.0
 POLL_S: Final = 0.05
 LOG_TAIL_LINES: Final = 15
@@ -73,6 +73,7 @@ class Cluster:
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._scanned: dict[int, dict[int, LedgerBlock]] = {}
         self._apis: dict[int, Api] = {}
+        self._releases: dict[int, Mapping[str, str]] = {}
         for number in self.numbers:
             self.configure(number)
 
@@ -147,15 +148,20 @@ class Cluster:
 
     # --- members ---
 
-    def add(self, number: int) -> NodeCard:
-        """Make the home of a further node, which knows the network; nobody knows it yet, and it is not started."""
-        first = Home(self.home(self.numbers[0]))
+    def add(self, number: int, *, state_sync_above_blocks: int | None = None) -> NodeCard:
+        """Make the home of a further node with the network's file in it; nobody knows it yet, and it is not started.
+
+        Args:
+            number: a new one.
+            state_sync_above_blocks: its `[sync]` setting; None for the usual one.
+        """
         home = Home(self.home(number))
         host, port = self.wires.peer_listen(number)
         http_host, http_port = self.wires.http_listen(number)
+        sponsor = self.numbers[0]
         create_identity(
             home,
-            network=read_card(first.card).network,
+            network=self.card(sponsor).network,
             name=f"operator-{number}",
             suite=SUITE,
             peer_host=host,
@@ -164,13 +170,49 @@ class Cluster:
             http_port=http_port,
             now_ms=time.time_ns() // 1_000_000,
         )
-        for known in (first.genesis, first.peers):
-            if known.exists():
-                shutil.copy(known, home.root / known.name)
+        file = self.folder / f"network-{number}.json"
+        self.command(
+            "node", "bundle", "--home", str(self.home(sponsor)), "--out", str(file), asked=(sponsor,)
+        )
+        self.command("node", "join", str(file), "--home", str(home.root))
         self.configure(number)
+        if state_sync_above_blocks is not None:
+            config = load_config(home.config)
+            sync = msgspec.structs.replace(config.sync, state_sync_above_blocks=state_sync_above_blocks)
+            write_config(home.config, msgspec.structs.replace(config, sync=sync))
         return self.card(number)
 
+    def command(self, *words: str, asked: Iterable[int] = (), status: int = 0) -> bytes:
+        """Run `zhenglian --json …` to its end.
+
+        Args:
+            words: what stands behind the options.
+            asked: nodes that it may ask.
+            status: how it has to end.
+
+        Returns:
+            What it printed.
+
+        Raises:
+            NotInTime: it ended otherwise; the text has all that it said.
+        """
+        nodes = [part for number in asked for part in ("--node", self.wires.url(number))]
+        done = subprocess.run(
+            [sys.executable, "-m", "node.cli", "--json", *nodes, *words],
+            capture_output=True,
+            check=False,
+            timeout=COMMAND_S,
+        )
+        if done.returncode != status:
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            raise NotInTime(f"zhenglian {' '.join(words)} ends with {done.returncode}, not {status}: {said}")
+        return done.stdout
+
     # --- processes ---
+
+    def upgrade(self, number: int, release: Mapping[str, str]) -> None:
+        """From its next start on the node runs that release; `release` is the environment that has it found."""
+        self._releases[number] = release
 
     def start(self, number: int, environment: Mapping[str, str] | None = None) -> None:
         """Start the node, unless it runs."""
@@ -184,7 +226,7 @@ class Cluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, **self._releases.get(number, {}), **(environment or {})},
             )
 
     def start_all(self) -> None:
@@ -217,6 +259,13 @@ class Cluster:
             self._processes[number].wait(STOP_S)
         except subprocess.TimeoutExpired:
             raise NotInTime(f"node {number} does not stop\n{self.tail(number)}") from None
+
+    def wait_ended(self, number: int, status: int) -> None:
+        """Wait until the node has ended by itself, with that exit status."""
+        until(lambda: not self.running(number), f"node {number} ends")
+        if self.exit_status(number) != status:
+            ended = self.exit_status(number)
+            raise NotInTime(f"node {number} ends with {ended}, not {status}\n{self.tail(number)}")
 
     def wait_ready(self, numbers: Iterable[int] | None = None, timeout_s: float = READY_S) -> None:
         """Wait until these, or all, run, have caught up and see a quorum."""
@@ -267,6 +316,17 @@ class Cluster:
             raise NotInTime(f"{error}: {heights}") from None
         return heights[level[0]]
 
+    def wait_gone(self, number: int) -> None:
+        """Wait until every other node that runs has noticed that this one is away."""
+        name = self.name(number)
+
+        def noticed(other: int) -> bool:
+            status = self.status(other)
+            return status is not None and not any(p.connected for p in status.peers if p.name == name)
+
+        for other in filter(self.running, self.others(number)):
+            until(lambda at=other: noticed(at), f"node {other} notices that {number} is away")  # type: ignore[misc]
+
     def tail(self, number: int) -> str:
         """The end of the node's log."""
         with contextlib.suppress(OSError):
@@ -286,6 +346,23 @@ class Cluster:
         for number in self.numbers:
             until(lambda at=number: self._scan(at, height), f"store of node {number} at {height}")  # type: ignore[misc]
         return {number: self._scanned[number] for number in self.numbers}
+
+    def first_height(self, number: int) -> int:
+        """The oldest block that the node has."""
+        store = Store.open(Home(self.home(number)).store, SUITE)
+        try:
+            return store.first_height
+        finally:
+            store.close()
+
+    def block_versions(self, number: int, first: int, last: int) -> list[int]:
+        """The protocol version of each of these blocks, as the node has them."""
+        store = Store.open(Home(self.home(number)).store, SUITE)
+        try:
+            found = [store.block(height) for height in range(first, last + 1)]
+            return [finalized.block.header.version for finalized in found if finalized is not None]
+        finally:
+            store.close()
 
     def forget_ledger(self, number: int) -> None:
         """The node begins with another store: what was read of the old one does not count any more."""

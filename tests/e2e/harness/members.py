@@ -5,10 +5,7 @@ Rule: nothing but cards, governance keys, an operator's own home and the command
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
@@ -16,25 +13,49 @@ from node.home import Home
 from node.identity import KeyFiles
 from tests.e2e.harness.cluster import Cluster, NotInTime, until
 
-COMMAND_S: Final = 120.0
-
 
 class _Proposed(msgspec.Struct, frozen=True):
     proposal_id: str
+
+
+class _Error(msgspec.Struct, frozen=True):
+    code: str
+
+
+class _Refused(msgspec.Struct, frozen=True):
+    error: _Error
 
 
 def decide(cluster: Cluster, voters: Sequence[int], *proposal: str) -> None:
     """Put it to the vote as the first of the operators, approve as the others.
 
     Args:
+        cluster: the nodes.
         voters: nodes whose operators want it, a quorum; their nodes are asked too.
         proposal: what stands behind `zhenglian gov propose`.
     """
     proposer, *others = voters
-    answer = _governance(cluster, voters, proposer, "gov", "propose", *proposal)
+    answer = _governance(cluster, voters, proposer, 0, "gov", "propose", *proposal)
     proposed = msgspec.json.decode(answer, type=_Proposed)
     for other in others:
-        _governance(cluster, voters, other, "gov", "approve", proposed.proposal_id)
+        _governance(cluster, voters, other, 0, "gov", "approve", proposed.proposal_id)
+
+
+def refuse(
+    cluster: Cluster, asked: Sequence[int], code: str, status: int, *proposal: str
+) -> None:
+    """Make sure that `zhenglian gov propose` does not propose that, for that reason.
+
+    Args:
+        cluster: the nodes.
+        asked: nodes that are asked; the operator of the first would propose it.
+        code, status: of the error, and how the command ends.
+        proposal: what stands behind `zhenglian gov propose`.
+    """
+    answer = _governance(cluster, asked, asked[0], status, "gov", "propose", *proposal)
+    said = msgspec.json.decode(answer, type=_Refused).error.code
+    if said != code:
+        raise NotInTime(f"not so: {' '.join(proposal)} is refused as {code}; it is as {said}")
 
 
 def card(cluster: Cluster, number: int) -> str:
@@ -50,19 +71,7 @@ def wait_epoch(cluster: Cluster, numbers: Sequence[int], epoch: int) -> None:
     )
 
 
-def _governance(cluster: Cluster, asked: Sequence[int], operator: int, *words: str) -> bytes:
+def _governance(cluster: Cluster, asked: Sequence[int], operator: int, status: int, *words: str) -> bytes:
     """A command, signed with an operator's governance key; what it printed."""
-    nodes = [part for number in asked for part in ("--node", cluster.wires.url(number))]
     key = str(KeyFiles(Home(cluster.home(operator))).admin)
-    return zhenglian("--json", *nodes, "--key", key, *words)
-
-
-def zhenglian(*words: str) -> bytes:
-    """Run a command to its end; what it printed. Raises NotInTime, with all that it said, when it fails."""
-    command = [sys.executable, "-m", "node.cli", *words]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=COMMAND_S)
-    if done.returncode != 0:
-        raise NotInTime(
-            f"zhenglian {' '.join(words)}: {(done.stdout + done.stderr).decode(errors='replace')}"
-        )
-    return done.stdout
+    return cluster.command("--key", key, *words, asked=asked, status=status)

@@ -16,6 +16,7 @@ but as the fault itself: the runner does that.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -142,6 +143,7 @@ class Bench:
         folder: for files of its own.
         expires: set by a fault that at least one accepted transaction has to expire in.
         departed: nodes that a fault took out of the network for good.
+        afterwards: looks to be made when all has settled, at one height, while the nodes still run.
     """
 
     def __init__(self, cluster: Cluster, seconds: float, folder: Path) -> None:
@@ -152,6 +154,7 @@ class Bench:
         self.notes: list[str] = []
         self.expires = False
         self.departed: set[int] = set()
+        self.afterwards: list[Callable[[], None]] = []
 
     def note(self, text: str) -> None:
         """Something worth a line below the table."""
@@ -176,6 +179,16 @@ class Bench:
             after = self.cluster.set_links(())
         if stops:
             self.expect(after.stopped > before.stopped, "the fault stopped at least one packet")
+
+    def longest_silence_s(self, since_s: float) -> float:
+        """The longest time since then in which nothing was acknowledged as final.
+
+        Args:
+            since_s: reading of the monotonic clock.
+        """
+        told = [told.ended_s for told in self.past.told if told.fate is Fate.FINALIZED]
+        times = [since_s, *sorted(at for at in told if at > since_s), time.monotonic()]
+        return max(after - before for before, after in itertools.pairwise(times))
 
     def finalized(self) -> int:
         """Acknowledged as final so far."""
@@ -274,6 +287,8 @@ class Runner:
         cluster, past = bench.cluster, bench.past
         settle(cluster, past, writers)
         top = cluster.wait_level()
+        for look in bench.afterwards:
+            look()
         verdict = check(past, cluster.ledgers(top), bench.departed)
         if bench.expires and not past.ids(Fate.EXPIRED):
             verdict.say("no accepted transaction expired, though some had to")
