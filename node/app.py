@@ -247,6 +247,7 @@ class Node:
             chain=self.chain,
             node=self.node_account,
             show=self.network.use_certificate,
+            ready=lambda: self.network.certificate_in_use and not self.runner.status().syncing,
             clock_ms=wall_clock_ms,
         )
         self.services = Services(
@@ -394,7 +395,9 @@ class Node:
         """Stop the node loudly: one of its own promises is broken."""
         if self._fatal is None:
             self._fatal = error
-            log.critical("the node stops", error=repr(error))
+            # A broken promise is for developers; anything else says to the operator what to do.
+            told = str(error) if isinstance(error, LedgerError) else repr(error)
+            log.critical("the node stops", error=told)
             self._stopping.set()
 
     def _on_unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from network.peers import Channel, PeerNetwork
 from node.config import snapshot_serving, state_sync
 from node.foundation import Foundation
 from node.founding import bundled_addresses, peer_addresses
-from node.identity import discard_next_vote_key, load_identity, retire_vote_key
+from node.identity import KeyFiles, discard_next_vote_key, load_identity, retire_vote_key
 from node.journal import begin_journal
 from node.statesync import SnapshotServer, StateSync
 from node.versions import LEDGER_VERSIONS, RELEASE
@@ -122,7 +122,11 @@ def begin(base: Foundation) -> tuple[Foundation, Journal, Store | None]:
         store_height=store.height if store is not None else 0,
         vote_key=base.identity.vote_signer.public_key,
     )
-    if lost and journal.silenced is not None and base.identity.vote_signer_next is not None:
+    if lost and journal.silenced is not None:
+        if KeyFiles(base.home).vote_next.exists():
+            log.warning(
+                "the vote key that waited is given up with the lost journal; make another: zhenglian node rotate-key"
+            )
         discard_next_vote_key(base.home)
         base = replace(base, identity=load_identity(base.home, base.suite))
     return base, journal, store

@@ -41,10 +41,12 @@ PACE_MS: Final = 250
 # A moving head makes us ask again at most so often.
 HEAD_ROUND_MS: Final = 250
 ASKED_AGAIN_PER_ROUND_MAX: Final = 256
-# What one peer may cost in one window: ids it offers, transactions it sends that cannot be admitted, bytes it asks for.
+# What one peer may cost in one window: ids it offers, transactions it sends that cannot be admitted or are here already,
+# bytes it asks for. That it sends what is here is no fault, since clients submit at several nodes, but it has to be decoded.
 WINDOW_MS: Final = 1_000
 OFFERED_PER_WINDOW_MAX: Final = 32 * IDS_MAX
 INADMISSIBLE_PER_WINDOW_MAX: Final = 512
+DUPLICATES_PER_WINDOW_MAX: Final = 2048
 SERVED_BYTES_PER_WINDOW_MAX: Final = 8 * 1024 * 1024
 MUTE_MS: Final = 60_000
 
@@ -101,6 +103,7 @@ class _Peer:
     window_ends_ms: int = 0
     offered: int = 0
     inadmissible: int = 0
+    duplicates: int = 0
     served_bytes: int = 0
 
     def owe(self, name: bytes, due_ms: int) -> _Debt:
@@ -264,12 +267,15 @@ class Gossip:
         record = self._peers.get(peer)
         if record is not None and record.window_ends_ms <= now_ms:
             record.window_ends_ms = now_ms + WINDOW_MS
-            record.offered = record.inadmissible = record.served_bytes = 0
+            record.offered = record.inadmissible = record.duplicates = record.served_bytes = 0
         return record
 
     def _on_push(self, peer: bytes, record: _Peer, transactions: Sequence[bytes], now_ms: int) -> None:
         for at, encoded in enumerate(transactions):
-            if record.inadmissible >= INADMISSIBLE_PER_WINDOW_MAX:
+            if (
+                record.inadmissible >= INADMISSIBLE_PER_WINDOW_MAX
+                or record.duplicates >= DUPLICATES_PER_WINDOW_MAX
+            ):
                 # They will be offered again.
                 self.counts.unheard += len(transactions) - at
                 return
@@ -281,6 +287,7 @@ class Gossip:
                     self._asks.forget(name)
                 case Verdict.KNOWN:
                     self.counts.duplicates += 1
+                    record.duplicates += 1
                     self._asks.forget(name)
                 case Verdict.LATER:
                     self._asks.refused(name, peer, now_ms)

@@ -97,6 +97,7 @@ class CertificateRenewal:
         chain: says what the ledger names.
         node: signs and submits in the node's name.
         show: has the peer network show the certificate of the folder from now on.
+        ready: whether the node has caught up and every connection uses the certificate that it shows; else nothing is done.
         clock_ms: wall clock.
         now_s: steady clock.
         overlap_s: shortest time between naming a certificate and showing it.
@@ -109,6 +110,7 @@ class CertificateRenewal:
         chain: Chain,
         node: NodeAccount,
         show: Callable[[TlsIdentity], None],
+        ready: Callable[[], bool],
         clock_ms: Callable[[], int],
         now_s: Callable[[], float] = time.monotonic,
         overlap_s: float = OVERLAP_S,
@@ -118,6 +120,7 @@ class CertificateRenewal:
         self._chain = chain
         self._node = node
         self._show = show
+        self._ready = ready
         self._clock_ms = clock_ms
         self._now_s = now_s
         self._overlap_s = overlap_s
@@ -129,7 +132,8 @@ class CertificateRenewal:
         """For ever."""
         while True:
             try:
-                await self.step()
+                if self._ready():
+                    await self.step()
             except LedgerError as error:
                 log.error("the certificate is not renewed; trying again", reason=str(error))
                 await asyncio.sleep(RETRY_S)

@@ -311,6 +311,20 @@ def test_a_peer_may_send_so_much_that_is_inadmissible_and_is_heard_again_in_the_
     assert here.taken == gossip.INADMISSIBLE_PER_WINDOW_MAX + 10
 
 
+def test_a_flood_of_what_is_here_already_costs_so_much_and_no_more() -> None:
+    """A turned validator repeated one transaction so fast that the others decoded nothing else, and finalized nothing."""
+    here = Here()
+    here.gossip.connected(A, 0)
+    here.verdict = Verdict.KNOWN
+    item = transaction(1)
+    for _ in range(gossip.DUPLICATES_PER_WINDOW_MAX // 256 + 1):
+        here.gossip.received(A, push_of(*[item] * 256), 0)
+    assert here.taken == gossip.DUPLICATES_PER_WINDOW_MAX
+    assert here.gossip.counts.unheard == 256
+    here.gossip.received(A, push_of(item), gossip.WINDOW_MS)
+    assert here.taken == gossip.DUPLICATES_PER_WINDOW_MAX + 1
+
+
 def test_a_peer_may_offer_so_much() -> None:
     here = Here()
     here.gossip.connected(A, 0)

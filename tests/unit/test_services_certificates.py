@@ -126,6 +126,7 @@ class World:
             chain=self.ledger,  # type: ignore[arg-type]
             node=self.ledger,  # type: ignore[arg-type]
             show=self._show,
+            ready=lambda: True,
             clock_ms=lambda: self.clock_ms,
             now_s=lambda: self.now_s,
         )

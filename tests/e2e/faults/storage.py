@@ -20,7 +20,8 @@ from tests.e2e.harness.scenario import Bench, scenario
 
 NODE = 3
 EXIT_FOUND, EXIT_UNUSABLE = 1, 3
-RESYNC_RECOVERY_S_MAX = 30.0
+# Commands are part of the way out.
+RESYNC_RECOVERY_S_MAX, ROTATION_RECOVERY_S_MAX = 30.0, 40.0
 
 
 class _Finding(msgspec.Struct, frozen=True):
@@ -68,6 +69,7 @@ def store_damaged(bench: Bench) -> Iterator[None]:
 @scenario(
     "journal-lost",
     "the journal of one node is gone: it follows, and votes again when its key is rotated",
+    recovery_s_max=ROTATION_RECOVERY_S_MAX,
     fresh=True,
 )
 def journal_lost(bench: Bench) -> Iterator[None]:
@@ -91,7 +93,9 @@ def journal_lost(bench: Bench) -> Iterator[None]:
     members.decide(cluster, cluster.numbers[:3], "rotate-key", str(files.card_next))
     members.wait_epoch(cluster, cluster.numbers, 2)
     cluster.wait_voting(NODE)
-    until(lambda: not files.vote_next.exists() and not files.card_next.exists(), "the key is in its place", 5.0)
+    until(
+        lambda: not files.vote_next.exists() and not files.card_next.exists(), "the key is in its place", 5.0
+    )
     bench.expect(cluster.card(NODE).vote_key != lost, "the card names the new key")
     left = [path.name for path in home.keys.iterdir() if path.name.startswith(files.vote.name)]
     bench.expect(left == [files.vote.name], f"nothing is left of the former key: {left}")

@@ -13,6 +13,7 @@ import msgspec
 
 from tests.e2e.harness.history import Fate
 from zhenglian.api import AccountView, BlockView, NetworkView, NodeStatus, TransactionView
+from zhenglian.api_network import NodeView
 from zhenglian.plans.transactions import Signed
 
 T = TypeVar("T")
@@ -51,6 +52,10 @@ class Api:
 
     def network(self) -> NetworkView:
         return self._get("/v1/network", NetworkView)
+
+    def nodes(self) -> list[NodeView]:
+        """Every node that the ledger names."""
+        return self._get("/v1/nodes", list[NodeView])
 
     def block(self, height: int) -> BlockView:
         return self._get(f"/v1/blocks/{height}", BlockView)

@@ -327,11 +327,15 @@ class Cluster:
         for other in filter(self.running, self.others(number)):
             until(lambda at=other: noticed(at), f"node {other} notices that {number} is away")  # type: ignore[misc]
 
+    def said(self, number: int) -> str:
+        """The node's whole log."""
+        with contextlib.suppress(OSError):
+            return self.log(number).read_text(errors="replace")
+        return ""
+
     def tail(self, number: int) -> str:
         """The end of the node's log."""
-        with contextlib.suppress(OSError):
-            return "\n".join(self.log(number).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
-        return ""
+        return "\n".join(self.said(number).splitlines()[-LOG_TAIL_LINES:])
 
     # --- links ---
 

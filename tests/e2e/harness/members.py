@@ -41,9 +41,7 @@ def decide(cluster: Cluster, voters: Sequence[int], *proposal: str) -> None:
         _governance(cluster, voters, other, 0, "gov", "approve", proposed.proposal_id)
 
 
-def refuse(
-    cluster: Cluster, asked: Sequence[int], code: str, status: int, *proposal: str
-) -> None:
+def refuse(cluster: Cluster, asked: Sequence[int], code: str, status: int, *proposal: str) -> None:
     """Make sure that `zhenglian gov propose` does not propose that, for that reason.
 
     Args:
