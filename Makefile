@@ -13,7 +13,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit sim crash-some e2e crash fuzz mutants vectors lock bench clean
+.PHONY: help setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -34,7 +34,7 @@ demo: setup ## the whole story on four nodes; leaves its files in build/demo
 	@$(BIN)/python -m zhenglian_demo
 
 test: setup ## what CI runs: lint, types, unit tests, simulation, some crash points, end to end
-	@$(MAKE) --no-print-directory lint types unit sim crash-some e2e
+	@$(MAKE) --no-print-directory lint types unit sim crash-some e2e-some
 	@echo "make test: all parts passed"
 
 lint: setup ## ruff and import-linter
@@ -60,15 +60,12 @@ endif
 crash-some:
 	$(call part,crash points: a selection,$(PY) -m pytest tests/crash)
 
-FAULTS ?=
-e2e: setup ## end to end with real node processes; FAULTS=all for the whole table of faults, FAULTS="name …" for some
-ifeq ($(FAULTS),all)
-	@$(PY) -m tests.e2e.faults --all --json
-else ifneq ($(FAULTS),)
-	@$(PY) -m tests.e2e.faults $(FAULTS) --json
-else
+e2e-some:
 	$(call part,end to end,$(PY) -m pytest tests/e2e)
-endif
+
+FAULTS ?=
+e2e: setup ## every fault on real node processes in network namespaces, with a table; FAULTS="name …" for some
+	@$(PY) -m tests.e2e.faults $(if $(filter-out all,$(FAULTS)),$(FAULTS),--all) --json
 
 CRASH_EVERY ?= 1
 crash: setup ## every crash point: kills, damaged files, replayed writes of LMDB (needs the Debian package strace)
