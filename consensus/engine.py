@@ -60,7 +60,7 @@ from consensus.core.settings import Hashing
 from consensus.epochs import Epochs
 from consensus.journal import Journal
 from consensus.status import EngineStatus
-from consensus.sync import Fetcher, Server
+from consensus.sync import RANGE_COST, Fetcher, Server
 from ledger.errors import LedgerError, StorageDamaged
 from ledger.types import Vote
 
@@ -214,11 +214,11 @@ class Engine:
     def _admit(self, peer: bytes, message: Message) -> bool:
         """Whether the core is to see the message; answers to questions that were not asked are dropped."""
         match message:
-            case Status(height=height, asks=asks):
+            case Status(height=height):
                 self._fetcher.heard(peer, height)
-                return not asks or self._server.allow(peer)
+                return self._server.allow(peer)
             case FetchFinalized():
-                if self._server.allow(peer):
+                if self._server.allow(peer, RANGE_COST):
                     self._show(Send(peer=peer, message=self._server.finalized_range(message), lane=Lane.SYNC))
                 return False
             case FetchBlock() | FetchCertificates():

@@ -38,6 +38,8 @@ SLOW_TICKS: Final = 60
 PEERS_MAX: Final = 1024
 # Requests of one peer that are answered in one Status period.
 ANSWERS_PER_PERIOD_MAX: Final = 256
+# A range of finalized blocks is read, encoded and sent in megabytes: it counts as so many requests.
+RANGE_COST: Final = 8
 
 Kind = Literal["block", "certificates", "finalized"]
 Want = WantBlock | WantCertificates | WantFinalized
@@ -198,11 +200,11 @@ class Server:
         self._application = application
         self._answered: dict[bytes, int] = {}
 
-    def allow(self, peer: bytes) -> bool:
-        """Whether one more request of this peer is answered in this period."""
-        count = self._answered.get(peer, 0)
-        self._answered[peer] = count + 1
-        return count < ANSWERS_PER_PERIOD_MAX
+    def allow(self, peer: bytes, cost: int = 1) -> bool:
+        """Whether one more request of this peer, that counts as `cost`, is answered in this period."""
+        count = self._answered.get(peer, 0) + cost
+        self._answered[peer] = count
+        return count <= ANSWERS_PER_PERIOD_MAX
 
     def new_period(self) -> None:
         self._answered.clear()

@@ -204,6 +204,7 @@ class Node:
                 peer, Channel.BLOBS, payload, timeout_s=timeout_s
             ),
             peers=self.network.connected,
+            validators=lambda: {one.account for one in self.chain.validators.validators},
         )
         keys = OperatorKeys(
             suite=suite,
@@ -443,7 +444,11 @@ class Node:
 
     def _measure_certificates(self) -> None:
         expiry = self.metrics.certificate_expires_seconds
-        own = load_certificate_der(certificate_of(self.identity.tls), source="tls.pem")
+        try:
+            own = load_certificate_der(certificate_of(self.identity.tls), source="tls.pem")
+        except LedgerError as error:
+            log.error("this node's certificate cannot be read", reason=str(error))
+            return
         ends_ms = {self.config.node.name: certificate_expires_at_ms(own)}
         ends_ms |= {peer.name: peer.certificate_expires_at_ms for peer in self.network.status()}
         expiry.clear()

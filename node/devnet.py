@@ -50,6 +50,9 @@ NETWORK_NAME: Final = "devnet"
 HOST: Final = "127.0.0.1"
 STOP_TIMEOUT_S: Final = 20.0
 LOG_TAIL_LINES: Final = 12
+# Below what systems give to outgoing connections, which would else take a port between its choice and its use.
+PORT_FIRST: Final = 15_000
+PORT_LAST: Final = 32_000
 _POLL_S: Final = 0.1
 _PORT_SPACING: Final = 2
 _ASK_ONCE: Final = RetryPolicy(attempts_max=1, timeout_s=2.0)
@@ -434,11 +437,14 @@ def _ports(nodes: int, base_port: int) -> Iterator[tuple[int, int]]:
         for n in range(nodes):
             yield base_port + _PORT_SPACING * n, base_port + _PORT_SPACING * n + 1
         return
+    numbers: list[int] = []
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(nodes * _PORT_SPACING)]
-        for free in held:
-            free.bind((HOST, 0))
-        numbers = [free.getsockname()[1] for free in held]
+        while len(numbers) < nodes * _PORT_SPACING:
+            free = stack.enter_context(socket.socket())
+            number = PORT_FIRST + secrets.randbelow(PORT_LAST - PORT_FIRST + 1)
+            with contextlib.suppress(OSError):
+                free.bind((HOST, number))
+                numbers.append(number)
     yield from zip(numbers[::2], numbers[1::2], strict=True)
 
 

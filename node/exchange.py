@@ -7,8 +7,8 @@ name. A replica is counted when the peer says that it holds the blob durably.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, Any, Final, assert_never
 
 import structlog
@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import DecodeError, LedgerError, NotFound, Unavailable
+from ledger.errors import Busy, DecodeError, LedgerError, NotFound, Unavailable
 from ledger.types import Hash, Wire
 from node.vault.blobs import BLOB_SIZE_BYTES_MAX, BlobStore, blob_hash
 
@@ -26,6 +26,10 @@ REQUEST_TIMEOUT_S: Final = 10.0
 FETCH_TIMEOUT_S: Final = 25.0
 HOLD_TIMEOUT_S: Final = 30.0
 FETCHES_PER_PEER_MAX: Final = 4
+# Nobody who keeps to the bound above has more chunks under way from one peer.
+CHUNKS_PER_PEER_MAX: Final = FETCHES_PER_PEER_MAX
+# Threads that peers' wishes may occupy, of those that commit blocks too.
+DISK_WORKERS_MAX: Final = 2
 REQUEST_SIZE_BYTES_MAX: Final = 4096
 _MESSAGE_SIZE_BYTES_MAX: Final = CHUNK_SIZE_BYTES + 4096
 
@@ -66,6 +70,7 @@ class BlobExchange:
         store: this node's blobs.
         request: sends a request on the blobs channel: (peer, payload, timeout in seconds) -> answer.
         peers: the peers that are connected now.
+        validators: of whom at most a third lies; only their word that they hold a blob makes a replica.
     """
 
     def __init__(
@@ -75,14 +80,18 @@ class BlobExchange:
         store: BlobStore,
         request: PeerRequest,
         peers: Callable[[], tuple[bytes, ...]],
+        validators: Callable[[], Collection[bytes]],
     ) -> None:
         self._suite = suite
         self._store = store
         self._request = request
         self._peers = peers
+        self._validators = validators
         self._fetching: defaultdict[bytes, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(FETCHES_PER_PEER_MAX)
         )
+        self._serving: Counter[bytes] = Counter()
+        self._disk = asyncio.Semaphore(DISK_WORKERS_MAX)
 
     async def fetch(self, blob: bytes) -> bytes | None:
         """The blob from whichever peer has it, kept here from then on; None when no connected peer has it."""
@@ -100,8 +109,10 @@ class BlobExchange:
         return None
 
     async def replicate(self, blobs: tuple[bytes, ...]) -> int:
-        """Ask every connected peer to hold `blobs`; how many hold all of them."""
-        answers = await asyncio.gather(*(self._hold_at(peer, blobs) for peer in self._peers()))
+        """Ask every connected validator to hold `blobs`; how many hold all of them."""
+        validators = self._validators()
+        asked = [peer for peer in self._peers() if peer in validators]
+        answers = await asyncio.gather(*(self._hold_at(peer, blobs) for peer in asked))
         return sum(answers)
 
     async def serve(self, peer: bytes, payload: bytes) -> bytes:
@@ -109,7 +120,7 @@ class BlobExchange:
         message = _decode_request(payload)
         match message:
             case GetChunk(blob=blob, offset=offset):
-                return codec.encode(await self._chunk(blob, offset))
+                return codec.encode(await self._serve_chunk(peer, blob, offset))
             case Hold(blobs=blobs):
                 for blob in blobs:
                     await self._hold(peer, blob)
@@ -117,8 +128,19 @@ class BlobExchange:
             case _:
                 assert_never(message)
 
+    async def _serve_chunk(self, peer: bytes, blob: bytes, offset: int) -> Chunk:
+        self._serving = +self._serving
+        if self._serving[peer] >= CHUNKS_PER_PEER_MAX:
+            raise Busy(what="blob service", retry_after_s=1)
+        self._serving[peer] += 1
+        try:
+            return await self._chunk(blob, offset)
+        finally:
+            self._serving[peer] -= 1
+
     async def _chunk(self, blob: bytes, offset: int) -> Chunk:
-        data = await asyncio.to_thread(self._store.get, blob)
+        async with self._disk:
+            data = await asyncio.to_thread(self._store.get, blob)
         if data is None:
             raise NotFound(what="blob", id=blob.hex())
         if offset > len(data):
@@ -126,9 +148,12 @@ class BlobExchange:
         return Chunk(size_bytes=len(data), data=data[offset : offset + CHUNK_SIZE_BYTES])
 
     async def _hold(self, peer: bytes, blob: bytes) -> None:
-        if not await asyncio.to_thread(self._store.has, blob):
+        async with self._disk:
+            here = await asyncio.to_thread(self._store.has, blob)
+        if not here:
             data = await self._fetch_from(peer, blob)
-            await asyncio.to_thread(self._store.put, data)
+            async with self._disk:
+                await asyncio.to_thread(self._store.put, data)
 
     async def _hold_at(self, peer: bytes, blobs: tuple[bytes, ...]) -> bool:
         try:

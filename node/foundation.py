@@ -5,6 +5,7 @@ Rule: whatever is wrong with a home folder is found here, at once, with a messag
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,8 @@ def lay_foundation(folder: Path) -> Foundation:
     network = load_network(home)
     suite = load_suite(network.genesis.suite)
     identity = load_identity(home, suite)
+    # Whatever the node writes from here on is its own, also what libraries create.
+    os.umask(0o077)
     lock = HomeLock(home.root / "lock")
     home.create_folders()
     return Foundation(

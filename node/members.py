@@ -13,6 +13,7 @@ import structlog
 
 from contracts.records import NodeRecord
 from contracts.state import NODE_ACCOUNTS, NODES
+from ledger.errors import LedgerError
 from network.links import PeerAddress
 from node.execution import FinalizedExecution
 
@@ -58,7 +59,11 @@ class Members:
                 remedy="the operators admit it by a vote: zhenglian gov propose add-validator | admit-reader",
             )
         self._belongs = belongs
-        self._update_peers(self._addresses(nodes))
+        try:
+            self._update_peers(self._addresses(nodes))
+        except (LedgerError, OSError) as error:
+            # What stands stays connected; the next change, or the next start, sets it right.
+            log.error("the peers could not be changed", reason=str(error))
 
     def block_finalized(self, final: FinalizedExecution) -> None:
         """A block is final: follow what it changes about the membership."""

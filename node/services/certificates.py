@@ -35,6 +35,7 @@ from node.chain import Chain
 from node.home import Home
 from node.identity import KeyFiles, certificate_of, make_next_certificate, switch_certificate
 from node.services.node_account import NodeAccount
+from node.services.ports import Denied
 
 LOOK_EVERY_S: Final = 5.0
 OVERLAP_S: Final = 60.0
@@ -152,8 +153,7 @@ class CertificateRenewal:
                 make_next_certificate(self._home, now_ms=self._clock_ms())
                 log.info("a new certificate is made")
             case Step.ANNOUNCE:
-                await self._node.submit(NodesSetCertificates(certificates=_both(now)))
-                log.info("the new certificate is announced")
+                await self._announce(now)
             case Step.SWITCH:
                 switch_certificate(self._home)
                 self._show(self._files.tls)
@@ -165,6 +165,19 @@ class CertificateRenewal:
             case Step.NOTHING:
                 pass
         return step
+
+    async def _announce(self, now: Situation) -> None:
+        """Name the certificate that waits; make another if somebody has seen it on its way and named it first."""
+        try:
+            await self._node.submit(NodesSetCertificates(certificates=_both(now)))
+        except Denied as denied:
+            if denied.result.code != "key_taken" or now.waiting is None:
+                raise
+            self._files.tls_next.path.unlink(missing_ok=True)
+            make_next_certificate(self._home, now_ms=self._clock_ms())
+            log.error("another node has named this node's new certificate; a newer one is made")
+        else:
+            log.info("the new certificate is announced")
 
     def situation(self) -> Situation:
         """What is so now. Raises LedgerError when a file cannot be read."""

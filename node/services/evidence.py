@@ -13,7 +13,8 @@ import structlog
 
 from contracts import membership
 from contracts.calls import EvidenceReport
-from contracts.state import EVIDENCE_KNOWN
+from contracts.evidence import EVIDENCE_PER_VALIDATOR_AND_EPOCH_MAX
+from contracts.state import EVIDENCE_COUNTS, EVIDENCE_KNOWN
 from ledger.errors import LedgerError
 from ledger.types import Vote
 from node.chain import Chain
@@ -58,15 +59,17 @@ class EvidenceReporter:
         while True:
             first, second = await self._waiting.get()
             await asyncio.sleep(self._rank() * TURN_S)
-            while not self._recorded(first):
-                try:
-                    await self._node.submit(EvidenceReport(first=first, second=second))
-                except Denied as denied:
-                    log.info("evidence not taken", code=denied.code)
-                    break
-                except LedgerError as error:
-                    log.warning("evidence not reported; trying again", reason=str(error))
-                    await asyncio.sleep(RETRY_S)
+            if self._recorded(first):
+                continue
+            try:
+                await self._node.submit(EvidenceReport(first=first, second=second))
+            except Denied as denied:
+                log.info("evidence not taken", code=denied.result.code)
+            except LedgerError as error:
+                log.warning("evidence not reported; trying again", reason=str(error))
+                if not self._waiting.full():
+                    self._waiting.put_nowait((first, second))
+                await asyncio.sleep(RETRY_S)
 
     def _accused(self, vote: Vote) -> bytes | None:
         voters = membership.validator_set(self._chain.records, vote.epoch)
@@ -79,11 +82,13 @@ class EvidenceReporter:
         return "" if account is None else account.hex()
 
     def _recorded(self, vote: Vote) -> bool:
-        """Whether there is nothing left to report."""
-        account = self._accused(vote)
+        """Whether there is nothing left to report: it is known, or so much is that the ledger takes no more of this epoch."""
+        account, records = self._accused(vote), self._chain.records
         if account is None:
             return True
-        return EVIDENCE_KNOWN.get(self._chain.records, (vote.epoch, vote.view, account)) is not None
+        count = EVIDENCE_COUNTS.get(records, (vote.epoch, account)) or 0
+        known = EVIDENCE_KNOWN.get(records, (vote.epoch, vote.view, account)) is not None
+        return known or count >= EVIDENCE_PER_VALIDATOR_AND_EPOCH_MAX
 
     def _rank(self) -> int:
         """This node's turn; those who are no operators come last."""

@@ -6,23 +6,31 @@ file is never visible under its name.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Final, Protocol
 
 from ledger import domains
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import LimitExceeded, StorageDamaged
+from ledger.errors import LimitExceeded, StorageDamaged, Unavailable
 from ledger.lmdb_file import sync_folder
 from node.home import write_file
 
 BLOB_SIZE_BYTES_MAX: Final = 9 * 1024 * 1024
+# Blobs come at peers' word, and leave so much of the disk to ledger and journal, without which a node stops.
+DISK_KEPT_FREE_BYTES: Final = 1024 * 1024 * 1024
 
 
 class BlobStore(Protocol):
     """Where ciphertext lies. Calls block on disk or network; run them off the event loop."""
 
     def put(self, data: bytes) -> bytes:
-        """Keep `data` durably and return its 32-byte hash. Raises LimitExceeded above BLOB_SIZE_BYTES_MAX."""
+        """Keep `data` durably and return its 32-byte hash.
+
+        Raises:
+            LimitExceeded: above BLOB_SIZE_BYTES_MAX.
+            Unavailable: there is no room for it.
+        """
         ...
 
     def get(self, blob_hash: bytes) -> bytes | None:
@@ -61,6 +69,9 @@ class LocalBlobStore:
         name = blob_hash(self._suite, data)
         if self.has(name):
             return name
+        free_bytes = shutil.disk_usage(self._folder).free
+        if free_bytes - len(data) < DISK_KEPT_FREE_BYTES:
+            raise Unavailable(what="blob store", reason=f"the disk has only {free_bytes // 1024**2} MiB left")
         path = self._path(name)
         if not path.parent.exists():
             path.parent.mkdir(exist_ok=True, mode=0o700)

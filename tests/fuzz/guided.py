@@ -22,7 +22,7 @@ FOUND: Final = Path("build") / "fuzz" / "found"
 INSTRUMENTED: Final = ["ledger", "consensus", "contracts", "network", "node", "zhenglian"]
 FINDING_EXIT_CODE: Final = 9
 RESIDENT_MB_MAX: Final = 1024
-PATIENCE_S: Final = 30
+PATIENCE_S: Final = 120
 _STATE: Final = re.compile(rb"(INITED|DONE|pulse|NEW|REDUCE)\s+cov: (\d+)")
 _RUNS: Final = re.compile(rb"stat::number_of_executed_units: (\d+)")
 

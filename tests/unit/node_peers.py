@@ -22,6 +22,7 @@ class Net:
         self.exchanges: dict[bytes, BlobExchange] = {}
         self.stores: dict[bytes, LocalBlobStore] = {}
         self.rogues: dict[bytes, Rogue] = {}
+        self.readers: set[bytes] = set()
         self.asked: list[tuple[bytes, bytes]] = []
 
     def join(self, name: bytes) -> BlobExchange:
@@ -37,7 +38,11 @@ class Net:
 
         self.stores[name] = LocalBlobStore(self.folder / name.decode(), SUITE)
         self.exchanges[name] = BlobExchange(
-            suite=SUITE, store=self.stores[name], request=request, peers=peers
+            suite=SUITE,
+            store=self.stores[name],
+            request=request,
+            peers=peers,
+            validators=lambda: {peer for peer in peers() if peer not in self.readers},
         )
         return self.exchanges[name]
 

@@ -94,7 +94,9 @@ class Node(Replica):
             self.submission.connected(peer)
         self.index = SqliteIndex(folder / "index.sqlite", self.store.chain_id)
         self.blobs = LocalBlobStore(folder / "blobs", SUITE)
-        self.exchange = BlobExchange(suite=SUITE, store=self.blobs, request=nobody, peers=lambda: ())
+        self.exchange = BlobExchange(
+            suite=SUITE, store=self.blobs, request=nobody, peers=lambda: (), validators=lambda: ()
+        )
         self.keys = OperatorKeys(
             suite=SUITE,
             operator=OPERATORS[at].account,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 import node.exchange
 from ledger import codec
-from ledger.errors import LedgerError, NotFound, Unavailable
+from ledger.errors import Busy, LedgerError, NotFound, Unavailable
 from node.exchange import (
     CHUNK_SIZE_BYTES,
+    CHUNKS_PER_PEER_MAX,
     HOLD_BLOBS_MAX,
     Chunk,
     GetChunk,
@@ -114,6 +116,27 @@ async def test_a_peer_that_cannot_hold_everything_is_no_replica(net: Net) -> Non
     assert await here.replicate((there, bytes(32))) == 0
     net.rogues[C] = Rogue(chunk(b"held, surely"))
     assert await here.replicate((there,)) == 1
+
+
+async def test_a_read_node_is_no_replica_whatever_it_says(net: Net) -> None:
+    """Of the validators so many were counted that one of them is honest; read nodes that lie were counted with them."""
+    here = net.join(A)
+    net.join(B)
+    net.rogues[C] = Rogue(codec.encode(Held()))
+    net.readers = {C}
+    assert await here.replicate((net.stores[A].put(b"ciphertext"),)) == 1
+
+
+async def test_a_peer_that_asks_for_chunk_upon_chunk_leaves_threads_to_others(net: Net) -> None:
+    """64 reads of a large blob at once had every thread, and finalized blocks waited for one to be committed."""
+    here = net.join(A)
+    question = codec.encode(GetChunk(blob=net.stores[A].put(b"ciphertext"), offset=0))
+    greedy = [here.serve(B, question) for _ in range(CHUNKS_PER_PEER_MAX + 3)]
+    answers = await asyncio.gather(*greedy, here.serve(C, question), return_exceptions=True)
+    assert [isinstance(answer, Busy) for answer in answers] == [False] * CHUNKS_PER_PEER_MAX + [True] * 3 + [
+        False
+    ]
+    assert await here.serve(B, question) == answers[0]
 
 
 async def test_a_damaged_copy_is_no_copy_and_is_replaced(net: Net) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from ledger import codec, commitments
 from ledger.crypto.registry import load_suite
 from ledger.errors import LimitExceeded, StorageDamaged, Unavailable, VerificationFailed
 from node.services.spool import Spool
-from node.vault.blobs import BLOB_SIZE_BYTES_MAX, LocalBlobStore, blob_hash
+from node.vault.blobs import BLOB_SIZE_BYTES_MAX, DISK_KEPT_FREE_BYTES, LocalBlobStore, blob_hash
 from node.vault.keys import Authority, AuthorityKind, KeyNotHeld, KeyRefused, OperatorKeys, PartKind, PartName
 from node.vault.records import (
     FIELD_SIZE_BYTES_MAX,
@@ -379,6 +380,19 @@ def test_a_blob_is_found_by_its_hash_and_damage_is_noticed(tmp_path: Path) -> No
 def test_a_blob_above_its_bound_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded):
         LocalBlobStore(tmp_path, SUITE).put(bytes(BLOB_SIZE_BYTES_MAX + 1))
+
+
+def test_blobs_leave_room_for_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any peer may ask every node to hold blobs without end; a full disk would have stopped them all at once."""
+    store = LocalBlobStore(tmp_path, SUITE)
+    known = store.put(b"known")
+    usage = shutil.disk_usage(tmp_path)._replace(free=DISK_KEPT_FREE_BYTES + 4)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    store.put(b"four")
+    with pytest.raises(Unavailable):
+        store.put(b"fifth")
+    assert not store.has(blob_hash(SUITE, b"fifth"))
+    assert store.put(b"known") == known
 
 
 def test_the_spool_is_encrypted_bound_to_its_names_and_tells_of_changes(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from contracts.calls import Args, NodesSetCertificates
 from contracts.records import NodeRecord, NodeRole
 from ledger.crypto.registry import load_suite
+from ledger.types import Result
 from network.tls import CERTIFICATE_LIFE_S, TlsIdentity
 from node.home import Home
 from node.identity import KeyFiles, certificate_of, create_identity, make_next_certificate, read_card
 from node.services.certificates import OVERLAP_S, CertificateRenewal, Situation, Step, next_step
+from node.services.ports import Denied
 
 OLD, NEW, OTHER = b"old", b"new", b"other"
 BORN_MS = 1_700_000_000_000
@@ -72,6 +74,7 @@ class Ledger:
 
     def __init__(self, account: bytes, certificate: bytes) -> None:
         self.account = account
+        self.taken: set[bytes] = set()
         self.record = NodeRecord(
             account=account,
             name="operator",
@@ -88,6 +91,8 @@ class Ledger:
 
     async def submit(self, args: Args) -> None:
         assert isinstance(args, NodesSetCertificates)
+        if self.taken.intersection(args.certificates):
+            raise Denied(Result(transaction_id=bytes(32), code="key_taken"))
         self.record = NodeRecord(
             **{name: getattr(self.record, name) for name in self.record.__struct_fields__}
             | {"certificates": args.certificates}
@@ -168,6 +173,25 @@ async def test_with_a_third_of_its_life_left_a_certificate_is_replaced(tmp_path:
     assert world.ledger.record.certificates == (world.own,)
     assert not KeyFiles(world.home).tls_next.path.exists()
     assert read_card(world.home.card).certificate_pem.startswith("-----BEGIN CERTIFICATE-----")
+
+
+async def test_who_names_a_certificate_first_that_is_on_its_way_does_not_keep_a_node_from_renewing(
+    tmp_path: Path,
+) -> None:
+    """An announcement is public before it is final; whoever was faster let a certificate run out, and the node with it."""
+    world = World(tmp_path / "home")
+    world.clock_ms = BORN_MS + LIFE_MS * 2 // 3 + 1000
+    assert await world.step() is Step.MAKE
+    stolen = certificate_of(KeyFiles(world.home).tls_next)
+    world.ledger.taken.add(stolen)
+    assert await _renew(world, crash_before_each=False) == [
+        Step.ANNOUNCE,
+        Step.ANNOUNCE,
+        Step.SWITCH,
+        Step.FINISH,
+    ]
+    assert world.ledger.record.certificates == (world.own,)
+    assert world.own != stolen
 
 
 async def test_a_crash_before_every_step_leaves_a_certificate_that_the_ledger_names(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def asymmetric(bench: Bench) -> Iterator[None]:
         yield
 
 
-@scenario("deaf", "node 3 is heard by all and hears nobody", quick_s=QUICK_S)
+@scenario("deaf", "node 3 is heard by all and hears nobody")
 def deaf(bench: Bench) -> Iterator[None]:
     """The other three go on."""
     before = bench.finalized()

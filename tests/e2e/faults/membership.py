@@ -15,6 +15,8 @@ from tests.e2e.harness.scenario import Bench, scenario
 
 NEWCOMER, LEAVING, SPONSOR = 5, 4, 1
 LATE_S = 10.0
+# It begins at genesis, with every block since.
+CATCH_UP_S_MAX = 30.0
 SNAPSHOT_ABOVE_BLOCKS = 30
 FAR_MS = 400.0
 SYNC_BEGINS = "beginning with a snapshot"
@@ -22,7 +24,13 @@ SYNC_ENDS = "the ledger begins with a snapshot"
 EXIT_UNAVAILABLE = 3
 
 
-@scenario("join-reader", "a read node joins late, catches up and serves", seconds=LATE_S, fresh=True)
+@scenario(
+    "join-reader",
+    "a read node joins late, catches up and serves",
+    seconds=LATE_S,
+    recovery_s_max=CATCH_UP_S_MAX,
+    fresh=True,
+)
 def join_reader(bench: Bench) -> Iterator[None]:
     """市县数据节点: it follows the chain and hands transactions in, without a vote."""
     cluster = bench.cluster

@@ -23,6 +23,7 @@ from consensus.core.messages import (
     decode_message,
     encode_message,
 )
+from ledger import codec
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import chain_id
 from ledger.errors import LedgerError
@@ -31,6 +32,7 @@ from network.frames import Channel
 from network.peers import PeerNetwork
 from node import gossip_messages
 from node.config import load_config
+from node.exchange import CHUNK_SIZE_BYTES, REQUEST_SIZE_BYTES_MAX, Chunk, GetChunk
 from node.founding import bundled_addresses, load_network, peer_addresses
 from node.home import Home
 from node.identity import load_identity
@@ -59,6 +61,7 @@ class Impostor:
         index: its number among the validators.
         heard: what came in.
         answer: what it sends to who asks for finalized blocks; nothing by default.
+        blobs: what it gives to who asks for blobs, by name.
     """
 
     def __init__(self, home: Home) -> None:
@@ -74,6 +77,7 @@ class Impostor:
         self.index = [voter.account for voter in voters].index(account)
         self.heard = Heard()
         self.answer: Callable[[FetchFinalized], FinalizedRange | None] = lambda _asked: None
+        self.blobs: dict[bytes, bytes] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="impostor")
 
@@ -164,8 +168,13 @@ class Impostor:
         )
         await self._network.start()
 
-    async def _on_request(self, _peer: bytes, _channel: Channel, _payload: bytes) -> bytes:
-        return os.urandom(64)
+    async def _on_request(self, _peer: bytes, channel: Channel, payload: bytes) -> bytes:
+        if channel is not Channel.BLOBS:
+            return os.urandom(64)
+        asked = codec.decode(payload, GetChunk, size_bytes_max=REQUEST_SIZE_BYTES_MAX)
+        data = self.blobs[asked.blob]
+        chunk = data[asked.offset : asked.offset + CHUNK_SIZE_BYTES]
+        return codec.encode(Chunk(size_bytes=len(data), data=chunk))
 
     def _on_message(self, peer: bytes, channel: Channel, payload: bytes) -> None:
         if channel is Channel.TRANSACTIONS:

@@ -63,7 +63,11 @@ class Talk:
         self._answers = answers
         self.asked = 0
         self.exchange = BlobExchange(
-            suite=SUITE, store=Blobs(*blobs), request=self._request, peers=lambda: (PEER,)
+            suite=SUITE,
+            store=Blobs(*blobs),
+            request=self._request,
+            peers=lambda: (PEER,),
+            validators=lambda: (PEER,),
         )
 
     async def _request(self, peer: bytes, payload: bytes, timeout_s: float) -> bytes:
