@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.harness.campaign import Campaign
 
-SEEDS = 120
+SEEDS = 300
 SEEDS_PER_TEST = 10
 
 
