@@ -59,13 +59,23 @@ class Judge:
             return Verdict.INVALID
         if not entry.executed:
             # Only here, before the first vote: a certified block is never held against a clock again.
-            if abs(header.time_ms - now_ms) > self._committee.clock_drift_ms_max:
+            if not self._timely(header, above, now_ms):
                 return Verdict.UNTIMELY
             if self._committee.seals(above):
                 return Verdict.VALID
             self._bodies.execute(entry, certified=False)
             return Verdict.WAIT
         return Verdict.VALID
+
+    def _timely(self, header: Header, above: Header, now_ms: int) -> bool:
+        """Whether the block's time is near this node's clock, or is the least that its parent leaves it.
+
+        Once a quorum's clocks were ahead, so is the chain for good: no leader can do better than a millisecond after the
+        parent, and to refuse that would stop the network until every clock has caught up.
+        """
+        ahead_ms = header.time_ms - now_ms
+        least = header.time_ms == above.time_ms + 1
+        return abs(ahead_ms) <= self._committee.clock_drift_ms_max or (least and ahead_ms > 0)
 
     def _fits(self, header: Header) -> bool:
         """What the core knows better than the application; version and next validator set are for execution to judge."""

@@ -21,6 +21,12 @@ def test_seeds_keep_every_property_and_come_to_life_again(first: int) -> None:
         assert report.height > 0
 
 
+# Each found a bug once, which has a test of its own beside this.
+@pytest.mark.parametrize("seed", [2198, 3060, 3104, 41450])
+def test_seeds_that_failed_once_pass(seed: int) -> None:
+    assert Campaign(seed).run().height > 0
+
+
 @pytest.mark.parametrize("seed", [3, 8])
 def test_the_same_seed_gives_the_same_trace(seed: int) -> None:
     first, second = Campaign(seed).run(), Campaign(seed).run()

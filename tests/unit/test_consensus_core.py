@@ -184,6 +184,18 @@ def test_a_block_whose_time_is_just_near_enough_is_voted_for(offset_ms: int) -> 
     assert votes_in(desk.propose(block)) == [("NOTARIZE", 1)]
 
 
+@pytest.mark.parametrize(("after_parent_ms", "voted"), [(1, "NOTARIZE"), (2, "NULLIFY")])
+def test_a_chain_that_a_quorums_clocks_took_hours_ahead_goes_on_by_the_least_step(
+    after_parent_ms: int, voted: str
+) -> None:
+    """Seed 41450: most clocks were three hours ahead for a moment; right again, they refused every block for three hours."""
+    desk = Desk(me=1)
+    genesis_ms = desk.cluster.genesis.time_ms
+    desk.now_ms = genesis_ms - 3 * 3_600_000
+    block, _ = desk.block(1, time_ms=genesis_ms + after_parent_ms)
+    assert votes_in(desk.propose(block)) == [(voted, 1)]
+
+
 def test_a_block_no_later_than_its_parent_is_nullified() -> None:
     desk = Desk(me=1)
     block, _ = desk.block(1, time_ms=desk.cluster.genesis.time_ms)
