@@ -36,6 +36,16 @@ CERTIFICATE_LIFE_S: Final = 365 * 86_400
 CERTIFICATE_BACKDATING_S: Final = 86_400
 CERTIFICATE_PEM_BYTES_MAX: Final = 16 * 1024
 ALPN_PROTOCOL: Final = "zhenglian-peer/1"
+# What the X.509 parser says of foreign bytes; its own errors have no common ancestor.
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
@@ -106,7 +116,7 @@ def load_certificate(pem: str, *, source: str) -> x509.Certificate:
         raise TlsIdentityInvalid(file=source, reason=f"more than {CERTIFICATE_PEM_BYTES_MAX} characters")
     try:
         certificates = x509.load_pem_x509_certificates(pem.encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise TlsIdentityInvalid(file=source, reason=str(error)) from None
     if len(certificates) != 1:
         raise TlsIdentityInvalid(file=source, reason=f"{len(certificates)} certificates instead of one")
@@ -120,7 +130,7 @@ def load_certificate_der(der: bytes, *, source: str) -> x509.Certificate:
         raise TlsIdentityInvalid(file=source, reason=f"more than {CERTIFICATE_DER_BYTES_MAX} bytes")
     try:
         certificate = x509.load_der_x509_certificate(der)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise TlsIdentityInvalid(file=source, reason=str(error)) from None
     _check(certificate, source)
     return certificate
@@ -165,7 +175,7 @@ def _check(certificate: x509.Certificate, source: str) -> None:
         certificate.verify_directly_issued_by(certificate)
     except InvalidSignature:
         raise TlsIdentityInvalid(file=source, reason="it is not signed with its own key") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except _UNREADABLE as error:
         raise TlsIdentityInvalid(file=source, reason=str(error)) from None
 
 

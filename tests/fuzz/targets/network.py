@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledger import codec
 from ledger.errors import DecodeError, LimitExceeded
-from network.errors import ChainMismatch, FrameInvalid, NodeMismatch, VersionMismatch
+from network.errors import ChainMismatch, FrameInvalid, NodeMismatch, TlsIdentityInvalid, VersionMismatch
 from network.frames import (
     ERROR_BYTES_MAX,
     FRAGMENT_BYTES_MAX,
@@ -23,6 +25,12 @@ from network.frames import (
 from network.handshake import Hello, agree, decode_hello, encode_hello
 from network.lanes import CONTROL_LANE, LaneLimit, SendLanes, lane_of
 from network.rpc import Refusal
+from network.tls import (
+    certificate_expires_at_ms,
+    certificate_life_ms,
+    issue_certificate,
+    load_certificate_der,
+)
 from tests.fuzz.shapes import encodings
 from tests.fuzz.target import Grammar, Script, Target, require
 
@@ -37,6 +45,7 @@ OWN = Hello(
     ledger_version_max=1,
 )
 THEIRS = b"p" * 16
+CERTIFICATE_PEM = issue_certificate(now_ms=1_735_689_600_000)[0]
 # A fragment that is not complete, and one unfinished frame a channel.
 _KEPT_BYTES_MAX = (
     HEADER_SIZE_BYTES + FRAGMENT_BYTES_MAX + sum(payload_bytes_max(FrameKind.MESSAGE, one) for one in Channel)
@@ -154,7 +163,26 @@ def run_lanes(data: bytes) -> None:
             )
 
 
+def run_certificate(data: bytes) -> None:
+    """What a member says its certificate is, whatever the ledger took for one."""
+    certificate = load_certificate_der(data, source="a peer")
+    require(certificate_life_ms(certificate) < 2**63, "a life without end")
+    require(certificate_expires_at_ms(certificate) >= 0, "it ended before time began")
+
+
+def certificate_seeds() -> list[bytes]:
+    """One of ours; its key, and so its bytes, are new in every process."""
+    return [ssl.PEM_cert_to_DER_cert(CERTIFICATE_PEM)]
+
+
 TARGETS = (
+    Target(
+        name="network.certificate",
+        run=run_certificate,
+        seeds=certificate_seeds,
+        errors=(TlsIdentityInvalid,),
+        size_bytes_max=2200,
+    ),
     Target(
         name="network.frames",
         run=run_frames,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -24,6 +25,17 @@ from ledger.snapshot import (
 )
 from ledger.state_bulk import leaf_of, subtree_root
 from ledger.verdicts import ProofRejected
+from node.statesync.messages import (
+    MESSAGE_SIZE_BYTES_MAX,
+    CertifiedHead,
+    GetOffer,
+    GetPiece,
+    GetProgress,
+    Offer,
+    Piece,
+    Progress,
+    decode_request,
+)
 from tests.fuzz.shapes import encodings
 from tests.fuzz.target import Grammar, Script, Target, require
 from tests.unit.ledger_world import SUITE, World
@@ -97,7 +109,49 @@ def taken() -> Snapshot:
 
 
 ERRORS = (DecodeError, LimitExceeded, ProofRejected)
+
+
+def run_question(data: bytes) -> None:
+    question = decode_request(data)
+    require(codec.encode(question) == data, "a question about snapshots re-encodes to other bytes")
+
+
+def run_answer(data: bytes) -> None:
+    """The first byte chooses which question the rest answers."""
+    script = Script(data)
+    kind = (Progress, Offer, Piece)[script.below(3)]
+    encoded = script.rest()
+    answer = codec.decode(encoded, kind, size_bytes_max=MESSAGE_SIZE_BYTES_MAX)
+    require(codec.encode(answer) == encoded, "an answer about snapshots re-encodes to other bytes")
+
+
+def answers() -> list[bytes]:
+    manifest = good()
+    head = CertifiedHead(header=manifest.header, path=(), certificate=manifest.certificate)
+    found = (Progress(changes=(), head=head), Offer(manifest=manifest, making=True), Piece(data=b"piece"))
+    return [bytes([place]) + codec.encode(answer) for place, answer in enumerate(found)]
+
+
 TARGETS = (
+    Target(
+        name="node.snapshot_question",
+        run=run_question,
+        seeds=lambda: [
+            codec.encode(question)
+            for question in (GetProgress(from_epoch=1), GetOffer(), GetPiece(snapshot=bytes(32), index=7))
+        ],
+        examples=lambda: encodings(cast("type[GetProgress]", GetProgress | GetOffer | GetPiece)),
+        errors=(DecodeError, LimitExceeded),
+        grammar=Grammar.MSGPACK,
+        size_bytes_max=512,
+    ),
+    Target(
+        name="node.snapshot_answer",
+        run=run_answer,
+        seeds=answers,
+        errors=(DecodeError, LimitExceeded),
+        size_bytes_max=8192,
+    ),
     Target(
         name="ledger.snapshot_manifest",
         run=run_manifest,
