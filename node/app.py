@@ -7,7 +7,6 @@ in `stop`. Nothing here decides anything else.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import time
@@ -27,7 +26,6 @@ from ledger.errors import InvariantViolation, LedgerError, Unavailable
 from ledger.store import Store
 from ledger.types import Genesis, Vote
 from network.peers import Channel, PeerAddress, PeerNetwork
-from network.tls import certificate_expires_at_ms, load_certificate_der
 from node.bootstrap import begin, fetch_snapshot, open_store, wants_snapshot
 from node.bridges import PeerTransport, SuiteHashing
 from node.chain import Chain
@@ -38,9 +36,10 @@ from node.execution import Execution, FinalizedExecution
 from node.foundation import Foundation, lay_foundation
 from node.founding import address_of, peer_addresses
 from node.home import FileUnusable, Home
+from node.housekeeping import Housekeeping, warn_silenced
 from node.http.app import SITE, build_app
 from node.http.listener import BoundedSite, raise_descriptor_limit
-from node.identity import certificate_of, retire_vote_key
+from node.identity import retire_vote_key
 from node.index.follower import catch_up, follow
 from node.index.sqlite import SqliteIndex
 from node.members import Members
@@ -69,8 +68,6 @@ from node.versions import LEDGER_VERSIONS, RELEASE
 # What went wrong is outside, such as a full disk: worth a start once that is mended. A broken promise of its own is not.
 EXIT_STATUS_UNAVAILABLE: Final = 3
 EXIT_STATUS_BROKEN_INVARIANT: Final = 70
-TICK_S: Final = 5.0
-SWEEP_EVERY_TICKS: Final = 120
 SHUTDOWN_S: Final = 5.0
 
 log = structlog.get_logger()
@@ -191,7 +188,7 @@ class Node:
             journal=self._journal,
             on_failure=self._fail,
             on_evidence=self._on_evidence,
-            on_forgotten=lambda _key: _warn_silenced(),
+            on_forgotten=lambda _key: warn_silenced(),
         )
 
     def _wire_services(self) -> None:
@@ -295,7 +292,7 @@ class Node:
         self._spawn(watch_deadlines(self.chain, self.node_account, wall_clock_ms))
         self._spawn(self.evidence.run())
         self._spawn(self.certificates.run())
-        self._spawn(self._housekeeping())
+        self._spawn(self._housekeeping().run())
         await self.releases.resume()
         self.traces.resume()
         await self._serve_http()
@@ -419,43 +416,21 @@ class Node:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
-    async def _housekeeping(self) -> None:
-        for tick in itertools.count():
-            status = self.runner.status()
-            faulty_max = (len(status.validators) - 1) // 3
-            if len(status.clocks_apart_ms) > faulty_max:
-                log.error(
-                    "this node's clock differs from its peers'", apart_ms=max(status.clocks_apart_ms.values())
-                )
-            if status.silenced:
-                _warn_silenced()
-            pending = self.execution.pending_protocol()
-            if pending is not None and pending[0] > LEDGER_VERSIONS[1]:
-                log.error("this release is too old for what comes", version=pending[0], height=pending[1])
-            self.metrics.view.set(status.view)
-            self.metrics.epoch.set(status.epoch)
-            self.metrics.peers_connected.set(len(self.network.connected()))
-            self.metrics.mempool_transactions.set(len(self.mempool))
-            self.metrics.index_height.set(self.index.height)
-            self._measure_certificates()
-            if tick % SWEEP_EVERY_TICKS == 0:
-                await asyncio.to_thread(self.releases.sweep)
-            await asyncio.sleep(TICK_S)
-
-    def _measure_certificates(self) -> None:
-        expiry = self.metrics.certificate_expires_seconds
-        try:
-            own = load_certificate_der(certificate_of(self.identity.tls), source="tls.pem")
-        except LedgerError as error:
-            log.error("this node's certificate cannot be read", reason=str(error))
-            return
-        ends_ms = {self.config.node.name: certificate_expires_at_ms(own)}
-        ends_ms |= {peer.name: peer.certificate_expires_at_ms for peer in self.network.status()}
-        expiry.clear()
-        for name, at_ms in ends_ms.items():
-            expiry.labels(name).set((at_ms - wall_clock_ms()) / 1000)
-
     # --- parts ---
+
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            name=self.config.node.name,
+            tls=self.identity.tls,
+            runner=self.runner,
+            execution=self.execution,
+            network=self.network,
+            mempool=self.mempool,
+            index=self.index,
+            metrics=self.metrics,
+            sweep=self.releases.sweep,
+            clock_ms=wall_clock_ms,
+        )
 
     def _facts(self) -> NodeFacts:
         status = self.runner.status()
@@ -515,14 +490,6 @@ def _retire(home: Home, suite: CryptoSuite, in_use: bytes) -> None:
             log.info("the former vote key is destroyed")
     except LedgerError as error:
         log.error("the former vote key is still there", reason=str(error))
-
-
-def _warn_silenced() -> None:
-    log.warning(
-        "this node follows without voting",
-        reason="it may have forgotten votes of its key: its journal was lost or is older than what it signed",
-        remedy="zhenglian node rotate-key, then a vote of the operators; see docs/operations.md",
-    )
 
 
 def run_node(folder: Path) -> int:
