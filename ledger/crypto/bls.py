@@ -47,11 +47,10 @@ class _PointClass(Protocol):
 
 _G1: Final = cast("_PointClass", pyblst.BlstP1Element)
 _G2: Final = cast("_PointClass", pyblst.BlstP2Element)
-_GENERATOR: Final = _G1.uncompress(
-    bytes.fromhex(
-        "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
-    )
+GENERATOR: Final = bytes.fromhex(
+    "97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
 )
+_GENERATOR: Final = _G1.uncompress(GENERATOR)
 
 
 def _decode(group: _PointClass, data: bytes, size_bytes: int) -> _Point | None:
@@ -62,6 +61,11 @@ def _decode(group: _PointClass, data: bytes, size_bytes: int) -> _Point | None:
     except ValueError:
         return None
     return point if point.compress() == data else None
+
+
+def decode_g1(data: bytes) -> _Point | None:
+    """The point of G1 that these 48 bytes are the one encoding of; None for any other, the identity included."""
+    return _decode(_G1, data, PUBLIC_KEY_SIZE_BYTES)
 
 
 @lru_cache(maxsize=_KEY_CACHE_MAX)
