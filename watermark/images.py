@@ -1,4 +1,4 @@
-"""Marks in PNG and JPEG: chips added to the pixels.
+"""Marks in PNG, JPEG, WebP and TIFF: chips added to the pixels.
 
 Rule: every channel of a pixel moves by 2d between bit 0 and bit 1, symmetric around the original where there is room
 and one-sided where there is not (white paper can only darken), d shaped by local contrast and bounded by the file's
@@ -17,10 +17,11 @@ import numpy as np
 from watermark import align, chips
 from watermark.chips import F32, U8, ChipGrid
 from watermark.evidence import BitEvidence
-from watermark.limits import IMAGE_SIDE_PIXELS_MIN
-from watermark.payload import biases, codeword
+from watermark.limits import FILE_BYTES_MAX, IMAGE_SIDE_PIXELS_MIN, PDF_PAGES_COMPARED_MAX, within
+from watermark.pages import place
+from watermark.payload import CODE_POSITIONS, biases, codeword
 from watermark.policy import Channel, Policy
-from watermark.rasters import JPEG, JPEG_QUALITY, decode, encode
+from watermark.rasters import JPEG, QUALITY, TIFF, decode, encode
 from watermark.results import Manifest, Marked, Reading, Words
 
 AMPLITUDE_LEVELS: Final = 1.1
@@ -36,69 +37,112 @@ COPY_PIXELS: Final = 6_000_000
 
 @dataclass(frozen=True, slots=True)
 class ImageCodec:
-    """PNG or JPEG.
+    """PNG, JPEG, WebP, or TIFF with one or several pages.
 
     Attributes:
-        media_type: `image/png` or `image/jpeg`.
+        media_type: of the files.
     """
 
     media_type: str
 
     def embed(self, original: bytes, layout_key: bytes, seed: bytes, policy: Policy) -> Marked:
-        """Add the chips of one release; see `watermark.embed`."""
-        raster = decode(original, self.media_type)
-        height, width = raster.colour.shape[:2]
+        """Add the chips of one release to every frame; see `watermark.embed`."""
+        frames = decode(original, self.media_type)
         if Channel.PIXELS not in policy.channels:
             return _unmarked(
                 original, self.media_type, "策略未允许像素通道", "the policy allows no channel in pixels"
             )
-        if min(height, width) < IMAGE_SIDE_PIXELS_MIN:
+        if not any(_is_large_enough(frame.colour) for frame in frames):
             return _unmarked(original, self.media_type, "图像太小", "the image is too small")
-        grid = ChipGrid.keyed(layout_key, "image", *chips.grid_shape(height, width))
-        bits = codeword(seed, Channel.PIXELS, biases(layout_key, Channel.PIXELS, grid.positions))
-        signs = chips.field(grid.signs(bits), height, width)
-        marked = add_chips(raster.colour, signs, _amplitude(raster.grey), policy.strength)
-        data = encode(replace(raster, colour=marked), self.media_type)
-        stored = decode(data, self.media_type).colour
-        return Marked(data, self._manifest(raster.colour, stored, grid.position.size))
+        thresholds = biases(layout_key, Channel.PIXELS)
+        bits = codeword(seed, Channel.PIXELS, thresholds)
+        carriers = 0
+        marked = list(frames)
+        for index, frame in enumerate(frames):
+            if _is_large_enough(frame.colour):
+                grid = _grid(layout_key, index, *frame.colour.shape[:2])
+                signs = chips.field(grid.signs(bits), *frame.colour.shape[:2])
+                colour = add_chips(frame.colour, signs, _amplitude(frame.grey), policy.strength)
+                marked[index] = replace(frame, colour=colour)
+                carriers += grid.position.size
+        data = encode(marked, self.media_type)
+        # A copy that could not be read back would be untraceable.
+        within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(data))
+        stored = decode(data, self.media_type)
+        worst = min(
+            psnr_db(before.colour, after.colour) for before, after in zip(frames, stored, strict=True)
+        )
+        return Marked(data, self._manifest(worst, carriers, lossless=frames[0].lossless))
 
     def read(self, leaks: list[U8], original: bytes, layout_key: bytes) -> Reading:
-        """Read the chips of the best aligned of some rasters; see `watermark.detect`."""
-        reference = decode(original, self.media_type).grey
-        if any(np.array_equal(leak, reference) for leak in leaks):
-            return equal_to_original()
-        rows, columns = chips.grid_shape(*reference.shape)
-        if reference.size > COPY_PIXELS:
-            factor = math.sqrt(COPY_PIXELS / reference.size)
-            size = (round(reference.shape[1] * factor), round(reference.shape[0] * factor))
-            reference = np.asarray(cv2.resize(reference, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        found = [(leak, align.align(leak, reference)) for leak in leaks]
-        leak, alignment = max(found, key=lambda pair: -1.0 if pair[1] is None else pair[1].correlation)
-        if alignment is None:
-            return not_a_copy()
-        grid = ChipGrid.keyed(layout_key, "image", rows, columns)
-        cells = read_chips(leak, reference, alignment, rows, columns)
-        weights = chips.soft_bits(grid.gather(cells))
-        thresholds = biases(layout_key, Channel.PIXELS, grid.positions)
-        return Reading((BitEvidence(Channel.PIXELS, thresholds, weights),), alignment.describe())
+        """Read the chips of every raster that can be laid over a frame; see `watermark.detect`."""
+        frames = [frame.grey for frame in decode(original, self.media_type)[:PDF_PAGES_COMPARED_MAX]]
+        compared = tuple(_reduced(frame) for frame in frames)
+        known: list[align.Features | None] = [None] * len(frames)
+        sums, longest = np.zeros(CODE_POSITIONS), 0
+        found: list[str] = []
+        identical = 0
+        for order, leak in enumerate(leaks):
+            if any(np.array_equal(leak, frame) for frame in frames):
+                identical += 1
+                continue
+            placed = place(leak, order, compared, known)
+            if placed is None:
+                continue
+            index, alignment = placed
+            grid = _grid(layout_key, index, *frames[index].shape)
+            cells = read_chips(leak, compared[index], alignment, *grid.position.shape)
+            sums[: grid.positions] += grid.gather(cells)
+            longest = max(longest, grid.positions)
+            found.append((f"frame {index + 1} " if len(frames) > 1 else "") + alignment.describe())
+        if not found:
+            return equal_to_original() if identical else not_a_copy()
+        thresholds = biases(layout_key, Channel.PIXELS, longest)
+        evidence = BitEvidence(Channel.PIXELS, thresholds, chips.soft_bits(sums[:longest]))
+        return Reading((evidence,), "; ".join(found))
 
-    def _manifest(self, before: U8, after: U8, carriers: int) -> Manifest:
-        quality = psnr_db(before, after)
+    def _manifest(self, quality: float, carriers: int, *, lossless: bool) -> Manifest:
         differences = [
             Words(
                 f"像素亮度有肉眼不可见的微小变化（峰值信噪比 {quality:.1f} dB），文字与图形内容不变",
                 f"pixel brightness differs invisibly (PSNR {quality:.1f} dB); text and drawing are the same",
             )
         ]
-        if self.media_type == JPEG:
+        if not lossless:
+            name = "JPEG" if self.media_type == JPEG else "WebP"
+            differences.append(
+                Words(f"以 {name} 质量 {QUALITY} 重新编码", f"encoded again as {name}, quality {QUALITY}")
+            )
+        if self.media_type == TIFF:
             differences.append(
                 Words(
-                    f"以 JPEG 质量 {JPEG_QUALITY} 重新编码", f"encoded again as JPEG, quality {JPEG_QUALITY}"
+                    "以 8 位灰度或彩色重新编码，文件会变大",
+                    "encoded again with 8 bits a colour; the file grows",
                 )
             )
         return Manifest(
             self.media_type, {Channel.PIXELS: carriers}, {"psnr_db": round(quality, 2)}, tuple(differences)
         )
+
+
+def _is_large_enough(colour: U8) -> bool:
+    height, width = colour.shape[:2]
+    return bool(min(height, width) >= IMAGE_SIDE_PIXELS_MIN)
+
+
+def _grid(layout_key: bytes, index: int, height: int, width: int) -> ChipGrid:
+    """The grid of one frame; each has a permutation of its own."""
+    label = "image" if index == 0 else f"image/{index}"
+    return ChipGrid.keyed(layout_key, label, *chips.grid_shape(height, width))
+
+
+def _reduced(frame: U8) -> U8:
+    """The frame as it is compared."""
+    if frame.size <= COPY_PIXELS:
+        return frame
+    factor = math.sqrt(COPY_PIXELS / frame.size)
+    size = (round(frame.shape[1] * factor), round(frame.shape[0] * factor))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def add_chips(colour: U8, signs: F32, amplitude: F32, strength: float) -> U8:

@@ -16,6 +16,9 @@ FILE_BYTES_MAX: Final = 64 << 20
 IMAGE_PIXELS_MAX: Final = 64_000_000
 """Decoded pixels of an image; a 64 MP page is A3 at 500 dpi."""
 
+TIFF_FRAMES_MAX: Final = 200
+"""Pages of a TIFF file."""
+
 IMAGE_SIDE_PIXELS_MIN: Final = 64
 """Below this side an image has too few chips to be worth marking."""
 

@@ -14,10 +14,10 @@ from watermark.csv_text import CsvFile, parse_csv
 from watermark.errors import MediaMalformed, MediaUnsupported
 from watermark.images import ImageCodec
 from watermark.json_text import JsonFile, parse_json
-from watermark.limits import FILE_BYTES_MAX, within
+from watermark.limits import FILE_BYTES_MAX, PDF_PAGES_COMPARED_MAX, within
 from watermark.pdf import PDF, PdfCodec
 from watermark.policy import Policy
-from watermark.rasters import JPEG, PNG, decode
+from watermark.rasters import JPEG, PNG, TIFF, WEBP, decode
 from watermark.records import CSV, JSON, JSON_LINES, SheetCodec
 from watermark.render import render
 from watermark.results import Reading, Words
@@ -27,6 +27,8 @@ Codec = ImageCodec | PdfCodec | SheetCodec
 CODECS: Final[Mapping[str, Codec]] = {
     PNG: ImageCodec(PNG),
     JPEG: ImageCodec(JPEG),
+    WEBP: ImageCodec(WEBP),
+    TIFF: ImageCodec(TIFF),
     PDF: PdfCodec(),
     CSV: SheetCodec(CSV),
     JSON: SheetCodec(JSON),
@@ -34,12 +36,19 @@ CODECS: Final[Mapping[str, Codec]] = {
 }
 """Media type → codec: everything the library can mark."""
 
-_SIGNATURES: Final = ((b"\x89PNG\r\n\x1a\n", PNG), (b"\xff\xd8\xff", JPEG), (b"%PDF-", PDF))
+_SIGNATURES: Final = (
+    (b"\x89PNG\r\n\x1a\n", PNG),
+    (b"\xff\xd8\xff", JPEG),
+    (b"II*\0", TIFF),
+    (b"MM\0*", TIFF),
+    (b"%PDF-", PDF),
+)
+_RIFF: Final = b"RIFF"
 _FOREIGN: Final = (
     (b"GIF8", "GIF"),
-    (b"RIFF", "WebP or RIFF"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
+    (_RIFF, "RIFF other than WebP"),
+    (b"II+\0", "BigTIFF"),
+    (b"MM\0+", "BigTIFF"),
     (b"BM", "BMP"),
     (b"PK\x03\x04", "ZIP, DOCX or XLSX"),
     (b"PAR1", "Parquet"),
@@ -102,6 +111,8 @@ def _kind(data: bytes) -> str:
     for signature, media_type in _SIGNATURES:
         if data.startswith(signature):
             return media_type
+    if data.startswith(_RIFF) and data[8:12] == b"WEBP":
+        return WEBP
     for signature, name in _FOREIGN:
         if data.startswith(signature):
             raise MediaUnsupported(what=name)
@@ -124,8 +135,9 @@ def open_leak(data: bytes) -> Rasters | Sheets:
     media_type = _kind(data)
     if media_type == PDF:
         return Rasters(media_type, list(render(data).rasters))
-    if media_type in {PNG, JPEG}:
-        return Rasters(media_type, [decode(data, media_type).grey])
+    if media_type in {PNG, JPEG, WEBP, TIFF}:
+        frames = decode(data, media_type)[:PDF_PAGES_COMPARED_MAX]
+        return Rasters(media_type, [frame.grey for frame in frames])
     return Sheets(media_type, parse_csv(data) if media_type == CSV else parse_json(data))
 
 

@@ -23,6 +23,7 @@ from watermark.errors import MediaMalformed, MediaUnsupported
 from watermark.evidence import BitEvidence
 from watermark.images import equal_to_original, not_a_copy, read_chips
 from watermark.limits import PDF_PAGES_COMPARED_MAX, PDF_PAGES_MAX, RENDER_PIXELS_MAX, within
+from watermark.pages import place
 from watermark.payload import CODE_POSITIONS, biases, codeword
 from watermark.policy import Channel, Policy
 from watermark.render import RENDER_DPI, render
@@ -85,10 +86,10 @@ class PdfCodec:
         found: list[str] = []
         identical = 0
         for order, leak in enumerate(leaks):
-            place = _place(leak, order, pages, known)
-            if place is None:
+            placed = place(leak, order, pages, known)
+            if placed is None:
                 continue
-            index, alignment = place
+            index, alignment = placed
             if np.array_equal(leak, pages[index]):
                 identical += 1
                 continue
@@ -100,31 +101,6 @@ class PdfCodec:
             return equal_to_original() if identical else not_a_copy()
         evidence = BitEvidence(Channel.PAGE_CHIPS, thresholds, chips.soft_bits(sums))
         return Reading((evidence,), "; ".join(found), _page_limit_notes(rendered.total))
-
-
-def _place(
-    leak: U8, order: int, pages: tuple[U8, ...], known: list[align.Features | None]
-) -> tuple[int, align.Alignment] | None:
-    """The page that the leak shows. Pages often look alike, so all are compared; a tie goes to the same place."""
-    frames = [(index, align.same_frame(leak, page)) for index, page in enumerate(pages)]
-    best = _better(frames, order)
-    if best is None or best[1].correlation < align.CORRELATION_CLEAR:
-        seen = align.features(leak)
-        for index, page in enumerate(pages):
-            known[index] = known[index] or align.features(page)
-        found = [(index, align.rough(leak, page, known[index], seen)) for index, page in enumerate(pages)]
-        best = _better(found, order)
-    if best is None:
-        return None
-    refined = align.refine(leak, pages[best[0]], best[1])
-    return (best[0], refined) if refined.correlation >= align.CORRELATION_MIN else None
-
-
-def _better(
-    found: list[tuple[int, align.Alignment | None]], order: int
-) -> tuple[int, align.Alignment] | None:
-    standing = [(index, alignment) for index, alignment in found if alignment is not None]
-    return max(standing, key=lambda place: (round(place[1].correlation, 4), place[0] == order), default=None)
 
 
 def _page_signs(

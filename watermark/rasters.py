@@ -1,4 +1,4 @@
-"""Decode and encode PNG and JPEG, within bounds.
+"""Decode and encode PNG, JPEG, WebP and TIFF, within bounds.
 
 Rule: the header is checked before a pixel is decoded, and whatever the decoder dislikes becomes a `WatermarkError`.
 Pixels are 8-bit grey or RGB, with alpha kept aside; anything else is refused rather than silently converted.
@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from PIL import Image
 
 from watermark.chips import F64, U8
 from watermark.errors import MediaMalformed, MediaTooLarge, MediaUnsupported
-from watermark.limits import IMAGE_PIXELS_MAX, within
+from watermark.limits import IMAGE_PIXELS_MAX, TIFF_FRAMES_MAX, within
 
-JPEG_QUALITY: Final = 92
+QUALITY: Final = 92
 PNG: Final = "image/png"
 JPEG: Final = "image/jpeg"
+WEBP: Final = "image/webp"
+TIFF: Final = "image/tiff"
+LOSSY: Final = frozenset({JPEG, WEBP})
+"""Encoded again with loss; a WebP file without loss stays without."""
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
-_FORMATS: Final = {PNG: "PNG", JPEG: "JPEG"}
+_FORMATS: Final = {PNG: "PNG", JPEG: "JPEG", WEBP: "WEBP", TIFF: "TIFF"}
 _MODES: Final = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
+_WEBP_CHUNKS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ class Raster:
         dpi: dots per inch as declared, or None.
         icc: colour profile, or None.
         exif: EXIF block, or None; kept so that the declared orientation stays.
+        lossless: whether the file it came from keeps every pixel.
     """
 
     colour: U8
@@ -43,6 +50,7 @@ class Raster:
     dpi: tuple[float, float] | None
     icc: bytes | None
     exif: bytes | None
+    lossless: bool
 
     @property
     def grey(self) -> U8:
@@ -55,16 +63,19 @@ class Raster:
         return np.clip(np.rint(luma), 0, 255).astype(np.uint8)
 
 
-def decode(data: bytes, media_type: str) -> Raster:
+def decode(data: bytes, media_type: str) -> tuple[Raster, ...]:
     """Decode an image of the stated type.
 
     Args:
         data: the file.
-        media_type: `image/png` or `image/jpeg`.
+        media_type: PNG, JPEG, WebP, or TIFF, which alone may have several frames: the pages of a scan.
+
+    Returns:
+        Its frames, at least one.
 
     Raises:
         MediaMalformed: truncated or damaged.
-        MediaTooLarge: more than `IMAGE_PIXELS_MAX`.
+        MediaTooLarge: more than `IMAGE_PIXELS_MAX` in all frames together, or `TIFF_FRAMES_MAX` of them.
         MediaUnsupported: 16-bit, CMYK, animated.
     """
     what = _FORMATS[media_type]
@@ -73,22 +84,12 @@ def decode(data: bytes, media_type: str) -> Raster:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=[what])
             within("IMAGE_PIXELS_MAX", IMAGE_PIXELS_MAX, image.width * image.height)
-            if image.mode not in _MODES or getattr(image, "n_frames", 1) != 1:
-                raise MediaUnsupported(
-                    what=f"{what}, mode {image.mode}, {getattr(image, 'n_frames', 1)} frame(s)"
-                )
-            image.load()
-            return _raster(image)
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        KeyError,
-        TypeError,
-        IndexError,
-        ArithmeticError,
-    ) as error:
+            frames = _tiff_frames(data) if media_type == TIFF else getattr(image, "n_frames", 1)
+            if frames != 1 and media_type != TIFF:
+                raise MediaUnsupported(what=f"{what}, {frames} frames")
+            lossless = media_type in {PNG, TIFF} or (media_type == WEBP and _is_lossless_webp(data))
+            return tuple(_frames(image, what, frames, lossless))
+    except _DECODER_FAULTS as error:
         raise MediaMalformed(what=what, reason=f"{type(error).__name__}: {error}"[:200]) from error
     except Image.DecompressionBombError as error:
         # Pillow looks first, with a laxer limit of its own.
@@ -96,23 +97,109 @@ def decode(data: bytes, media_type: str) -> Raster:
         raise MediaTooLarge(limit="IMAGE_PIXELS_MAX", maximum=IMAGE_PIXELS_MAX, actual=actual) from error
 
 
-def encode(raster: Raster, media_type: str) -> bytes:
-    """Encode deterministically: PNG losslessly, JPEG at quality 92 with the usual 4:2:0."""
+_DECODER_FAULTS: Final = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+)
+
+
+def _tiff_frames(data: bytes) -> int:
+    """How many directories are chained in a TIFF file; counted here, since a long chain costs the decoder minutes."""
+    order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+    place, frames = int.from_bytes(data[4:8], order), 0
+    while place:
+        frames += 1
+        within("TIFF_FRAMES_MAX", TIFF_FRAMES_MAX, frames)
+        entries = int.from_bytes(data[place : place + 2], order)
+        following = place + 2 + 12 * entries
+        place = int.from_bytes(data[following : following + 4], order)
+    return frames
+
+
+def _frames(image: Image.Image, what: str, frames: int, lossless: bool) -> Iterator[Raster]:
+    pixels = 0
+    for index in range(frames):
+        if frames > 1:
+            image.seek(index)
+        pixels += image.width * image.height
+        within("IMAGE_PIXELS_MAX", IMAGE_PIXELS_MAX, pixels)
+        if image.mode not in _MODES:
+            raise MediaUnsupported(what=f"{what}, mode {image.mode}")
+        image.load()
+        yield _raster(image, lossless)
+
+
+def _is_lossless_webp(data: bytes) -> bool:
+    """Whether the picture stands in a chunk VP8L (RFC 9649, section 2.6), also inside an extended file."""
+    return data[12:16] == b"VP8L" or (data[12:16] == b"VP8X" and b"VP8L" in _webp_chunks(data))
+
+
+def _webp_chunks(data: bytes) -> set[bytes]:
+    names: set[bytes] = set()
+    place = 12
+    while place + 8 <= len(data) and len(names) < _WEBP_CHUNKS_MAX:
+        names.add(data[place : place + 4])
+        size = int.from_bytes(data[place + 4 : place + 8], "little")
+        place += 8 + size + (size & 1)
+    return names
+
+
+def encode(rasters: Sequence[Raster], media_type: str) -> bytes:
+    """Encode deterministically: PNG, TIFF and WebP that was so losslessly, others at quality 92, JPEG with 4:2:0.
+
+    Args:
+        rasters: the frames; several for TIFF alone.
+        media_type: as for `decode`.
+    """
+    images = [_image(raster) for raster in rasters]
+    first = rasters[0]
+    kept: dict[str, object] = {"icc_profile": first.icc, "exif": first.exif}
+    if media_type != WEBP:
+        kept |= {"dpi": first.dpi}
+    options: dict[str, Any] = {name: value for name, value in kept.items() if value is not None}
+    out = io.BytesIO()
+    match media_type:
+        case "image/png":
+            images[0].save(out, "PNG", compress_level=6, **options)
+        case "image/webp":
+            images[0].save(
+                out, "WEBP", quality=QUALITY, method=4, lossless=first.lossless, exact=True, **options
+            )
+        case "image/tiff":
+            for image, raster in zip(images, rasters, strict=True):
+                if raster.dpi is not None:
+                    image.info["dpi"] = raster.dpi
+            options.pop("exif", None)
+            images[0].save(
+                out,
+                "TIFF",
+                compression="tiff_adobe_deflate",
+                save_all=len(images) > 1,
+                append_images=images[1:],
+                **options,
+            )
+        case _:
+            images[0].save(out, "JPEG", quality=QUALITY, subsampling="4:2:0", **options)
+    return out.getvalue()
+
+
+def _image(raster: Raster) -> Image.Image:
     colour = raster.colour[:, :, 0] if raster.colour.shape[2] == 1 else raster.colour
     image = Image.fromarray(np.ascontiguousarray(colour))
     if raster.alpha is not None:
         image.putalpha(Image.fromarray(raster.alpha))
-    kept = {"dpi": raster.dpi, "icc_profile": raster.icc, "exif": raster.exif}
-    options = {name: value for name, value in kept.items() if value is not None}
-    out = io.BytesIO()
-    if media_type == PNG:
-        image.save(out, "PNG", compress_level=6, **options)
-    else:
-        image.save(out, "JPEG", quality=JPEG_QUALITY, subsampling="4:2:0", **options)
-    return out.getvalue()
+    return image
 
 
-def _raster(image: Image.Image) -> Raster:
+def _raster(image: Image.Image, lossless: bool) -> Raster:
     dpi = image.info.get("dpi")
     icc = image.info.get("icc_profile")
     exif = image.info.get("exif")
@@ -127,4 +214,5 @@ def _raster(image: Image.Image) -> Raster:
         dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
         icc=icc if isinstance(icc, bytes) else None,
         exif=exif if isinstance(exif, bytes) else None,
+        lossless=lossless,
     )

@@ -191,8 +191,10 @@ def test_a_file_above_the_byte_limit_is_refused_before_anything_else(monkeypatch
     [
         (b"GIF89a....", MediaUnsupported),
         (b"PK\x03\x04....", MediaUnsupported),
-        (b"II*\0....", MediaUnsupported),
-        (b"RIFF....WEBP", MediaUnsupported),
+        (b"II*\0....", MediaMalformed),
+        (b"RIFF....WEBP", MediaMalformed),
+        (b"RIFF....WAVE", MediaUnsupported),
+        (b"II+\0....", MediaUnsupported),
         (b"", MediaMalformed),
         (b"\x00\x01\x02", MediaMalformed),
     ],
