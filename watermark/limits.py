@@ -44,6 +44,16 @@ TABLE_ROWS_MAX: Final = 200_000
 TABLE_COLUMNS_MAX: Final = 1_000
 TABLE_CELLS_MAX: Final = 1_000_000
 CELL_CHARS_MAX: Final = 100_000
+XLSX_STRINGS_MAX: Final = TABLE_CELLS_MAX
+"""Shared strings of a workbook."""
+
+PACKAGE_PARTS_MAX: Final = 2_000
+PACKAGE_BYTES_MAX: Final = 128 << 20
+"""Parts of an Office file, and their bytes once unpacked."""
+
+XML_PART_BYTES_MAX: Final = 32 << 20
+"""One XML part of an Office file that is parsed."""
+
 JSON_TOKENS_MAX: Final = TABLE_CELLS_MAX + TABLE_ROWS_MAX
 """Commas and opening brackets of a JSON file, those inside texts included: counted before anything is parsed."""
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from watermark.chips import U8
-from watermark.csv_text import CsvFile, parse_csv
 from watermark.errors import MediaMalformed, MediaUnsupported
 from watermark.images import ImageCodec
-from watermark.json_text import JsonFile, parse_json
+from watermark.json_text import parse_json
 from watermark.limits import FILE_BYTES_MAX, PDF_PAGES_COMPARED_MAX, within
+from watermark.packages import XLSX, package_kind
 from watermark.pdf import PDF, PdfCodec
 from watermark.policy import Policy
 from watermark.rasters import JPEG, PNG, TIFF, WEBP, decode
-from watermark.records import CSV, JSON, JSON_LINES, SheetCodec
+from watermark.records import CSV, JSON, JSON_LINES, SheetCodec, SheetFile, parse
 from watermark.render import render
 from watermark.results import Reading, Words
 
@@ -33,6 +33,7 @@ CODECS: Final[Mapping[str, Codec]] = {
     CSV: SheetCodec(CSV),
     JSON: SheetCodec(JSON),
     JSON_LINES: SheetCodec(JSON_LINES),
+    XLSX: SheetCodec(XLSX),
 }
 """Media type → codec: everything the library can mark."""
 
@@ -44,13 +45,13 @@ _SIGNATURES: Final = (
     (b"%PDF-", PDF),
 )
 _RIFF: Final = b"RIFF"
+_ZIP: Final = b"PK\x03\x04"
 _FOREIGN: Final = (
     (b"GIF8", "GIF"),
     (_RIFF, "RIFF other than WebP"),
     (b"II+\0", "BigTIFF"),
     (b"MM\0+", "BigTIFF"),
     (b"BM", "BMP"),
-    (b"PK\x03\x04", "ZIP, DOCX or XLSX"),
     (b"PAR1", "Parquet"),
     (b"\xd0\xcf\x11\xe0", "Office 97"),
     (b"\x1f\x8b", "gzip"),
@@ -72,7 +73,7 @@ class Sheets:
     """A leak that holds rows."""
 
     media_type: str
-    file: CsvFile | JsonFile
+    file: SheetFile
 
 
 def codec(media_type: str) -> Codec:
@@ -113,6 +114,11 @@ def _kind(data: bytes) -> str:
             return media_type
     if data.startswith(_RIFF) and data[8:12] == b"WEBP":
         return WEBP
+    if data.startswith(_ZIP):
+        kind = package_kind(data)
+        if kind is None or kind not in CODECS:
+            raise MediaUnsupported(what=kind or "ZIP")
+        return kind
     for signature, name in _FOREIGN:
         if data.startswith(signature):
             raise MediaUnsupported(what=name)
@@ -138,7 +144,7 @@ def open_leak(data: bytes) -> Rasters | Sheets:
     if media_type in {PNG, JPEG, WEBP, TIFF}:
         frames = decode(data, media_type)[:PDF_PAGES_COMPARED_MAX]
         return Rasters(media_type, [frame.grey for frame in frames])
-    return Sheets(media_type, parse_csv(data) if media_type == CSV else parse_json(data))
+    return Sheets(media_type, parse(data, media_type))
 
 
 def read(

@@ -1,4 +1,4 @@
-"""CSV and JSON files: the marks of `watermark.tables`, and the order of keys in a single JSON record.
+"""CSV, XLSX and JSON files: the marks of `watermark.tables`, and the order of keys in a single JSON record.
 
 Rule: the order of names in a JSON object has no meaning (RFC 8259 §4), so it may differ by release; it is worth at
 most log₁₀ n! digits for n keys, and whoever sorts the names takes it away.
@@ -9,29 +9,39 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 from watermark.csv_text import CsvFile, parse_csv
 from watermark.evidence import Evidence, OrderEvidence, key_ranks
 from watermark.json_text import Json, JsonFile, Path, objects, parse_json
-from watermark.limits import ORDERED_KEYS_MAX, ORDERED_OBJECTS_MAX, TEXT_BYTES_MAX, within
+from watermark.limits import (
+    FILE_BYTES_MAX,
+    ORDERED_KEYS_MAX,
+    ORDERED_OBJECTS_MAX,
+    TEXT_BYTES_MAX,
+    within,
+)
+from watermark.packages import XLSX
 from watermark.policy import Channel, Policy
 from watermark.results import Manifest, Marked, Reading, Words
 from watermark.tables import Carriers, mark_sheet, read_sheet
+from watermark.xlsx import XlsxFile, parse_xlsx
 
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
 
+SheetFile = CsvFile | JsonFile | XlsxFile
+
 
 @dataclass(frozen=True, slots=True)
 class SheetCodec:
-    """CSV, JSON or JSON Lines.
+    """CSV, XLSX, JSON or JSON Lines.
 
     Attributes:
-        media_type: one of the three.
+        media_type: one of the four.
     """
 
     media_type: str
@@ -39,7 +49,7 @@ class SheetCodec:
     def embed(self, original: bytes, layout_key: bytes, seed: bytes, policy: Policy) -> Marked:
         """Write the codeword of one release; see `watermark.embed`."""
         parsed = parse(original, self.media_type)
-        marks = mark_sheet(Carriers.of(parsed.sheet, policy, layout_key), seed)
+        marks = mark_sheet(_carriers(parsed, policy, layout_key), seed)
         carriers = dict(marks.carriers)
         differences = marks.differences
         ordered = _ordered_objects(parsed) if Channel.KEY_ORDER in policy.channels else {}
@@ -55,17 +65,21 @@ class SheetCodec:
             carriers[Channel.KEY_ORDER] = sum(len(members) for members in ordered.values())
             differences += (_ORDER_DIFFERS,)
         # A copy that could not be read back would be untraceable.
-        within("TEXT_BYTES_MAX", TEXT_BYTES_MAX, len(data))
+        if isinstance(parsed, XlsxFile):
+            within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(data))
+        else:
+            within("TEXT_BYTES_MAX", TEXT_BYTES_MAX, len(data))
         if not any(carriers.values()):
             return Marked(original, Manifest(self.media_type, {}, notes=(_NOTHING_DECLARED, *marks.notes)))
-        return Marked(data, Manifest(self.media_type, carriers, differences=differences, notes=marks.notes))
+        notes = (*marks.notes, *_workbook_notes(parsed, policy))
+        return Marked(data, Manifest(self.media_type, carriers, differences=differences, notes=notes))
 
-    def read(self, leak: CsvFile | JsonFile, original: bytes, layout_key: bytes, policy: Policy) -> Reading:
+    def read(self, leak: SheetFile, original: bytes, layout_key: bytes, policy: Policy) -> Reading:
         """Read what is left of the codeword; see `watermark.detect`."""
         parsed = parse(original, self.media_type)
         if isinstance(parsed, JsonFile) and isinstance(leak, JsonFile):
             leak = _as_record(leak, parsed)
-        evidence, alignment = read_sheet(Carriers.of(parsed.sheet, policy, layout_key), leak.sheet)
+        evidence, alignment = read_sheet(_carriers(parsed, policy, layout_key), leak.sheet)
         notes: tuple[Words, ...] = ()
         if Channel.KEY_ORDER in policy.channels:
             orders, notes = _key_orders(leak, parsed)
@@ -75,16 +89,39 @@ class SheetCodec:
         return Reading(evidence, alignment, notes)
 
 
-def parse(data: bytes, media_type: str) -> CsvFile | JsonFile:
+def parse(data: bytes, media_type: str) -> SheetFile:
     """Parse a table or record.
 
     Raises:
         WatermarkError: not such a file, or beyond the limits.
     """
-    return parse_csv(data) if media_type == CSV else parse_json(data)
+    match media_type:
+        case "text/csv":
+            return parse_csv(data)
+        case _ if media_type == XLSX:
+            return parse_xlsx(data)
+        case _:
+            return parse_json(data)
 
 
-def _ordered_objects(parsed: CsvFile | JsonFile) -> dict[Path, dict[str, Json]]:
+def _carriers(parsed: SheetFile, policy: Policy, layout_key: bytes) -> Carriers:
+    if isinstance(parsed, XlsxFile) and not parsed.movable:
+        policy = replace(policy, channels=policy.channels - {Channel.ROW_ORDER})
+    return Carriers.of(parsed.sheet, policy, layout_key)
+
+
+def _workbook_notes(parsed: SheetFile, policy: Policy) -> tuple[Words, ...]:
+    if not isinstance(parsed, XlsxFile):
+        return ()
+    notes = []
+    if parsed.formulas:
+        notes.append(_FORMULAS_KEEP_RESULTS)
+    if policy.table.unordered and not parsed.movable:
+        notes.append(_ROWS_POINTED_AT)
+    return tuple(notes)
+
+
+def _ordered_objects(parsed: SheetFile) -> dict[Path, dict[str, Json]]:
     """The objects of a single record whose keys carry an order, outermost first."""
     if not isinstance(parsed, JsonFile) or parsed.shape != "record":
         return {}
@@ -107,9 +144,7 @@ def _in_order(seed: bytes, path: Path, names: list[str]) -> list[str]:
     return [name for _, name in sorted(zip(ranks.tolist(), sorted(names), strict=True))]
 
 
-def _key_orders(
-    leak: CsvFile | JsonFile, original: CsvFile | JsonFile
-) -> tuple[tuple[Evidence, ...], tuple[Words, ...]]:
+def _key_orders(leak: SheetFile, original: SheetFile) -> tuple[tuple[Evidence, ...], tuple[Words, ...]]:
     """Orders of the objects that both records have, unless somebody put them in a common order."""
     if not isinstance(leak, JsonFile) or leak.shape != "record":
         return (), ()
@@ -179,6 +214,14 @@ _SHIFTS_MAX: Final = 16
 """Objects of either record that are tried as the place of the other."""
 _ORDER_DIFFERS: Final = Words(
     "JSON 成员的先后次序不同（无含义）", "the order of JSON names differs (no meaning)"
+)
+_FORMULAS_KEEP_RESULTS: Final = Words(
+    "工作簿含公式：公式结果保持原值，重新计算后可能随已声明的数值变化",
+    "the workbook holds formulas: their results are the original's until computed anew",
+)
+_ROWS_POINTED_AT: Final = Words(
+    "工作表有公式、合并单元格等指向行的内容，行次序保持不变",
+    "formulas, merged cells or the like point to rows, so rows keep their places",
 )
 _NOTHING_DECLARED: Final = Words(
     "未加标记：没有声明可用的载体，泄露后无法凭标记追溯",

@@ -27,7 +27,13 @@ EXACT: Final = Context(prec=100)
 
 
 class Literal(str):
-    """A JSON number, true, false or null as it stands in the file: no text, so it holds no characters of ours."""
+    """A number, true, false or null as it stands in the file: no text, so it holds no characters of ours."""
+
+    __slots__ = ()
+
+
+class Fixed(Literal):
+    """What a formula gave, a truth value, a date: never changed, be it text or number."""
 
     __slots__ = ()
 
@@ -68,7 +74,7 @@ def number(text: str | None) -> Decimal | None:
 
     Codes that only look like numbers, such as 007, are not numbers.
     """
-    if text is None or len(text) > NUMBER_CHARS_MAX:
+    if text is None or len(text) > NUMBER_CHARS_MAX or isinstance(text, Fixed):
         return None
     digits = text.removeprefix("-")
     whole, point, fraction = digits.partition(".")

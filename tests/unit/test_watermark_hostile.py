@@ -190,7 +190,7 @@ def test_a_file_above_the_byte_limit_is_refused_before_anything_else(monkeypatch
     ("data", "error"),
     [
         (b"GIF89a....", MediaUnsupported),
-        (b"PK\x03\x04....", MediaUnsupported),
+        (b"PK\x03\x04....", MediaMalformed),
         (b"II*\0....", MediaMalformed),
         (b"RIFF....WEBP", MediaMalformed),
         (b"RIFF....WAVE", MediaUnsupported),

@@ -1,0 +1,264 @@
+"""XLSX: the first visible worksheet as a table, changed cell by cell.
+
+Rule: a cell that is not changed keeps its XML; styles, other sheets, drawings and formulas stay as they are. A formula's
+result, rich text, a boolean, an error or a date by itself is never a carrier of text. Rows change places only on a sheet where
+nothing points to a row.
+
+Source: ECMA-376, part 1, clauses 18.3 (worksheets) and 18.4 (shared strings).
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from watermark.errors import MediaMalformed
+from watermark.limits import (
+    CELL_CHARS_MAX,
+    TABLE_CELLS_MAX,
+    TABLE_COLUMNS_MAX,
+    TABLE_ROWS_MAX,
+    XLSX_STRINGS_MAX,
+    within,
+)
+from watermark.packages import WORKBOOK, Element, Package, local, open_package, sibling
+from watermark.sheets import Changes, Fixed, Literal, Sheet
+
+_REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})\Z")
+_SPACE: Final = "{http://www.w3.org/XML/1998/namespace}space"
+# Elements of a worksheet that name no row, or all rows alike; with any other, rows keep their places.
+_ROWLESS: Final = frozenset(
+    {
+        "sheetPr",
+        "dimension",
+        "sheetViews",
+        "sheetFormatPr",
+        "cols",
+        "sheetData",
+        "sheetCalcPr",
+        "phoneticPr",
+        "printOptions",
+        "pageMargins",
+        "pageSetup",
+        "headerFooter",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class XlsxFile:
+    """A parsed workbook.
+
+    Attributes:
+        package: all parts.
+        part: name of the worksheet that is the table.
+        root: its root element; never changed.
+        lines: the row elements: the header, then those of `sheet.rows`.
+        header: column letters' index of each column of `sheet`.
+        sheet: the decoded table.
+        movable: whether rows may change places.
+        formulas: whether any cell holds a formula.
+    """
+
+    package: Package
+    part: str
+    root: Element
+    lines: tuple[int, ...]
+    header: tuple[int, ...]
+    sheet: Sheet
+    movable: bool
+    formulas: bool
+
+    def written(self, changes: Changes, order: Sequence[int]) -> bytes:
+        """The file with changes made and rows in order."""
+        root = copy.deepcopy(self.root)
+        data = next(child for child in root if local(child) == "sheetData")
+        rows = [row for row in data if local(row) == "row"]
+        wanted: dict[int, dict[int, str]] = {}
+        for (row, column), text in changes.items():
+            wanted.setdefault(self.lines[row + 1], {})[self.header[column]] = text
+        for place, texts in wanted.items():
+            for cell, column in _cells(rows[place], self.package.what):
+                if column in texts:
+                    _set(cell, texts[column])
+        if self.movable:
+            self._move(rows, order)
+        return self.package.written({self.part: root})
+
+    def _move(self, rows: list[Element], order: Sequence[int]) -> None:
+        """Exchange the cells of rows; each row element keeps its number and height."""
+        places = self.lines[1:]
+        cells = [list(rows[place]) for place in places]
+        for target, source in enumerate(order):
+            if target == source:
+                continue
+            row = rows[places[target]]
+            for child in list(row):
+                row.remove(child)
+            for child in cells[source]:
+                found = _REFERENCE.match(child.get("r", ""))
+                if found is not None:
+                    child.set("r", f"{found[1]}{_row_number(rows, places[target])}")
+                row.append(child)
+
+
+def parse_xlsx(data: bytes) -> XlsxFile:
+    """Parse a workbook; the first row of its first visible worksheet that holds anything is the header.
+
+    Raises:
+        WatermarkError: no workbook, or beyond the limits.
+    """
+    package = open_package(data, "XLSX")
+    part = _worksheet(package)
+    root = package.xml(part)
+    strings = _shared_strings(package)
+    rows = next((list(child) for child in root if local(child) == "sheetData"), None)
+    if rows is None:
+        raise MediaMalformed(what="XLSX", reason="the worksheet has no data")
+    rows = [row for row in rows if local(row) == "row"]
+    within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(rows))
+    lines: list[int] = []
+    texts: list[dict[int, str]] = []
+    count = 0
+    for place, row in enumerate(rows):
+        values = {
+            column: value
+            for cell, column in _cells(row, "XLSX")
+            if (value := _value(cell, strings)) is not None
+        }
+        count += len(values)
+        within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, count)
+        if values:
+            lines.append(place)
+            texts.append(values)
+    if not texts:
+        raise MediaMalformed(what="XLSX", reason="empty")
+    header = tuple(sorted(texts[0]))
+    within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, len(header) * len(texts))
+    sheet = Sheet(
+        tuple(str(texts[0][column]) for column in header),
+        tuple(tuple(values.get(column) for column in header) for values in texts[1:]),
+    )
+    formulas = next(root.iter(sibling(root, "f")), None) is not None
+    movable = not formulas and all(local(child) in _ROWLESS for child in root)
+    return XlsxFile(package, part, root, tuple(lines), header, sheet, movable, formulas)
+
+
+def _worksheet(package: Package) -> str:
+    """The first worksheet that is not hidden."""
+    related = package.related(WORKBOOK)
+    for sheet in package.xml(WORKBOOK).iter():
+        if local(sheet) != "sheet" or sheet.get("state", "visible") != "visible":
+            continue
+        relation = next((value for name, value in sheet.items() if name.endswith("}id")), "")
+        part = related.get(relation, "")
+        if local(package.xml(part)) == "worksheet":
+            return part
+    raise MediaMalformed(what="XLSX", reason="no visible worksheet")
+
+
+def _shared_strings(package: Package) -> list[str]:
+    """Texts that cells refer to; rich text as what it is not: a text of ours to change."""
+    part = next(
+        (name for name in package.related(WORKBOOK).values() if name.endswith("sharedStrings.xml")), ""
+    )
+    if part not in package.parts:
+        return []
+    items = [item for item in package.xml(part) if local(item) == "si"]
+    within("XLSX_STRINGS_MAX", XLSX_STRINGS_MAX, len(items))
+    return [_text(item) for item in items]
+
+
+def _text(item: Element) -> str:
+    """The text of a shared or inline string, without phonetic hints."""
+    plain: list[str] = []
+    rich = False
+    for child in item:
+        match local(child):
+            case "t":
+                plain.append(child.text or "")
+            case "r":
+                rich = True
+                plain += [part.text or "" for part in child if local(part) == "t"]
+            case _:
+                pass
+    text = "".join(plain)
+    within("CELL_CHARS_MAX", CELL_CHARS_MAX, len(text))
+    return Literal(text) if rich else text
+
+
+def _cells(row: Element, what: str) -> list[tuple[Element, int]]:
+    """A row's cells with the index of their column."""
+    found: list[tuple[Element, int]] = []
+    column = -1
+    for cell in row:
+        if local(cell) != "c":
+            continue
+        reference = cell.get("r")
+        if reference is None:
+            column += 1
+        else:
+            match = _REFERENCE.match(reference)
+            if match is None:
+                raise MediaMalformed(what=what, reason=f"cell {reference[:20]!r}")
+            column = _column_index(match[1])
+        within("TABLE_COLUMNS_MAX", TABLE_COLUMNS_MAX, column + 1)
+        found.append((cell, column))
+    return found
+
+
+def _column_index(letters: str) -> int:
+    index = 0
+    for letter in letters:
+        index = index * 26 + ord(letter) - ord("A") + 1
+    return index - 1
+
+
+def _row_number(rows: list[Element], place: int) -> int:
+    number = rows[place].get("r", "")
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 7 else place + 1
+
+
+def _value(cell: Element, strings: list[str]) -> str | None:
+    """The text of a cell; a `Literal` where it may not be changed as text; None when it is empty."""
+    kind = cell.get("t", "n")
+    children = {local(child): child for child in cell}
+    if kind == "inlineStr":
+        inline = children.get("is")
+        return None if inline is None else _text(inline) or None
+    stored = children.get("v")
+    text = "" if stored is None else (stored.text or "")
+    within("CELL_CHARS_MAX", CELL_CHARS_MAX, len(text))
+    if kind == "s":
+        index = int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else -1
+        if not 0 <= index < len(strings):
+            raise MediaMalformed(what="XLSX", reason=f"shared string {text[:20]!r}")
+        text = strings[index]
+    if not text:
+        return None
+    if "f" in children or kind in {"b", "e", "d", "str"}:
+        return Fixed(text)
+    return text if kind == "s" else Literal(text)
+
+
+def _set(cell: Element, text: str) -> None:
+    """Give a cell another value: a number stays one, a text stands in the cell itself."""
+    was_number = cell.get("t", "n") == "n"
+    for child in list(cell):
+        if local(child) in {"v", "is"}:
+            cell.remove(child)
+    if was_number:
+        value = cell.makeelement(sibling(cell, "v"))
+        value.text = text
+        cell.append(value)
+        return
+    cell.set("t", "inlineStr")
+    inline = cell.makeelement(sibling(cell, "is"))
+    body = cell.makeelement(sibling(cell, "t"))
+    body.set(_SPACE, "preserve")
+    body.text = text
+    inline.append(body)
+    cell.append(inline)
