@@ -74,6 +74,18 @@ def parse_csv(data: bytes) -> CsvFile:
     return CsvFile(tuple(tokens), tuple(ends), delimiter, encoding, Sheet(header, rows))
 
 
+def looks_like_table(text: str) -> bool:
+    """Whether the beginning of a text is at least two lines that one delimiter splits into equally many cells."""
+    sample = [line for line in text[:_SAMPLE_CHARS].splitlines()[:20] if line.strip()]
+    if len(text) >= _SAMPLE_CHARS:
+        sample = sample[:-1]
+    bare = [re.sub(r'"[^"]*"', "", line) for line in sample]
+    return len(bare) > 1 and any(
+        bare[0].count(delimiter) > 0 and len({line.count(delimiter) for line in bare}) == 1
+        for delimiter in _DELIMITERS
+    )
+
+
 def _delimiter(text: str) -> str:
     """The delimiter that splits the sample's lines into most, and equally many, cells."""
     sample = [line for line in text[:_SAMPLE_CHARS].splitlines()[:20] if line.strip()]

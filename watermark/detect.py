@@ -15,7 +15,7 @@ import numpy as np
 from watermark.evidence import Bound, Evidence, take, total_score
 from watermark.keys import check_release_id, check_secret
 from watermark.limits import CANDIDATES_MAX, FILE_BYTES_MAX, PHANTOMS_MAX, within
-from watermark.media import codec, open_leak, read
+from watermark.media import codec, read
 from watermark.policy import Channel, Policy
 from watermark.results import Marked, Match, Reading, Verdict, VerdictKind, Words
 
@@ -84,7 +84,7 @@ def detect(
     for release_id, seed in candidates.items():
         check_release_id(release_id)
         check_secret("codeword seed", seed)
-    reading = read(open_leak(leak), original, media_type_of_original, layout_key, policy)
+    reading = read(leak, original, media_type_of_original, layout_key, policy)
     n = max(candidates_total, len(candidates), 1)
     return judge(reading, candidates, take(phantoms, PHANTOMS_MAX), n)
 

@@ -40,6 +40,9 @@ RENDER_MEMORY_BYTES_MAX: Final = 2 << 30
 TEXT_BYTES_MAX: Final = 16 << 20
 """A table or record, as original or leak."""
 
+TEXT_CHARS_MAX: Final = 1_000_000
+"""Characters of a running text, as original or leak, invisible ones included."""
+
 TABLE_ROWS_MAX: Final = 200_000
 TABLE_COLUMNS_MAX: Final = 1_000
 TABLE_CELLS_MAX: Final = 1_000_000

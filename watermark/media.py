@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from watermark.chips import U8
+from watermark.csv_text import looks_like_table
 from watermark.errors import MediaMalformed, MediaUnsupported
 from watermark.images import ImageCodec
 from watermark.json_text import parse_json
 from watermark.limits import FILE_BYTES_MAX, PDF_PAGES_COMPARED_MAX, within
-from watermark.packages import XLSX, package_kind
+from watermark.packages import DOCX, XLSX, package_kind
 from watermark.pdf import PDF, PdfCodec
 from watermark.policy import Policy
 from watermark.rasters import JPEG, PNG, TIFF, WEBP, decode
 from watermark.records import CSV, JSON, JSON_LINES, SheetCodec, SheetFile, parse
 from watermark.render import render
 from watermark.results import Reading, Words
+from watermark.sheets import decode_text
+from watermark.texts import TEXT, TextCodec, parse_docx, parse_text
 
-Codec = ImageCodec | PdfCodec | SheetCodec
+Codec = ImageCodec | PdfCodec | SheetCodec | TextCodec
 
 CODECS: Final[Mapping[str, Codec]] = {
     PNG: ImageCodec(PNG),
@@ -34,9 +37,12 @@ CODECS: Final[Mapping[str, Codec]] = {
     JSON: SheetCodec(JSON),
     JSON_LINES: SheetCodec(JSON_LINES),
     XLSX: SheetCodec(XLSX),
+    TEXT: TextCodec(TEXT),
+    DOCX: TextCodec(DOCX),
 }
 """Media type → codec: everything the library can mark."""
 
+_IMAGES: Final = frozenset({PNG, JPEG, WEBP, TIFF})
 _SIGNATURES: Final = (
     (b"\x89PNG\r\n\x1a\n", PNG),
     (b"\xff\xd8\xff", JPEG),
@@ -76,6 +82,14 @@ class Sheets:
     file: SheetFile
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A leak that holds running text."""
+
+    media_type: str
+    text: str
+
+
 def codec(media_type: str) -> Codec:
     """The codec of a media type (parameters such as `; charset=` are ignored).
 
@@ -107,7 +121,7 @@ def sniff(data: bytes) -> str:
 
 
 def _kind(data: bytes) -> str:
-    """The media type by the first bytes; JSON Lines count as JSON."""
+    """The media type by the first bytes; JSON Lines count as JSON, and text is a table if its lines look like one."""
     within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(data))
     for signature, media_type in _SIGNATURES:
         if data.startswith(signature):
@@ -129,11 +143,17 @@ def _kind(data: bytes) -> str:
     head = data.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if data[:2] in _UTF16_MARKS:
         head = data[2:_PDF_HEADER_WITHIN].replace(b"\0", b"").lstrip()[:1]
-    return JSON if head in {b"{", b"["} else CSV
+    if head in {b"{", b"["}:
+        return JSON
+    return CSV if looks_like_table(decode_text(data, "text")[0]) else TEXT
 
 
-def open_leak(data: bytes) -> Rasters | Sheets:
-    """Decode a leak into what detection compares.
+def open_leak(data: bytes, original_type: str) -> Rasters | Sheets | Running:
+    """Decode a leak into what detection compares with an original.
+
+    Args:
+        data: the leak.
+        original_type: media type of the original: the same characters are rows to a table and a passage to a text.
 
     Raises:
         WatermarkError: unreadable, unknown, or beyond the limits.
@@ -141,33 +161,39 @@ def open_leak(data: bytes) -> Rasters | Sheets:
     media_type = _kind(data)
     if media_type == PDF:
         return Rasters(media_type, list(render(data).rasters))
-    if media_type in {PNG, JPEG, WEBP, TIFF}:
+    if media_type in _IMAGES:
         frames = decode(data, media_type)[:PDF_PAGES_COMPARED_MAX]
         return Rasters(media_type, [frame.grey for frame in frames])
-    return Sheets(media_type, parse(data, media_type))
+    if media_type == DOCX:
+        return Running(media_type, parse_docx(data).text)
+    if isinstance(codec(original_type), TextCodec) and media_type != XLSX:
+        return Running(media_type, parse_text(data).text)
+    return Sheets(media_type, parse(data, CSV if media_type == TEXT else media_type))
 
 
-def read(
-    leak: Rasters | Sheets, original: bytes, media_type: str, layout_key: bytes, policy: Policy
-) -> Reading:
+def read(leak: bytes, original: bytes, media_type: str, layout_key: bytes, policy: Policy) -> Reading:
     """Let the original's codec read the leak; media that cannot be compared give an empty reading.
 
     Raises:
-        WatermarkError: the original is unreadable.
+        WatermarkError: the leak or the original is unreadable.
     """
     chosen = codec(media_type)
+    opened = open_leak(leak, media_type)
     match chosen:
         case ImageCodec() | PdfCodec():
-            if isinstance(leak, Rasters):
-                return chosen.read(leak.rasters, original, layout_key)
+            if isinstance(opened, Rasters):
+                return chosen.read(opened.rasters, original, layout_key)
         case SheetCodec():
-            if isinstance(leak, Sheets):
-                return chosen.read(leak.file, original, layout_key, policy)
+            if isinstance(opened, Sheets):
+                return chosen.read(opened.file, original, layout_key, policy)
+        case TextCodec():
+            if isinstance(opened, Running):
+                return chosen.read(opened.text, original, layout_key, policy)
         case _:
             assert_never(chosen)
     note = Words(
-        f"无法把 {leak.media_type} 与原件 {media_type} 比对：标记不随转写保留",
-        f"a leak of type {leak.media_type} cannot be compared with an original of type {media_type}: "
+        f"无法把 {opened.media_type} 与原件 {media_type} 比对：标记不随转写保留",
+        f"a leak of type {opened.media_type} cannot be compared with an original of type {media_type}: "
         "the mark does not survive transcription",
     )
     return Reading((), "none", (note,))

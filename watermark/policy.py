@@ -34,6 +34,7 @@ class Channel(StrEnum):
     ROW_ORDER = "row_order"
     KEY_ORDER = "key_order"
     ZERO_WIDTH = "zero_width"
+    VARIATION = "variation"
 
 
 @dataclass(frozen=True, slots=True)

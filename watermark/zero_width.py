@@ -33,7 +33,7 @@ def gaps(text: str, rows: int) -> list[int]:
     """
     if 2 * len(text) + GAPS_PER_FIELD_MAX > CELL_CHARS_MAX or any(char in INVISIBLE for char in text):
         return []
-    free = [offset for offset in range(1, len(text)) if not _joins(text[offset])]
+    free = [offset for offset in range(1, len(text)) if not joins(text[offset])]
     count = min(len(free), GAPS_PER_FIELD_MAX if rows < FEW_ROWS else GAPS_PER_CELL_MAX)
     return [free[index * len(free) // count] for index in range(count)]
 
@@ -93,6 +93,6 @@ def _surroundings(chars: list[str]) -> dict[tuple[str, ...], int]:
     return {chars: offset for offset, chars in around.items() if counts[chars] == 1}
 
 
-def _joins(char: str) -> bool:
+def joins(char: str) -> bool:
     """Whether the character belongs to the one before it."""
     return unicodedata.combining(char) != 0 or unicodedata.category(char) in {"Mn", "Me", "Mc", "Cf", "Sk"}

@@ -138,7 +138,7 @@ def test_a_pdf_that_cannot_be_rendered_in_bounds_is_malformed(monkeypatch: pytes
 def test_a_pdf_of_a_huge_page_is_rendered_small() -> None:
     huge = FILES[PDF].replace(b"/MediaBox [ 0 0 420 595 ]", b"/MediaBox [ 0 0 14400 14400 ]")
     assert huge != FILES[PDF]
-    leak = media.open_leak(huge)
+    leak = media.open_leak(huge, PDF)
     assert isinstance(leak, media.Rasters)
     assert leak.rasters[0].size <= limits.RENDER_PIXELS_MAX * 1.01
 

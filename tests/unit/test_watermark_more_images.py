@@ -161,6 +161,6 @@ def test_riff_that_is_no_picture_is_refused_by_name() -> None:
 def test_more_frames_of_a_leak_than_are_compared_are_left_out() -> None:
     assert limits.TIFF_FRAMES_MAX > limits.PDF_PAGES_COMPARED_MAX
     many = tiff_of(*(Image.new("L", (20, 20), 9 * page) for page in range(limits.PDF_PAGES_COMPARED_MAX + 2)))
-    opened = media.open_leak(many)
+    opened = media.open_leak(many, TIFF)
     assert isinstance(opened, media.Rasters)
     assert len(opened.rasters) == limits.PDF_PAGES_COMPARED_MAX

@@ -34,7 +34,7 @@ from watermark.limits import (
     ORDERED_KEYS_MAX,
     TEXT_BYTES_MAX,
 )
-from watermark.media import open_leak, read
+from watermark.media import read
 
 JSON = "application/json"
 LAYOUT = hashlib.sha256(b"layout").digest()
@@ -197,7 +197,7 @@ def test_without_reference_order_and_invisibles_nothing_is_claimed() -> None:
 
 
 def test_invisible_text_alone_still_speaks_for_the_recipient() -> None:
-    evidence = read(open_leak(stripped_of_reference_and_order()), ORIGINAL, JSON, LAYOUT, POLICY).evidence
+    evidence = read(stripped_of_reference_and_order(), ORIGINAL, JSON, LAYOUT, POLICY).evidence
     assert {item.channel for item in evidence} == {Channel.ZERO_WIDTH}
     scores = total_score(evidence, list(CANDIDATES.values()))
     assert int(np.argmax(scores)) == GUILTY
@@ -212,7 +212,7 @@ def test_nobody_is_accused_for_the_original_or_for_a_stranger() -> None:
 
 
 def test_scores_of_strangers_stay_below_their_bound() -> None:
-    evidence = read(open_leak(MARKED[GUILTY].data), ORIGINAL, JSON, LAYOUT, POLICY).evidence
+    evidence = read(MARKED[GUILTY].data, ORIGINAL, JSON, LAYOUT, POLICY).evidence
     log10_p = Bound.of(evidence).log10_p(
         total_score(evidence, [seed(10**6 + index) for index in range(2_000)])
     )

@@ -209,7 +209,7 @@ def table(
 
 def null(title: str, cover: bytes, media_type: str, policy: Policy, leak: bytes, seeds: int) -> None:
     """Score seeds that nobody ever had and compare with what the bound promises at most."""
-    reading = media.read(media.open_leak(leak), cover, media_type, LAYOUT, policy)
+    reading = media.read(leak, cover, media_type, LAYOUT, policy)
     started = time.monotonic()
     scores = total_score(reading.evidence, list(phantom_seeds(LAYOUT, leak, seeds)))
     log10_p = Bound.of(reading.evidence).log10_p(scores)
