@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -30,6 +31,8 @@ _LUMA: Final = np.array([0.299, 0.587, 0.114])
 _FORMATS: Final = {PNG: "PNG", JPEG: "JPEG", WEBP: "WEBP", TIFF: "TIFF"}
 _MODES: Final = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 _WEBP_CHUNKS_MAX: Final = 64
+_PNG_LEVEL: Final = 6
+_RESTLESS_BYTES_PER_PIXEL: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ def encode(rasters: Sequence[Raster], media_type: str) -> bytes:
     out = io.BytesIO()
     match media_type:
         case "image/png":
-            images[0].save(out, "PNG", compress_level=6, **options)
+            return _png(images[0], options)
         case "image/webp":
             images[0].save(
                 out, "WEBP", quality=QUALITY, method=4, lossless=first.lossless, exact=True, **options
@@ -189,6 +192,17 @@ def encode(rasters: Sequence[Raster], media_type: str) -> bytes:
         case _:
             images[0].save(out, "JPEG", quality=QUALITY, subsampling="4:2:0", **options)
     return out.getvalue()
+
+
+def _png(image: Image.Image, options: dict[str, Any]) -> bytes:
+    """PNG by the strategy that suits the picture: on restless ground run lengths are smaller and many times faster."""
+    runs = io.BytesIO()
+    image.save(runs, "PNG", compress_level=_PNG_LEVEL, compress_type=zlib.Z_RLE, **options)
+    if len(runs.getvalue()) > _RESTLESS_BYTES_PER_PIXEL * image.width * image.height:
+        return runs.getvalue()
+    matches = io.BytesIO()
+    image.save(matches, "PNG", compress_level=_PNG_LEVEL, **options)
+    return min(matches.getvalue(), runs.getvalue(), key=len)
 
 
 def _image(raster: Raster) -> Image.Image:
