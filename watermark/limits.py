@@ -57,6 +57,12 @@ PACKAGE_BYTES_MAX: Final = 128 << 20
 XML_PART_BYTES_MAX: Final = 32 << 20
 """One XML part of an Office file that is parsed."""
 
+PARQUET_SECONDS_MAX: Final = 60
+"""Processor seconds and wall seconds of the child process that reads or writes a Parquet file."""
+
+PARQUET_MEMORY_BYTES_MAX: Final = 3 << 30
+"""Address space of that child process; its libraries alone take half a gibibyte."""
+
 JSON_TOKENS_MAX: Final = TABLE_CELLS_MAX + TABLE_ROWS_MAX
 """Commas and opening brackets of a JSON file, those inside texts included: counted before anything is parsed."""
 

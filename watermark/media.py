@@ -16,6 +16,7 @@ from watermark.images import ImageCodec
 from watermark.json_text import parse_json
 from watermark.limits import FILE_BYTES_MAX, PDF_PAGES_COMPARED_MAX, within
 from watermark.packages import DOCX, XLSX, package_kind
+from watermark.parquet import PARQUET
 from watermark.pdf import PDF, PdfCodec
 from watermark.policy import Policy
 from watermark.rasters import JPEG, PNG, TIFF, WEBP, decode
@@ -37,6 +38,7 @@ CODECS: Final[Mapping[str, Codec]] = {
     JSON: SheetCodec(JSON),
     JSON_LINES: SheetCodec(JSON_LINES),
     XLSX: SheetCodec(XLSX),
+    PARQUET: SheetCodec(PARQUET),
     TEXT: TextCodec(TEXT),
     DOCX: TextCodec(DOCX),
 }
@@ -49,6 +51,7 @@ _SIGNATURES: Final = (
     (b"II*\0", TIFF),
     (b"MM\0*", TIFF),
     (b"%PDF-", PDF),
+    (b"PAR1", PARQUET),
 )
 _RIFF: Final = b"RIFF"
 _ZIP: Final = b"PK\x03\x04"
@@ -58,7 +61,6 @@ _FOREIGN: Final = (
     (b"II+\0", "BigTIFF"),
     (b"MM\0+", "BigTIFF"),
     (b"BM", "BMP"),
-    (b"PAR1", "Parquet"),
     (b"\xd0\xcf\x11\xe0", "Office 97"),
     (b"\x1f\x8b", "gzip"),
 )
@@ -166,7 +168,7 @@ def open_leak(data: bytes, original_type: str) -> Rasters | Sheets | Running:
         return Rasters(media_type, [frame.grey for frame in frames])
     if media_type == DOCX:
         return Running(media_type, parse_docx(data).text)
-    if isinstance(codec(original_type), TextCodec) and media_type != XLSX:
+    if isinstance(codec(original_type), TextCodec) and media_type not in {XLSX, PARQUET}:
         return Running(media_type, parse_text(data).text)
     return Sheets(media_type, parse(data, CSV if media_type == TEXT else media_type))
 

@@ -1,4 +1,4 @@
-"""CSV, XLSX and JSON files: the marks of `watermark.tables`, and the order of keys in a single JSON record.
+"""CSV, XLSX, Parquet and JSON files: the marks of `watermark.tables`, and the order of keys in a single JSON record.
 
 Rule: the order of names in a JSON object has no meaning (RFC 8259 §4), so it may differ by release; it is worth at
 most log₁₀ n! digits for n keys, and whoever sorts the names takes it away.
@@ -24,6 +24,7 @@ from watermark.limits import (
     within,
 )
 from watermark.packages import XLSX
+from watermark.parquet import PARQUET, ParquetFile, parse_parquet
 from watermark.policy import Channel, Policy
 from watermark.results import Manifest, Marked, Reading, Words
 from watermark.tables import Carriers, mark_sheet, read_sheet
@@ -33,15 +34,15 @@ CSV: Final = "text/csv"
 JSON: Final = "application/json"
 JSON_LINES: Final = "application/x-ndjson"
 
-SheetFile = CsvFile | JsonFile | XlsxFile
+SheetFile = CsvFile | JsonFile | ParquetFile | XlsxFile
 
 
 @dataclass(frozen=True, slots=True)
 class SheetCodec:
-    """CSV, XLSX, JSON or JSON Lines.
+    """CSV, XLSX, Parquet, JSON or JSON Lines.
 
     Attributes:
-        media_type: one of the four.
+        media_type: one of the five.
     """
 
     media_type: str
@@ -65,7 +66,7 @@ class SheetCodec:
             carriers[Channel.KEY_ORDER] = sum(len(members) for members in ordered.values())
             differences += (_ORDER_DIFFERS,)
         # A copy that could not be read back would be untraceable.
-        if isinstance(parsed, XlsxFile):
+        if isinstance(parsed, XlsxFile | ParquetFile):
             within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(data))
         else:
             within("TEXT_BYTES_MAX", TEXT_BYTES_MAX, len(data))
@@ -100,6 +101,8 @@ def parse(data: bytes, media_type: str) -> SheetFile:
             return parse_csv(data)
         case _ if media_type == XLSX:
             return parse_xlsx(data)
+        case _ if media_type == PARQUET:
+            return parse_parquet(data)
         case _:
             return parse_json(data)
 
