@@ -16,7 +16,7 @@ from tests.fuzz.target import Target
 from tests.fuzz.watch import Watch
 
 ROOT: Final = Path(ledger.codec.__file__).resolve().parents[1]
-PACKAGES: Final = ("ledger", "consensus", "contracts", "network", "node", "clients")
+PACKAGES: Final = ("ledger", "consensus", "contracts", "network", "node", "watermark", "clients")
 Step = tuple[str, int, int]
 
 
