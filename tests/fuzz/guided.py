@@ -19,7 +19,7 @@ from typing import Any, Final
 
 ENGINE: Final = Path("build") / "fuzz" / "engine"
 FOUND: Final = Path("build") / "fuzz" / "found"
-INSTRUMENTED: Final = ["ledger", "consensus", "contracts", "network", "node", "zhenglian"]
+INSTRUMENTED: Final = ["ledger", "consensus", "contracts", "network", "node", "watermark", "zhenglian"]
 FINDING_EXIT_CODE: Final = 9
 RESIDENT_MB_MAX: Final = 1024
 PATIENCE_S: Final = 120
