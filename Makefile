@@ -13,7 +13,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors lock bench clean
+.PHONY: help setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors verifier fuzz-verifiers lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -34,7 +34,7 @@ demo: setup ## the whole story on four nodes; leaves its files in build/demo
 	@$(BIN)/python -m zhenglian_demo
 
 test: setup ## what CI runs: lint, types, unit tests, simulation, some crash points, end to end
-	@$(MAKE) --no-print-directory lint types unit sim crash-some e2e-some
+	@$(MAKE) --no-print-directory lint types unit sim verifier crash-some e2e-some
 	@echo "make test: all parts passed"
 
 lint: setup ## ruff and import-linter
@@ -88,7 +88,13 @@ mutants: setup ## remove the rules of consensus one at a time; the tests must no
 	@$(PY) -m tests.mutants
 
 vectors: setup ## write the golden vectors anew; an explicit act
-	@$(PY) -m tests.vectors.generate
+	@$(PY) -m tests.vectors.generate && $(PY) -m tests.vectors.generate_sm && $(PY) -m tests.vectors.generate_proofs
+
+verifier: setup ## the TypeScript verifier, and both verifiers against each other (needs Node.js 20)
+	$(call part,verifier in TypeScript,(cd clients/verifier && npm ci --silent && npm run -s check && npm test --silent) && $(PY) -m tests.fuzz.verifiers --runs 600 --seed 1)
+
+fuzz-verifiers: setup ## tampered receipts through both verifiers; SECONDS=n
+	@$(PY) -m tests.fuzz.verifiers --seconds $(SECONDS) --seed $$RANDOM
 
 bench: setup ## measurements into bench/results
 	@$(PY) -m bench

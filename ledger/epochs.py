@@ -21,7 +21,7 @@ from ledger.errors import VerificationFailed
 from ledger.hashing import validators_hash
 from ledger.light import check_finality, is_seal
 from ledger.quorum import check_validators
-from ledger.types import EpochChange, Trust
+from ledger.types import EpochChange, Header, QuorumCertificate, Trust
 from ledger.verdicts import Check, rejected
 
 
@@ -76,4 +76,35 @@ def trust_at(suite: CryptoSuite, trust: Trust, changes: Sequence[EpochChange], e
     for change in changes:
         if trust.validators.epoch <= change.header.epoch < epoch:
             trust = advance_trust(suite, trust, change)
+    return trust
+
+
+def check_finality_since(
+    suite: CryptoSuite,
+    trust: Trust,
+    changes: Sequence[EpochChange],
+    header: Header,
+    path: Sequence[Header],
+    certificate: QuorumCertificate,
+) -> Trust:
+    """Whether a block of the trusted epoch or a later one is final.
+
+    Args:
+        suite: the suite that `trust.suite` names.
+        trust: trusted already.
+        changes: as for `trust_at`, however hostile.
+        header, path, certificate: as for `ledger.light.check_finality`.
+
+    Returns:
+        The trust point of the block's epoch.
+
+    Raises:
+        ProofRejected: EPOCH where the changes do not lead to the block's epoch, or as for `trust_at` and
+            `check_finality`.
+    """
+    trust = trust_at(suite, trust, changes, header.epoch)
+    if header.epoch > trust.validators.epoch:
+        needed = f"{trust.validators.epoch} to {header.epoch}"
+        raise rejected(Check.EPOCH, f"the changes from epoch {needed} are needed to verify it")
+    check_finality(suite, trust, header, path, certificate)
     return trust

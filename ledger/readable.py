@@ -1,8 +1,8 @@
 """Wire structs as JSON that people can read, and back, without any freedom in the writing.
 
 Rule: a value has one JSON form. Structs are objects with all their members in the order of the struct; bytes
-are lowercase hex; a vote kind is its name in lowercase. Reading back checks the form and then, by the codec,
-every bound of the type.
+are lowercase hex; a vote kind is its name in lowercase; where there may be nothing, that is null. Reading
+back checks the form and then, by the codec, every bound of the type.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from ledger import codec
 from ledger.errors import DecodeError, LimitExceeded
 from ledger.types import Wire
 
-Tree = dict[str, "Tree"] | list["Tree"] | str | int
+Tree = dict[str, "Tree"] | list["Tree"] | str | int | None
 S = TypeVar("S", bound=Wire)
 
 NESTING_MAX: Final = 32
+INTEGER_CHARACTERS_MAX: Final = 20
 
-_HEX = re.compile(r"(?:[0-9a-f]{2})*")
 _STRING_OR_SPACE = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")|[ \t\r\n]+')
-_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
+# Possessive, and content with a string that is not ended: hostile text must not be gone over again and again.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 
 
 @lru_cache(maxsize=64)
@@ -44,6 +46,18 @@ def _choices(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in {Union, types.UnionType} else ()
 
 
+def _choice_from(tree: Any, choices: tuple[Any, ...], where: str) -> Any:
+    """A value that may be of several plain types, or nothing at all in place of one type."""
+    present = [choice for choice in choices if choice is not types.NoneType]
+    if tree is None and len(present) < len(choices):
+        return None
+    if len(present) == 1:
+        return _value_from(tree, present[0], where)
+    if type(tree) in present:
+        return tree
+    raise DecodeError(what=where, reason="not of the expected type")
+
+
 def to_tree(value: Any, kind: Any) -> Tree:
     """The JSON tree of a value of type `kind`, which is a wire struct or occurs in one."""
     kind = _bare(kind)
@@ -55,7 +69,7 @@ def to_tree(value: Any, kind: Any) -> Tree:
         return [to_tree(item, hint) for item, hint in zip(value, _item_kinds(kind, len(value)), strict=True)]
     if isinstance(value, IntEnum):
         return value.name.lower()
-    return cast("str | int", value)
+    return cast("str | int | None", value)
 
 
 def _item_kinds(kind: Any, count: int) -> tuple[Any, ...]:
@@ -85,17 +99,19 @@ def _struct_from(tree: Any, kind: type[Wire], where: str) -> Wire:
 
 
 def _bytes_from(tree: Any, where: str) -> bytes:
-    if not isinstance(tree, str) or not _HEX.fullmatch(tree):
+    try:
+        data = bytes.fromhex(tree)
+    except (ValueError, TypeError):
+        data = None
+    if data is None or data.hex() != tree:
         raise DecodeError(what=where, reason="not lowercase hex")
-    return bytes.fromhex(tree)
+    return data
 
 
 def _value_from(tree: Any, kind: Any, where: str) -> Any:
     kind = _bare(kind)
     if choices := _choices(kind):
-        if type(tree) in choices:
-            return tree
-        raise DecodeError(what=where, reason="not of the expected type")
+        return _choice_from(tree, choices, where)
     if get_origin(kind) is tuple:
         if not isinstance(tree, list):
             raise DecodeError(what=where, reason="not a list")
@@ -149,14 +165,19 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_nesting(text: str) -> None:
     """Stop before the parser recurses: how deep it may go is the interpreter's setting, not ours."""
     depth = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
-        bracket = token.group()
-        if bracket in "[{":
+    for token in _BRACKET.finditer(_STRING.sub("", text)):
+        if token.group() in "[{":
             depth += 1
             if depth > NESTING_MAX:
                 raise ValueError(f"nested more than {NESTING_MAX} deep")
-        elif bracket in "]}":
+        else:
             depth -= 1
+
+
+def _integer(text: str) -> int:
+    if len(text) > INTEGER_CHARACTERS_MAX:
+        raise ValueError("a number is too long")
+    return int(text)
 
 
 def _no_number(text: str) -> Any:
@@ -179,6 +200,7 @@ def parse(text: bytes | str, what: str, *, size_bytes_max: int) -> dict[str, Any
         tree = json.loads(
             shown,
             object_pairs_hook=_no_duplicates,
+            parse_int=_integer,
             parse_float=_no_number,
             parse_constant=_no_number,
         )

@@ -7,45 +7,88 @@ signature is covered as a part of the certified transaction; the signer's key is
 validators checked it.
 
 The file is a JSON object with the members `format`, `summary` (a few lines for people, all derived from the
-rest) and `receipt` (the struct, as `ledger.readable` writes it). A trust point is written likewise, without a
-summary, and so are the epoch changes that lead from an older trust point to a younger receipt; any node gives
-them out, and they need not be trusted.
+rest) and `receipt` (the struct, as `ledger.readable` writes it). Receipts of the state have a room of their
+own, `ledger.state_receipts`, and trust points and epoch changes `ledger.proof_files`; whoever has proofs in
+hand finds all of it here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
-
-from msgspec import Meta
+from typing import Any, Final
 
 from ledger import readable
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite
-from ledger.epochs import trust_at
-from ledger.errors import DecodeError, LimitExceeded, invariant
+from ledger.epochs import check_finality_since
+from ledger.errors import LimitExceeded, invariant
 from ledger.hashing import block_digest, prove_item, transaction_id, verify_item
-from ledger.light import check_finality
+from ledger.proof_files import (
+    EPOCH_CHANGES_MAX,
+    EPOCHS_FILE_SIZE_BYTES_MAX,
+    EPOCHS_FORMAT,
+    RECEIPT_FILE_SIZE_BYTES_MAX,
+    RECEIPT_SIZE_BYTES_MAX,
+    TRUST_FILE_SIZE_BYTES_MAX,
+    TRUST_FORMAT,
+    check_exact,
+    epochs_from_json,
+    epochs_to_json,
+    read_exact,
+    read_file,
+    signer_count,
+    time_text,
+    trust_from_json,
+    trust_to_json,
+)
 from ledger.quorum import quorum_signers
-from ledger.types import PATH_HEADERS_MAX, EpochChange, FinalizedBlock, Receipt, Result, Trust, Wire
+from ledger.state_receipts import (
+    STATE_RECEIPT_FORMAT,
+    StateReceipt,
+    VerifiedState,
+    build_state_receipt,
+    state_receipt_from_json,
+    state_receipt_of,
+    state_receipt_to_json,
+    verify_state_receipt,
+)
+from ledger.types import PATH_HEADERS_MAX, EpochChange, FinalizedBlock, Receipt, Result, Trust
 from ledger.verdicts import Check, rejected
+
+__all__ = [
+    "EPOCHS_FILE_SIZE_BYTES_MAX",
+    "EPOCHS_FORMAT",
+    "EPOCH_CHANGES_MAX",
+    "RECEIPT_FILE_SIZE_BYTES_MAX",
+    "RECEIPT_FORMAT",
+    "RECEIPT_SIZE_BYTES_MAX",
+    "RECEIPT_VERSION",
+    "STATE_RECEIPT_FORMAT",
+    "TRUST_FILE_SIZE_BYTES_MAX",
+    "TRUST_FORMAT",
+    "StateReceipt",
+    "VerifiedReceipt",
+    "VerifiedState",
+    "build_receipt",
+    "build_state_receipt",
+    "epochs_from_json",
+    "epochs_to_json",
+    "proof_from_json",
+    "receipt_from_json",
+    "receipt_to_json",
+    "state_receipt_from_json",
+    "state_receipt_to_json",
+    "time_text",
+    "trust_from_json",
+    "trust_to_json",
+    "verify_proof",
+    "verify_receipt",
+    "verify_state_receipt",
+]
 
 RECEIPT_VERSION: Final = 1
 RECEIPT_FORMAT: Final = "zhenglian-receipt-1"
-TRUST_FORMAT: Final = "zhenglian-trust-1"
-EPOCHS_FORMAT: Final = "zhenglian-epochs-1"
-RECEIPT_SIZE_BYTES_MAX: Final = 4 * 1024 * 1024
-RECEIPT_FILE_SIZE_BYTES_MAX: Final = 16 * 1024 * 1024
-TRUST_SIZE_BYTES_MAX: Final = 256 * 1024
-TRUST_FILE_SIZE_BYTES_MAX: Final = 1024 * 1024
-EPOCHS_SIZE_BYTES_MAX: Final = 16 * 1024 * 1024
-EPOCHS_FILE_SIZE_BYTES_MAX: Final = 48 * 1024 * 1024
-EPOCH_CHANGES_MAX: Final = 4096
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_WRITABLE_TIME_MS: Final = 253_402_300_799_999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +169,7 @@ def verify_receipt(trust: Trust, receipt: Receipt, changes: Sequence[EpochChange
         raise rejected(Check.VERSION, f"receipt {receipt.version}")
     if receipt.network != trust.network:
         raise rejected(Check.NETWORK)
-    trust = trust_at(suite, trust, changes, receipt.header.epoch)
-    if receipt.header.epoch > trust.validators.epoch:
-        needed = f"{trust.validators.epoch} to {receipt.header.epoch}"
-        raise rejected(Check.EPOCH, f"the changes from epoch {needed} are needed to verify it")
-    check_finality(suite, trust, receipt.header, receipt.path, receipt.certificate)
+    trust = check_finality_since(suite, trust, changes, receipt.header, receipt.path, receipt.certificate)
     identity = _check_contents(suite, trust, receipt)
     members = trust.validators.validators
     indices = quorum_signers(trust.validators, receipt.certificate) or ()
@@ -166,17 +205,8 @@ def _check_contents(suite: CryptoSuite, trust: Trust, receipt: Receipt) -> bytes
 # --- files --------------------------------------------------------------------------------------------------
 
 
-def time_text(time_ms: int) -> str:
-    """UTC as ISO 8601 with milliseconds; the bare number of milliseconds after the year 9999."""
-    if time_ms > _LAST_WRITABLE_TIME_MS:
-        return f"{time_ms} ms"
-    moment = _EPOCH + timedelta(milliseconds=time_ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time_ms % 1000:03}Z"
-
-
 def _summary(receipt: Receipt) -> readable.Tree:
     body = receipt.transaction.body
-    signer_count = int.from_bytes(receipt.certificate.signers, "little").bit_count()
     return {
         "network": receipt.network,
         "transaction": receipt.result.transaction_id.hex(),
@@ -186,11 +216,11 @@ def _summary(receipt: Receipt) -> readable.Tree:
         "result": receipt.result.code,
         "block_height": receipt.header.height,
         "block_time": time_text(receipt.header.time_ms),
-        "validators_signed": signer_count,
+        "validators_signed": signer_count(receipt.certificate),
     }
 
 
-def _receipt_tree(receipt: Receipt) -> readable.Tree:
+def _receipt_tree(receipt: Receipt) -> dict[str, readable.Tree]:
     return {
         "format": RECEIPT_FORMAT,
         "summary": _summary(receipt),
@@ -198,18 +228,27 @@ def _receipt_tree(receipt: Receipt) -> readable.Tree:
     }
 
 
-def _trust_tree(trust: Trust) -> readable.Tree:
-    return {"format": TRUST_FORMAT, "trust": readable.to_tree(trust, Trust)}
+def proof_from_json(text: bytes | str) -> Receipt | StateReceipt:
+    """Read the file of a receipt of either kind.
+
+    Raises:
+        LimitExceeded, ProofRejected: as for `receipt_from_json` and `state_receipt_from_json`.
+    """
+    tree = read_file(text)
+    if tree.get("format") == STATE_RECEIPT_FORMAT:
+        return state_receipt_of(text, tree)
+    if tree.get("format") == RECEIPT_FORMAT:
+        return _receipt_of(text, tree)
+    raise rejected(Check.FORMAT, f"not {RECEIPT_FORMAT} or {STATE_RECEIPT_FORMAT}")
 
 
-def _expect_members(tree: dict[str, Any], file_format: str, members: tuple[str, ...]) -> None:
-    if tree.get("format") != file_format:
-        raise rejected(Check.FORMAT, f"not {file_format}")
-    for member in (*tree, *members):
-        if member not in tree:
-            raise rejected(Check.FORMAT, f"member {member} is missing")
-        if member not in members:
-            raise rejected(Check.FORMAT, f"unknown member {member}")
+def verify_proof(
+    trust: Trust, proof: Receipt | StateReceipt, changes: Sequence[EpochChange] = ()
+) -> VerifiedReceipt | VerifiedState:
+    """Check a receipt of either kind: `verify_receipt` or `verify_state_receipt`."""
+    if isinstance(proof, StateReceipt):
+        return verify_state_receipt(trust, proof, changes)
+    return verify_receipt(trust, proof, changes)
 
 
 def receipt_to_json(receipt: Receipt) -> str:
@@ -226,79 +265,10 @@ def receipt_from_json(text: bytes | str) -> Receipt:
             receipt),
             NOT_CANONICAL (order of members, escapes, white space, or other ways of writing the same).
     """
-    try:
-        tree = readable.parse(text, "receipt", size_bytes_max=RECEIPT_FILE_SIZE_BYTES_MAX)
-        _expect_members(tree, RECEIPT_FORMAT, ("format", "summary", "receipt"))
-        receipt = readable.from_tree(
-            tree["receipt"], Receipt, "receipt", size_bytes_max=RECEIPT_SIZE_BYTES_MAX
-        )
-    except DecodeError as error:
-        raise rejected(Check.FORMAT, error.message()) from None
-    if tree["summary"] != _summary(receipt):
-        raise rejected(Check.SUMMARY)
-    shown = text if isinstance(text, str) else text.decode()
-    if shown != receipt_to_json(receipt):
-        raise rejected(Check.NOT_CANONICAL)
+    return _receipt_of(text, read_file(text))
+
+
+def _receipt_of(text: bytes | str, tree: dict[str, Any]) -> Receipt:
+    receipt = read_exact(tree, RECEIPT_FORMAT, Receipt)
+    check_exact(text, tree["summary"], _receipt_tree(receipt))
     return receipt
-
-
-def trust_to_json(trust: Trust) -> str:
-    """The file form of a trust point."""
-    return readable.render(_trust_tree(trust))
-
-
-def trust_from_json(text: bytes | str) -> Trust:
-    """Read a trust point's file; what it says is trusted, not proven.
-
-    Raises:
-        LimitExceeded: more than 1 MiB of text, or 256 KiB once encoded.
-        ProofRejected: FORMAT or NOT_CANONICAL.
-    """
-    try:
-        tree = readable.parse(text, "trust", size_bytes_max=TRUST_FILE_SIZE_BYTES_MAX)
-        _expect_members(tree, TRUST_FORMAT, ("format", "trust"))
-        trust = readable.from_tree(tree["trust"], Trust, "trust", size_bytes_max=TRUST_SIZE_BYTES_MAX)
-    except DecodeError as error:
-        raise rejected(Check.FORMAT, error.message()) from None
-    if not readable.same_but_for_space(text, _trust_tree(trust)):
-        raise rejected(Check.NOT_CANONICAL)
-    return trust
-
-
-class _Changes(Wire, frozen=True):
-    """The `epochs` file's content."""
-
-    changes: Annotated[tuple[EpochChange, ...], Meta(max_length=EPOCH_CHANGES_MAX)]
-
-
-def _epochs_tree(changes: tuple[EpochChange, ...]) -> readable.Tree:
-    return {"format": EPOCHS_FORMAT, "epochs": readable.to_tree(_Changes(changes=changes), _Changes)}
-
-
-def epochs_to_json(changes: Sequence[EpochChange]) -> str:
-    """The file form of epoch changes.
-
-    Raises:
-        LimitExceeded: more than 4,096 of them.
-    """
-    if len(changes) > EPOCH_CHANGES_MAX:
-        raise LimitExceeded(limit="epoch changes", maximum=EPOCH_CHANGES_MAX, actual=len(changes))
-    return readable.render(_epochs_tree(tuple(changes)))
-
-
-def epochs_from_json(text: bytes | str) -> tuple[EpochChange, ...]:
-    """Read a file of epoch changes. Proves nothing yet.
-
-    Raises:
-        LimitExceeded: more than 48 MiB of text, or 16 MiB once encoded.
-        ProofRejected: FORMAT or NOT_CANONICAL.
-    """
-    try:
-        tree = readable.parse(text, "epochs", size_bytes_max=EPOCHS_FILE_SIZE_BYTES_MAX)
-        _expect_members(tree, EPOCHS_FORMAT, ("format", "epochs"))
-        found = readable.from_tree(tree["epochs"], _Changes, "epochs", size_bytes_max=EPOCHS_SIZE_BYTES_MAX)
-    except DecodeError as error:
-        raise rejected(Check.FORMAT, error.message()) from None
-    if not readable.same_but_for_space(text, _epochs_tree(found.changes)):
-        raise rejected(Check.NOT_CANONICAL)
-    return found.changes

@@ -44,6 +44,7 @@ class Check(StrEnum):
     RESULT_TRANSACTION = "result_transaction"
     RESULT_POSITION = "result_position"
     RESULT_PROOF = "result_proof"
+    STATE_PROOF = "state_proof"
     SUMMARY = "summary"
     NOT_CANONICAL = "not_canonical"
 
@@ -108,6 +109,10 @@ _WORDS: Final[dict[Check, tuple[str, str]]] = {
         "transaction and result are at different positions",
     ),
     Check.RESULT_PROOF: ("执行结果不在该区块中", "the result is not in the block"),
+    Check.STATE_PROOF: (
+        "该区块的状态并非如此",
+        "the state after the block is not what the receipt says",
+    ),
     Check.SUMMARY: ("摘要与经证明的内容不符", "the summary differs from what is proven"),
     Check.NOT_CANONICAL: (
         "文件不是其内容的唯一写法",

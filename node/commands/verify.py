@@ -1,4 +1,4 @@
-"""`zhenglian verify`: check a receipt with no network at all; `zhenglian trust`: what it is checked against."""
+"""`zhenglian verify`: check a receipt of either kind with no network at all; `zhenglian trust`: what it is checked against."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from contracts.state_keys import StateEntry, state_entry
 from ledger.errors import DecodeError, VerificationFailed
 from ledger.receipts import (
     EPOCHS_FILE_SIZE_BYTES_MAX,
     RECEIPT_FILE_SIZE_BYTES_MAX,
     TRUST_FILE_SIZE_BYTES_MAX,
     VerifiedReceipt,
+    VerifiedState,
     epochs_from_json,
     time_text,
     trust_from_json,
@@ -26,12 +28,15 @@ from node.commands.context import (
     write_output,
 )
 from zhenglian import Client, Mismatch
-from zhenglian.plans.proofs import verify as check
+from zhenglian.plain import to_plain
+from zhenglian.plans.proofs import verify_any as check
 
 
 def verify(
     ctx: typer.Context,
-    receipt: Annotated[Path, typer.Argument(help="Receipt file. 回执文件。")],
+    receipt: Annotated[
+        Path, typer.Argument(help="Receipt of a transaction or of the state. 交易回执或状态回执文件。")
+    ],
     trust: Annotated[
         Path | None, typer.Option(help="Trust file; trust.json beside the receipt if left out. 信任文件。")
     ] = None,
@@ -62,7 +67,10 @@ def verify(
     except VerificationFailed as error:
         _reject(found, error)
     else:
-        _accept(found, verified)
+        if isinstance(verified, VerifiedState):
+            _accept_state(found, verified)
+        else:
+            _accept(found, verified)
 
 
 def trust(
@@ -136,3 +144,48 @@ def _accept(found: Settings, verified: VerifiedReceipt) -> None:
             f"signed by {signed} validators ({', '.join(verified.signers)})",
         ),
     )
+
+
+def _accept_state(found: Settings, verified: VerifiedState) -> None:
+    entry = state_entry(verified.key, verified.value)
+    present = verified.value is not None
+    record = to_plain(entry.record)
+    time = time_text(verified.time_ms)
+    signed = f"{len(verified.signers)}/{verified.validator_count}"
+    what = f"{entry.table or '?'} {shown_name(entry)}"
+    found.emit(
+        {
+            "valid": True,
+            "network": verified.receipt.network,
+            "present": present,
+            "table": entry.table,
+            "name": entry.name.hex(),
+            "key": verified.key.hex(),
+            "value": None if verified.value is None else verified.value.hex(),
+            "record": record,
+            "height": verified.height,
+            "time": time,
+            "block": verified.block_digest.hex(),
+            "signers": list(verified.signers),
+            "validators": verified.validator_count,
+        },
+        found.say(
+            f"✓ 回执有效：区块高度 {verified.height}（{time}）之后，"
+            + (f"账本中有 {what}" if present else f"账本中没有 {what}")
+            + f"；{signed} 个验证者签名（{'、'.join(verified.signers)}）",
+            f"✓ The receipt holds: after block {verified.height} ({time}) "
+            + (f"the ledger held {what}" if present else f"the ledger held no {what}, nothing at all")
+            + f"; signed by {signed} validators ({', '.join(verified.signers)})",
+        ),
+    )
+    if present and not found.json:
+        if isinstance(record, dict):
+            found.record(record)
+        else:
+            found.emit(None, str(record if record is not None else (verified.value or b"").hex()))
+
+
+def shown_name(entry: StateEntry) -> str:
+    """The rest of a state key, for people: a code as it is, anything else in hex."""
+    text = entry.name.decode("ascii", "replace")
+    return text if text.isprintable() and text.isascii() and not text.isdigit() else entry.name.hex()

@@ -27,13 +27,13 @@ def status(core: Core, *, base: str | None = None) -> Plan[NodeStatus]:
 def trust(core: Core) -> Plan[str]:
     """What a verifier needs, as a file. Compare it once with another source, then keep it."""
     answer = yield from exchange.exchange(core, Request(method="GET", path="/v1/trust"))
-    return _text(answer)
+    return text(answer)
 
 
 def epochs(core: Core) -> Plan[str]:
     """How the validator set changed over time, as a file; whoever gave it, the trust point proves it."""
     answer = yield from exchange.exchange(core, Request(method="GET", path="/v1/epochs"))
-    return _text(answer)
+    return text(answer)
 
 
 def login(core: Core) -> Plan[Session]:
@@ -101,7 +101,7 @@ def receipt(core: Core, transaction_id: str) -> Plan[str]:
     answer = yield from exchange.exchange(
         core, Request(method="GET", path=f"/v1/transactions/{transaction_id}/receipt")
     )
-    return _text(answer)
+    return text(answer)
 
 
 def pages(
@@ -133,7 +133,7 @@ def _next_path(answer: Answer) -> str:
     return ""
 
 
-def _text(answer: Answer) -> str:
+def text(answer: Answer) -> str:
     """The body as it came: proofs are compared letter by letter."""
     try:
         return answer.body.decode()
