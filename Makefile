@@ -7,13 +7,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 PY := PYTHONPATH=$(CURDIR):$(CURDIR)/clients $(BIN)/python
 
+# The crypto suite that demo, unit, sim and e2e run under: intl or sm.
+SUITE ?= intl
+export ZHENGLIAN_SUITE := $(SUITE)
+
 # Runs a part of `make test` and prints how long it took.
 define part
 	@start=$$(date +%s); echo "== $(1)"; { $(2); } || exit 1; echo "-- $(1): $$(( $$(date +%s) - start )) s"
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors verifier fuzz-verifiers lock bench clean
+.PHONY: help sm-some setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors verifier fuzz-verifiers lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -30,11 +34,11 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@rm -f $(VENV)/.installed-*; touch $@
 
-demo: setup ## the whole story on four nodes; leaves its files in build/demo
+demo: setup ## the whole story on four nodes; leaves its files in build/demo; SUITE=sm for 国密
 	@$(BIN)/python -m zhenglian_demo
 
 test: setup ## what CI runs: lint, types, unit tests, simulation, some crash points, end to end
-	@$(MAKE) --no-print-directory lint types unit sim verifier crash-some e2e-some
+	@$(MAKE) --no-print-directory lint types unit sim sm-some verifier crash-some e2e-some
 	@echo "make test: all parts passed"
 
 lint: setup ## ruff and import-linter
@@ -87,8 +91,17 @@ $(FUZZ_ENGINE)/.installed: tests/fuzz/requirements.lock | setup
 mutants: setup ## remove the rules of consensus one at a time; the tests must notice each
 	@$(PY) -m tests.mutants
 
+vectors: export ZHENGLIAN_SUITE := intl
 vectors: setup ## write the golden vectors anew; an explicit act
-	@$(PY) -m tests.vectors.generate && $(PY) -m tests.vectors.generate_sm && $(PY) -m tests.vectors.generate_proofs
+	@$(PY) -m tests.vectors.generate && $(PY) -m tests.vectors.generate_sm
+	@$(PY) -m tests.vectors.generate_proofs && ZHENGLIAN_SUITE=sm $(PY) -m tests.vectors.generate_proofs
+
+SM_UNITS := ledger_quorum ledger_receipts ledger_epochs ledger_vectors contracts_runtime contracts_membership \
+	consensus_votes node_vault node_identity http_sessions sdk_keyfile
+SM_STORY := exactly_the_granted or anybody_can_check
+sm-some: export ZHENGLIAN_SUITE := sm
+sm-some: setup
+	$(call part,suite sm,$(PY) -m pytest $(SM_UNITS:%=tests/unit/test_%.py) && $(PY) -m pytest tests/simulation/test_campaign.py -k real && $(PY) -m pytest tests/e2e/test_main_job.py -k "$(SM_STORY)")
 
 verifier: setup ## the TypeScript verifier, and both verifiers against each other (needs Node.js 20)
 	$(call part,verifier in TypeScript,(cd clients/verifier && npm ci --silent && npm run -s check && npm test --silent) && $(PY) -m tests.fuzz.verifiers --runs 600 --seed 1)

@@ -3,11 +3,12 @@
 Rule: a certificate counts only if its bitmap has exactly ceil(n / 8) bytes with unused bits zero, names at
 least `quorum_size(n)` validators, and its signature holds for the vote message rebuilt from its own fields; a
 Nullify carries 32 zero bytes for a digest. A good aggregate proves the certificate as a whole, never the
-single votes in it.
+single votes in it. This room has what every scheme shares, and the scheme of `intl`; that of `sm` is
+`ledger/quorum_list.py`.
 
 The vote message is `len(domain) ‖ domain ‖ chain id (32) ‖ epoch (8, big-endian) ‖ kind (1) ‖ view (8) ‖
-digest (32)`: every part but the first two has a fixed size, so no two votes share a message. Hashing to the
-curve hashes it.
+digest (32)`: every part but the first two has a fixed size, so no two votes share a message. The signature
+scheme hashes it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ledger.errors import DecodeError, VerificationFailed, invariant
 from ledger.types import (
     HASH_SIZE_BYTES,
     QuorumCertificate,
+    Validator,
     ValidatorSet,
     Vote,
     VoteKind,
@@ -77,15 +79,15 @@ def signers(bitmap: bytes, n: int) -> tuple[int, ...]:
     return tuple(index for index in range(n) if bits >> index & 1)
 
 
-def _digest_fits(kind: VoteKind, digest: bytes) -> bool:
+def digest_fits(kind: VoteKind, digest: bytes) -> bool:
     """Exactly the Nullify votes carry zeros in place of a block's digest."""
     return len(digest) == HASH_SIZE_BYTES and (kind is VoteKind.NULLIFY) == (digest == NULLIFY_DIGEST)
 
 
-def _named_signers(validators: ValidatorSet, certificate: QuorumCertificate) -> tuple[int, ...] | None:
+def named_signers(validators: ValidatorSet, certificate: QuorumCertificate) -> tuple[int, ...] | None:
     """The signers that a certificate of this set's epoch names, None if it is malformed; checks no signature."""
     n = len(validators.validators)
-    if certificate.epoch != validators.epoch or not _digest_fits(certificate.kind, certificate.digest):
+    if certificate.epoch != validators.epoch or not digest_fits(certificate.kind, certificate.digest):
         return None
     try:
         return signers(certificate.signers, n)
@@ -95,10 +97,35 @@ def _named_signers(validators: ValidatorSet, certificate: QuorumCertificate) -> 
 
 def quorum_signers(validators: ValidatorSet, certificate: QuorumCertificate) -> tuple[int, ...] | None:
     """The signers that a certificate names, None if they are no quorum of this set; checks no signature."""
-    indices = _named_signers(validators, certificate)
+    indices = named_signers(validators, certificate)
     return (
         indices if indices is not None and len(indices) >= quorum_size(len(validators.validators)) else None
     )
+
+
+def certificate_of(validators: ValidatorSet, votes: tuple[Vote, ...], signature: bytes) -> QuorumCertificate:
+    """A certificate that says who voted for what, with the signature that a scheme made of theirs."""
+    invariant(votes, "a certificate is made of votes")
+    first = votes[0]
+    subject = (first.kind, first.epoch, first.view, first.digest)
+    for vote in votes:
+        invariant((vote.kind, vote.epoch, vote.view, vote.digest) == subject, "votes agree on their subject")
+    return QuorumCertificate(
+        kind=first.kind,
+        epoch=first.epoch,
+        view=first.view,
+        digest=first.digest,
+        signers=bitmap((vote.validator for vote in votes), len(validators.validators)),
+        signature=signature,
+    )
+
+
+def voter(validators: ValidatorSet, vote: Vote) -> Validator | None:
+    """The member of this set that a vote of its epoch names, None if the vote is malformed; checks no signature."""
+    members = validators.validators
+    if vote.epoch != validators.epoch or not 0 <= vote.validator < len(members):
+        return None
+    return members[vote.validator] if digest_fits(vote.kind, vote.digest) else None
 
 
 class BlsQuorumScheme:
@@ -108,13 +135,11 @@ class BlsQuorumScheme:
 
     def verify_vote(self, chain_id: bytes, validators: ValidatorSet, vote: Vote) -> bool:
         """Whether this single vote is signed by the validator it names."""
-        members = validators.validators
-        if vote.epoch != validators.epoch or not 0 <= vote.validator < len(members):
-            return False
-        if not _digest_fits(vote.kind, vote.digest):
+        member = voter(validators, vote)
+        if member is None:
             return False
         message = vote_message(chain_id, vote.kind, vote.epoch, vote.view, vote.digest)
-        return bls.verify(members[vote.validator].vote_key, message, vote.signature)
+        return bls.verify(member.vote_key, message, vote.signature)
 
     def aggregate(self, validators: ValidatorSet, votes: tuple[Vote, ...]) -> QuorumCertificate:
         """One certificate from votes of distinct validators for one thing; verifies nothing.
@@ -122,25 +147,11 @@ class BlsQuorumScheme:
         A signature that is no point of the group gives a certificate that does not verify, as a wrong
         signature does, so that the caller has one way to deal with either.
         """
-        invariant(votes, "a certificate is made of votes")
-        first = votes[0]
-        subject = (first.kind, first.epoch, first.view, first.digest)
-        for vote in votes:
-            invariant(
-                (vote.kind, vote.epoch, vote.view, vote.digest) == subject, "votes agree on their subject"
-            )
         try:
             signature = bls.aggregate([vote.signature for vote in votes])
         except DecodeError:
             signature = _NEVER_VALID
-        return QuorumCertificate(
-            kind=first.kind,
-            epoch=first.epoch,
-            view=first.view,
-            digest=first.digest,
-            signers=bitmap((vote.validator for vote in votes), len(validators.validators)),
-            signature=signature,
-        )
+        return certificate_of(validators, votes, signature)
 
     def verify_certificate(
         self, chain_id: bytes, validators: ValidatorSet, certificate: QuorumCertificate
@@ -152,7 +163,7 @@ class BlsQuorumScheme:
 
     def verify_part(self, chain_id: bytes, validators: ValidatorSet, part: QuorumCertificate) -> bool:
         """Whether the signature holds for the signers it names, be they a quorum or not; nobody's signature never holds."""
-        indices = _named_signers(validators, part)
+        indices = named_signers(validators, part)
         if not indices:
             return False
         keys = [validators.validators[index].vote_key for index in indices]
@@ -184,7 +195,7 @@ class BlsVoteSigner:
     def sign_vote(self, chain_id: bytes, vote: Vote) -> bytes:
         """Signature for `vote`, whose own `signature` field is ignored."""
         invariant(
-            _digest_fits(vote.kind, vote.digest),
+            digest_fits(vote.kind, vote.digest),
             "zeros stand for the digest of a Nullify and of nothing else",
         )
         return self._key.sign(vote_message(chain_id, vote.kind, vote.epoch, vote.view, vote.digest))

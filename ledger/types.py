@@ -195,7 +195,7 @@ class Validator(Wire):
     Attributes:
         account: its operator's account id; also the node's id in the peer network.
         name: what people call it.
-        vote_key: public key of its consensus votes (BLS12-381 G1, 48 bytes, in the `intl` suite).
+        vote_key: public key of its consensus votes (48 bytes of BLS12-381 G1 in `intl`, 33 of SM2 in `sm`).
         possession: proof of possession of that key, bound to network name and account.
     """
 
@@ -238,7 +238,7 @@ class QuorumCertificate(Wire):
         kind, epoch, view, digest: what was voted.
         signers: bitmap, bit i of byte i // 8 (least significant first) is validator i; exactly ceil(n / 8)
             bytes, unused bits zero.
-        signature: aggregate signature (BLS), or the encoded list of signatures (SM2).
+        signature: aggregate signature (`intl`), or the signers' signatures joined in order of index (`sm`).
     """
 
     kind: VoteKind
@@ -297,7 +297,7 @@ class GenesisOperator(Wire):
         account: id; equal to the account of its validator.
         name: public name of the operating organisation.
         keys: role "admin" for governance votes, role "node" for what the node itself signs.
-        wrap_key: X25519 public key to which the vault wraps data keys for this operator (`node/vault`).
+        wrap_key: public key (X25519 in `intl`, SM2 in `sm`) to which the vault wraps data keys for this operator (`node/vault`).
         host, port: where its node is reached by its peers.
         certificate: the node's X.509 certificate, DER; peers accept no other key than the one in it.
         directory_wrap: the network's person-directory key, sealed to `wrap_key`.

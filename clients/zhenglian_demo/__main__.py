@@ -6,7 +6,9 @@ it leaves them up and says where to look until it is interrupted.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import shutil
 import sys
 from contextlib import suppress
@@ -15,7 +17,7 @@ from typing import Final
 
 from rich.console import Console
 
-from ledger.crypto.registry import load_suite
+from ledger.crypto.registry import SUITE_DEFAULT, SUITES
 from ledger.errors import LedgerError
 from node.devnet import Devnet
 from zhenglian_demo.cast import Cast
@@ -30,7 +32,7 @@ READY_S: Final = 60.0
 
 async def run(steps: Steps, devnet: Devnet) -> None:
     """Everything after the nodes are up."""
-    cast = Cast(suite=load_suite("intl"), urls=devnet.urls)
+    cast = Cast(suite=devnet.suite, urls=devnet.urls)
     cast.operators = [cast.actor(devnet.admin(number), first=number - 1) for number in devnet.numbers]
     try:
         setting = await set_the_scene(steps, cast)
@@ -40,8 +42,18 @@ async def run(steps: Steps, devnet: Devnet) -> None:
         await cast.close()
 
 
+def chosen_suite() -> str:
+    """What the command line names, else what the environment does."""
+    parser = argparse.ArgumentParser(prog="python -m zhenglian_demo", description="The demonstration. 演示。")
+    default = os.environ.get("ZHENGLIAN_SUITE", SUITE_DEFAULT)
+    parser.add_argument("--suite", choices=SUITES, default=default, help="crypto suite; 密码套件")
+    name: str = parser.parse_args().suite
+    return name
+
+
 def main() -> int:
     """Run the demonstration; the process's exit status."""
+    suite = chosen_suite()
     console = Console(soft_wrap=True)
     steps = Steps(console)
     if FOLDER.exists():
@@ -51,7 +63,8 @@ def main() -> int:
         shutil.rmtree(FOLDER)
     FOLDER.mkdir(parents=True)
     console.print(
-        "[bold]证链 Zhenglian[/bold] · 演示 demonstration · 人物均为虚构 all people are synthetic\n"
+        "[bold]证链 Zhenglian[/bold] · 演示 demonstration · 人物均为虚构 all people are synthetic · "
+        f"密码套件 crypto suite {suite}\n"
     )
     devnet: Devnet | None = None
     try:
@@ -59,7 +72,7 @@ def main() -> int:
             "启动四个独立节点进程，TLS 1.3 互认，Simplex 共识",
             "Start four separate node processes, joined by mutual TLS 1.3, agreeing by Simplex",
         ):
-            devnet = Devnet.create(FOLDER / "network", NODES)
+            devnet = Devnet.create(FOLDER / "network", NODES, suite=suite)
             devnet.start_all()
             devnet.wait_ready(READY_S)
             steps.tell("  ".join(devnet.urls))

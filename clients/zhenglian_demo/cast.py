@@ -6,7 +6,6 @@ Rule: everybody acts through the SDK with its own key, as real users would; noth
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +123,7 @@ class Cast:
     async def enroll(self, clerk: Actor, person: Person, number: int) -> Citizen:
         """A clerk opens a citizen's account; the key was made on the citizen's own device."""
         key = KeyFile.generate(self.suite, role=KeyRole.HOLDER, label="phone")
-        assertion = hashlib.sha256(b"seen at counter 3 with identity card" + os.urandom(16)).digest()
+        assertion = self.suite.digest(b"seen at counter 3 with identity card" + os.urandom(16))
         await clerk.client.enroll_person(
             person.identity_number,
             key.new_key(),

@@ -6,16 +6,18 @@ the node refuses to start, since sooner or later it would disagree with the othe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from typing import Final
 
 import msgspec
 
-from ledger.crypto import bls, ed25519
+from ledger.crypto import bls, ed25519, sm2
 from ledger.errors import Category, LedgerError
 
 ED25519_CASES: Final = "ed25519_edge.json"
 BLS_CASES: Final = "bls_edge.json"
+SM2_CASES: Final = "sm2_edge.json"
 
 
 class VerdictDiffers(LedgerError):
@@ -60,8 +62,24 @@ def _ed25519_verdict(case: SignatureCase) -> bool:
     return ed25519.verify(key, message, signature)
 
 
-def check_vectors() -> int:
-    """Run every packaged case; takes some 50 ms.
+def _sm2_verdict(case: SignatureCase) -> bool:
+    key, message, signature = (
+        bytes.fromhex(text) for text in (case.public_key, case.message, case.signature)
+    )
+    return sm2.verify(key, message, signature)
+
+
+_CASES: Final[dict[str, tuple[tuple[str, str, Callable[[SignatureCase], bool]], ...]]] = {
+    "intl": (("Ed25519", ED25519_CASES, _ed25519_verdict), ("BLS12-381", BLS_CASES, _bls_verdict)),
+    "sm": (("SM2", SM2_CASES, _sm2_verdict),),
+}
+
+
+def check_vectors(suite: str) -> int:
+    """Run every packaged case of a suite's schemes; takes some 50 ms.
+
+    Args:
+        suite: its name, one that `load_suite` has.
 
     Returns:
         How many cases agreed.
@@ -70,10 +88,7 @@ def check_vectors() -> int:
         VerdictDiffers: on the first that does not.
     """
     count = 0
-    for scheme, file, verdict in (
-        ("Ed25519", ED25519_CASES, _ed25519_verdict),
-        ("BLS12-381", BLS_CASES, _bls_verdict),
-    ):
+    for scheme, file, verdict in _CASES[suite]:
         for case in _packaged(file):
             if verdict(case) != case.valid:
                 raise VerdictDiffers(scheme=scheme, case=case.name)

@@ -48,7 +48,6 @@ from contracts.records import (
 from contracts.runtime import BlockContext, BlockExecution, BlockOutcome, genesis_state
 from contracts.state import GRANTS, RELEASES
 from ledger import codec
-from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import Signer, VoteSigner, chain_id, key_id
 from ledger.hashing import sign_transaction, transaction_id, verify_transaction_signature
 from ledger.types import (
@@ -65,8 +64,9 @@ from ledger.types import (
     Vote,
     VoteKind,
 )
+from tests.suites import suite_under_test
 
-SUITE: Final = load_suite("intl")
+SUITE: Final = suite_under_test()
 START_MS: Final = 1_800_000_000_000
 DAY_MS: Final = 86_400_000
 LICENCE: Final = "business_licence"
@@ -209,7 +209,7 @@ def genesis(limits: Limits | None = None, operators: int = 4) -> Genesis:
     )
     return Genesis(
         network="test",
-        suite="intl",
+        suite=SUITE.name,
         time_ms=START_MS,
         validators=ValidatorSet(epoch=1, validators=voting),
         operators=tuple(

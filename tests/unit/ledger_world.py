@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from ledger import codec, state_tree
-from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import Signer, VoteSigner, chain_id, key_id
 from ledger.hashing import (
     ZERO_HASH,
@@ -43,8 +42,10 @@ from ledger.types import (
     VoteKind,
     quorum_size,
 )
+from tests.suites import scheme_under_test, suite_under_test, wrap_key_under_test
 
-SUITE = load_suite("intl")
+SUITE = suite_under_test()
+SCHEME = scheme_under_test()
 NETWORK = "测试网 test-net"
 GENESIS_TIME_MS = 1_790_000_000_000
 GENESIS_STATE = {b"limits": b"\x01", b"validators": b"\x02"}
@@ -80,14 +81,14 @@ def make_genesis(n: int = 4) -> Genesis:
                 name=f"Operator {i}",
                 keys=(
                     GenesisKey(
-                        key_id=key_id(SUITE, "ed25519", key),
-                        scheme="ed25519",
+                        key_id=key_id(SUITE, SCHEME, key),
+                        scheme=SCHEME,
                         public_key=key,
                         role="node",
                         label="n",
                     ),
                 ),
-                wrap_key=fixed("wrap", i),
+                wrap_key=wrap_key_under_test(fixed("wrap", i)),
                 host="127.0.0.1",
                 port=9440 + i,
                 certificate=fixed("certificate", i),
@@ -96,7 +97,7 @@ def make_genesis(n: int = 4) -> Genesis:
         )
     return Genesis(
         network=NETWORK,
-        suite="intl",
+        suite=SUITE.name,
         time_ms=GENESIS_TIME_MS,
         validators=ValidatorSet(epoch=1, validators=tuple(validators)),
         operators=tuple(operators),
@@ -155,13 +156,15 @@ class World:
 
     @property
     def trust(self) -> Trust:
-        return Trust(version=1, network=NETWORK, suite="intl", chain_id=self.chain, validators=self.sets[1])
+        return Trust(
+            version=1, network=NETWORK, suite=SUITE.name, chain_id=self.chain, validators=self.sets[1]
+        )
 
     def transaction(self, *names: object) -> Transaction:
         body = TransactionBody(
             chain_id=self.chain,
             account=fixed("account", size=16),
-            key_id=key_id(SUITE, "ed25519", self.signer.public_key),
+            key_id=key_id(SUITE, SCHEME, self.signer.public_key),
             nonce=fixed("nonce", *names, size=16),
             valid_until_ms=GENESIS_TIME_MS + 600_000,
             call=Call(contract="grants", method="approve", args=codec.encode([*map(str, names)])),

@@ -33,6 +33,7 @@ from ledger.hashing import (
 )
 from ledger.receipts import build_receipt, epochs_to_json, receipt_to_json, trust_to_json
 from ledger.types import Block, FinalizedBlock, Header, Result, Transaction, TransactionBody
+from tests.suites import scheme_under_test
 from tests.unit.ledger_world import NETWORK, SUITE, World, fixed
 from zhenglian import KeyFile, api
 from zhenglian.deposits import commitment_of
@@ -58,6 +59,7 @@ class Ledger:
 
     world: World = field(default_factory=World)
     receipts: dict[str, str] = field(default_factory=dict)
+    proofs: dict[str, str] = field(default_factory=dict)
     views: dict[str, api.TransactionView] = field(default_factory=dict)
     accepted: list[tuple[str, bytes]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
@@ -237,6 +239,10 @@ class Routes:
                 web.post("/v1/transactions", self.submit),
                 web.get("/v1/transactions/{id}", self.transaction),
                 web.get("/v1/transactions/{id}/receipt", self.receipt),
+                web.get("/v1/certificates/{id}/proof", self.proof),
+                web.get("/v1/grants/{id}/proof", self.proof),
+                web.get("/v1/releases/{id}/proof", self.proof),
+                web.get("/v1/state/{key}", self.proof),
                 web.post("/v1/deposits", self.deposit),
                 web.post("/v1/people/lookup", self.lookup),
                 web.post("/v1/releases", self.request_release),
@@ -292,7 +298,9 @@ class Routes:
 
     async def network(self, _: web.Request) -> web.Response:
         chain = self.ledger.world.chain.hex()
-        return reply(api.NetworkView(network=NETWORK, suite="intl", chain_id=chain, epoch=1, validators=[]))
+        return reply(
+            api.NetworkView(network=NETWORK, suite=SUITE.name, chain_id=chain, epoch=1, validators=[])
+        )
 
     async def epochs(self, _: web.Request) -> web.Response:
         return web.Response(text=epochs_to_json(()), content_type="application/json")
@@ -314,7 +322,7 @@ class Routes:
     async def log_in(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=api.SessionRequest)
         signed = SUITE.verify(
-            "ed25519",
+            scheme_under_test(),
             bytes.fromhex(KEY.public_key),
             domains.SESSION,
             bytes.fromhex(asked.challenge),
@@ -377,6 +385,14 @@ class Routes:
         return web.Response(
             text=self.ledger.receipts[request.match_info["id"]], content_type="application/json"
         )
+
+    async def proof(self, request: web.Request) -> web.Response:
+        if _token(request) not in self.ledger.tokens:
+            return problem(401, "session_needed")
+        text = self.ledger.proofs.get(request.path_qs)
+        if text is None:
+            return problem(410, "height_not_provable")
+        return web.Response(text=text, content_type="application/json")
 
     async def deposit(self, request: web.Request) -> web.Response:
         if _token(request) not in self.ledger.tokens:
@@ -462,7 +478,11 @@ def decoded(text: str) -> Transaction | None:
     """The transaction, if the key that it names signed it."""
     transaction = codec.decode(base64.b64decode(text), Transaction, size_bytes_max=65_536)
     public_key = bytes.fromhex(KEY.public_key)
-    return transaction if verify_transaction_signature(SUITE, "ed25519", public_key, transaction) else None
+    return (
+        transaction
+        if verify_transaction_signature(SUITE, scheme_under_test(), public_key, transaction)
+        else None
+    )
 
 
 def reply(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

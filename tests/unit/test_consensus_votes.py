@@ -13,11 +13,11 @@ from consensus.core.messages import Certificates, Votes
 from consensus.core.settings import Committee
 from consensus.core.view import PAST_VIEWS_MAX
 from consensus.core.votes import Ballots, Outcome, VoteCounter
-from ledger.crypto.intl import IntlSuite
 from ledger.types import Validator, ValidatorSet, Vote, VoteKind, quorum_size
 from tests.simulation.harness.cluster import CHAIN_ID, Cluster
 from tests.simulation.harness.node import account_of
 from tests.simulation.harness.scheme import SimScheme
+from tests.suites import suite_under_test
 from tests.unit.consensus_desk import Desk
 
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
@@ -95,7 +95,7 @@ def test_only_forgers_are_blamed_and_a_certificate_forms_whenever_a_quorum_is_go
 
 
 def test_real_signatures_are_bisected_too() -> None:
-    suite = IntlSuite()
+    suite = suite_under_test()
     signers = [suite.load_vote_signer(bytes(31) + bytes([index + 1])) for index in range(7)]
     members = tuple(
         Validator(account=account_of(i), name=f"v{i}", vote_key=one.public_key, possession=b"\x01")

@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.crypto import bls
+from ledger.crypto import bls, sm2
+from ledger.crypto.registry import load_suite
 from ledger.errors import DecodeError, InvariantViolation, VerificationFailed
 from ledger.hashing import ZERO_HASH
 from ledger.quorum import bitmap, check_validators, quorum_signers, signers, vote_message
 from ledger.types import QuorumCertificate, ValidatorSet, Vote, VoteKind, quorum_size
+from tests.suites import NAME
 from tests.unit.ledger_world import NETWORK, SUITE, World, fixed, vote_secret
 
 WORLD = World()
@@ -31,6 +33,12 @@ GOOD = certificate()
 
 def holds(candidate: QuorumCertificate, chain: bytes = WORLD.chain) -> bool:
     return SUITE.quorum.verify_certificate(chain, WORLD.validators, candidate)
+
+
+def raw_signature(index: int, message: bytes) -> bytes:
+    """What validator `index` signs, also where its signer would refuse."""
+    key = bls.SecretKey if NAME == "intl" else sm2.SecretKey
+    return key(vote_secret(index)).sign(message)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,7 @@ def test_a_nullify_carries_zeros_and_nothing_else_does() -> None:
         with pytest.raises(InvariantViolation):
             signer.sign_vote(WORLD.chain, vote)
         message = vote_message(WORLD.chain, kind, 1, 5, digest)
-        signed = msgspec.structs.replace(vote, signature=bls.SecretKey(vote_secret(0)).sign(message))
+        signed = msgspec.structs.replace(vote, signature=raw_signature(0, message))
         assert not SUITE.quorum.verify_vote(WORLD.chain, WORLD.validators, signed)
 
 
@@ -163,17 +171,38 @@ def test_votes_for_different_things_are_never_aggregated() -> None:
 
 
 def test_shifted_signatures_aggregate_but_prove_no_single_vote() -> None:
-    """s₀ + d and s₁ − d have a good sum: a certificate says nothing of its parts."""
+    """s₀ + d and s₁ − d have a good sum: a certificate of `intl` says nothing of its parts."""
+    quorum = load_suite("intl").quorum
+    keys = [bls.SecretKey(vote_secret(i)) for i in range(4)]
+    validators = with_vote_keys([key.public_key for key in keys])
+    message = vote_message(WORLD.chain, VoteKind.FINALIZE, 1, 5, DIGEST)
     offset = bls.SecretKey(fixed("offset")[:31].rjust(32, b"\0"))
     number = int.from_bytes(fixed("offset")[:31].rjust(32, b"\0"), "big")
     opposite = bls.SecretKey((bls.ORDER - number).to_bytes(32, "big"))
-    votes = [WORLD.vote(i, VoteKind.FINALIZE, 5, DIGEST) for i in range(3)]
-    message = vote_message(WORLD.chain, VoteKind.FINALIZE, 1, 5, DIGEST)
+    votes = [
+        Vote(
+            kind=VoteKind.FINALIZE,
+            epoch=1,
+            view=5,
+            digest=DIGEST,
+            validator=i,
+            signature=keys[i].sign(message),
+        )
+        for i in range(3)
+    ]
     for i, key in ((0, offset), (1, opposite)):
         shifted = bls.aggregate([votes[i].signature, key.sign(message)])
         votes[i] = msgspec.structs.replace(votes[i], signature=shifted)
-        assert not SUITE.quorum.verify_vote(WORLD.chain, WORLD.validators, votes[i])
-    assert holds(SUITE.quorum.aggregate(WORLD.validators, tuple(votes)))
+        assert not quorum.verify_vote(WORLD.chain, validators, votes[i])
+    assert quorum.verify_certificate(WORLD.chain, validators, quorum.aggregate(validators, tuple(votes)))
+
+
+def with_vote_keys(keys: list[bytes]) -> ValidatorSet:
+    members = (
+        msgspec.structs.replace(member, vote_key=key)
+        for member, key in zip(WORLD.validators.validators, keys, strict=True)
+    )
+    return ValidatorSet(epoch=1, validators=tuple(members))
 
 
 def test_possession_is_bound_to_network_account_and_key() -> None:

@@ -11,7 +11,6 @@ from random import Random
 
 from consensus.core.effects import Effect
 from consensus.core.settings import Committee, Timing
-from ledger.crypto.intl import IntlSuite
 from ledger.crypto.suite import CryptoSuite, QuorumScheme, VoteSigner
 from ledger.hashing import PROTOCOL_VERSION
 from ledger.types import Header, Validator, ValidatorSet
@@ -21,6 +20,7 @@ from tests.simulation.harness.checkers import Checkers
 from tests.simulation.harness.disk import SimDisk
 from tests.simulation.harness.node import EPOCH_START_MS, SimNode, World, account_of, index_of
 from tests.simulation.harness.scheme import SimHashing, SimScheme, VerifiedOnce
+from tests.suites import suite_under_test
 
 CHAIN_ID = hashlib.blake2b(b"simulated network", digest_size=32).digest()
 
@@ -52,7 +52,7 @@ class Cluster:
         self.time = VirtualTime()
         self.network = SimulatedNetwork(time=self.time, random=Random(f"network/{seed}"))
         self._digest = hashlib.blake2b(digest_size=16)
-        self._suite: CryptoSuite | None = IntlSuite() if real_signatures else None
+        self._suite: CryptoSuite | None = suite_under_test() if real_signatures else None
         self._simulated = SimScheme()
         self.scheme: QuorumScheme = (
             VerifiedOnce(self._suite.quorum) if self._suite is not None else self._simulated
