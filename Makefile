@@ -17,7 +17,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help sm-some setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors verifier fuzz-verifiers lock bench clean
+.PHONY: help sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors verifier fuzz-verifiers lock bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,7 +38,7 @@ demo: setup ## the whole story on four nodes; leaves its files in build/demo; SU
 	@$(BIN)/python -m zhenglian_demo
 
 test: setup ## what CI runs: lint, types, unit tests, simulation, some crash points, end to end
-	@$(MAKE) --no-print-directory lint types unit sim sm-some verifier crash-some e2e-some
+	@$(MAKE) --no-print-directory lint types unit sim sm-some verifier crash-some hsm-some e2e-some
 	@echo "make test: all parts passed"
 
 lint: setup ## ruff and import-linter
@@ -60,6 +60,19 @@ else ifneq ($(SEEDS),0)
 else
 	$(call part,simulation,$(PY) -m pytest tests/simulation)
 endif
+
+hsm: setup softhsm ## keys in a PKCS#11 token: a real SoftHSM2, one node of four in it
+	$(call part,keys in a token,$(PY) -m pytest tests/hsm)
+
+softhsm:
+	@command -v softhsm2-util >/dev/null \
+		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq softhsm2 >/dev/null; } \
+		|| { echo "需要 SoftHSM2：apt-get install softhsm2。SoftHSM2 is needed: apt-get install softhsm2."; exit 1; }
+
+# As a part of `make test`: where no token can be had, it says that this part was not run.
+hsm-some: setup
+	@if $(MAKE) --no-print-directory softhsm; then $(MAKE) --no-print-directory hsm; \
+		else echo "== 未运行 NOT RUN: keys in a token (make hsm)"; fi
 
 crash-some:
 	$(call part,crash points: a selection,$(PY) -m pytest tests/crash)
@@ -114,7 +127,7 @@ bench: setup ## measurements into bench/results
 
 lock: ## resolve dependencies anew (needs uv)
 	@uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--extra demo --extra dev pyproject.toml -o requirements.lock
+		--extra demo --extra hsm --extra dev pyproject.toml -o requirements.lock
 
 clean: ## remove the environment and everything built
 	@rm -rf $(VENV) build

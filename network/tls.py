@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,14 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ledger.errors import LedgerError
@@ -51,22 +58,31 @@ _EXPIRED: Final = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 @dataclass(frozen=True, slots=True)
 class TlsIdentity:
-    """Where this node's private key and X.509 certificate lie: one PEM file, so that one rename replaces both."""
+    """Where this node's private key and X.509 certificate lie: one PEM file, so that one rename replaces both.
+
+    Attributes:
+        path: the file.
+        password: says what the key in it is encrypted under; asked only if it is.
+    """
 
     path: Path
+    password: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
 
 
-def issue_certificate(*, now_ms: int, life_s: int = CERTIFICATE_LIFE_S) -> tuple[str, str]:
+def issue_certificate(
+    *, now_ms: int, life_s: int = CERTIFICATE_LIFE_S, password: bytes | None = None
+) -> tuple[str, str]:
     """Make a P-256 key and a self-signed X.509 certificate for it, whose only name is the hash of the key.
 
     Args:
         now_ms: current time, Unix milliseconds.
         life_s: how long it lasts from now on, in seconds, over 0.
+        password: the private key is encrypted under it; left readable without one.
 
     Returns:
-        (certificate, private key), both PEM; the key is PKCS #8, unencrypted.
+        (certificate, private key), both PEM; the key is PKCS #8.
 
-    Source: RFC 5280 §4.
+    Source: RFC 5280 §4; RFC 8018 §6.2 for the encryption.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -98,8 +114,28 @@ def issue_certificate(*, now_ms: int, life_s: int = CERTIFICATE_LIFE_S) -> tuple
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    encryption = NoEncryption() if password is None else BestAvailableEncryption(password)
+    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     return certificate.public_bytes(Encoding.PEM).decode(), key_pem.decode()
+
+
+def encrypt_private_key(pem: bytes, password: bytes, *, source: str) -> bytes:
+    """A PEM file of `issue_certificate` with its readable private key encrypted; the certificate stays as it is.
+
+    Raises:
+        TlsIdentityInvalid: there is not exactly one readable private key.
+    """
+    begin, end = b"-----BEGIN PRIVATE KEY-----", b"-----END PRIVATE KEY-----"
+    before, found, rest = pem.partition(begin)
+    body, ended, after = rest.partition(end)
+    try:
+        if not found or not ended or begin in after:
+            raise ValueError("it does not hold one readable private key")
+        key = load_pem_private_key(begin + body + end + b"\n", None)
+        encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
+    except _UNREADABLE as error:
+        raise TlsIdentityInvalid(file=source, reason=str(error)) from None
+    return before + encrypted.rstrip() + after
 
 
 def load_certificate(pem: str, *, source: str) -> x509.Certificate:
@@ -193,7 +229,8 @@ def _context(protocol: int, identity: TlsIdentity, trusted: Iterable[x509.Certif
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.set_alpn_protocols([ALPN_PROTOCOL])
     try:
-        context.load_cert_chain(identity.path)
+        # Always with a password, lest OpenSSL ask for one at the terminal.
+        context.load_cert_chain(identity.path, password=identity.password or bytes)
     except OSError as error:
         reason = f"{error}; it must be a PEM certificate with its own private key"
         raise TlsIdentityInvalid(file=str(identity.path), reason=reason) from None

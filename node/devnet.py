@@ -4,6 +4,7 @@ Rule: a process is ended only if this folder's own record says that it was start
 start time, so that a reused id is never hit. Every node has its own folder, ports, keys and log.
 
     <folder>/devnet.json         names and ports
+    <folder>/passphrase          opens the keys of every node, unless the environment named another
     <folder>/node-1/ …           a node's home, and beside its own files:
     <folder>/node-1/process.json id and start time of its process
     <folder>/node-1/logs/process.log  what it printed
@@ -15,11 +16,10 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Final, Self
@@ -28,10 +28,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from contracts.records import NodeRecord
-from ledger.crypto.registry import load_suite
+from ledger.crypto.at_rest import COST_LEAST
+from ledger.crypto.registry import SUITE_DEFAULT, load_suite
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError
 from ledger.types import VALIDATORS_MAX, quorum_size
+from node.cards import NodeCard
+from node.devnet_system import HOST, ProcessFile, port_pairs, started_at
 from node.founding import (
     DIRECTORY_KEY_SIZE_BYTES,
     assemble_genesis,
@@ -39,22 +42,22 @@ from node.founding import (
     load_network,
     make_bundle,
 )
-from node.home import Home
-from node.identity import KeyFiles, NodeCard, create_identity, make_next_certificate, rotate_vote_key
+from node.home import Home, write_file
+from node.identity import InFiles, InToken, create_identity
+from node.keystore import KeyFiles
+from node.rotation import make_next_certificate, rotate_vote_key
 from zhenglian import Client, KeyFile, RetryPolicy
 from zhenglian.api import NodeStatus
+from zhenglian.keyfile import read_public
+from zhenglian.unlocking import PASSPHRASE_VARIABLE, Sources
 
 NODES_DEFAULT: Final = 4
-SUITE: Final = "intl"
 NETWORK_NAME: Final = "devnet"
-HOST: Final = "127.0.0.1"
+PASSPHRASE_NAME: Final = "passphrase"  # noqa: S105 - a file
+PASSPHRASE_SIZE_BYTES: Final = 32
 STOP_TIMEOUT_S: Final = 20.0
 LOG_TAIL_LINES: Final = 12
-# Below what systems give to outgoing connections, which would else take a port between its choice and its use.
-PORT_FIRST: Final = 15_000
-PORT_LAST: Final = 32_000
 _POLL_S: Final = 0.1
-_PORT_SPACING: Final = 2
 _ASK_ONCE: Final = RetryPolicy(attempts_max=1, timeout_s=2.0)
 
 
@@ -90,24 +93,25 @@ class DevnetFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     nodes: Annotated[tuple[NodePorts, ...], Meta(min_length=1, max_length=VALIDATORS_MAX)]
 
 
-class ProcessFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which process: an id alone may be used again by another."""
-
-    pid: int
-    started: str
-
-
 class Devnet:
     """The nodes of one folder, numbered from 1. As a context manager it ends, on leaving, what it started."""
 
     def __init__(self, folder: Path, file: DevnetFile) -> None:
         self.folder = folder
+        self.sources = Sources(environment={**os.environ, **self.environment})
         self._file = file
         self._children: dict[int, subprocess.Popen[bytes]] = {}
 
     @classmethod
     def create(
-        cls, folder: Path, nodes: int = NODES_DEFAULT, base_port: int = 0, *, network: str = NETWORK_NAME
+        cls,
+        folder: Path,
+        nodes: int = NODES_DEFAULT,
+        base_port: int = 0,
+        *,
+        network: str = NETWORK_NAME,
+        suite: str = SUITE_DEFAULT,
+        unencrypted: bool = False,
     ) -> Devnet:
         """Make identities and genesis for a new network; starts nothing.
 
@@ -116,8 +120,12 @@ class Devnet:
             nodes: how many, 1 to VALIDATORS_MAX.
             base_port: first of the ports, two a node; 0 lets the system choose free ones.
             network: its name.
+            suite: its crypto suite, "intl" or "sm".
+            unencrypted: leave the keys readable. Else they open with the passphrase that ZHENGLIAN_PASSPHRASE_FILE names, or with
+                one drawn at random into the folder's file `passphrase`; at the least cost, since a devnet guards nothing.
 
         Raises:
+            UnknownSuite, SuiteUnavailable: there is no such suite here.
             DevnetUnusable: the folder holds something, or the number of nodes is out of range.
         """
         if not 1 <= nodes <= VALIDATORS_MAX:
@@ -126,8 +134,9 @@ class Devnet:
             zh = "目录非空；请另选 --dir，或确认不再需要后删除它"
             en = "the folder is not empty; choose another --dir, or delete it if nothing in it is needed"
             raise _unusable(folder, zh, en)
+        chosen = load_suite(suite)
         folder.mkdir(parents=True, exist_ok=True)
-        ports = list(_ports(nodes, base_port))
+        ports = list(port_pairs(nodes, base_port))
         file = DevnetFile(
             network=network,
             nodes=tuple(
@@ -135,8 +144,11 @@ class Devnet:
                 for n, (http, peer) in enumerate(ports, start=1)
             ),
         )
+        if not unencrypted and not os.environ.get(PASSPHRASE_VARIABLE):
+            drawn = secrets.token_hex(PASSPHRASE_SIZE_BYTES).encode() + b"\n"
+            write_file(folder / PASSPHRASE_NAME, drawn, secret=True, replace=False)
         devnet = cls(folder, file)
-        devnet._found()
+        devnet._found(chosen, unencrypted=unencrypted)
         devnet._write()
         return devnet
 
@@ -152,10 +164,12 @@ class Devnet:
         except (OSError, msgspec.MsgspecError) as error:
             raise _unusable(folder, f"devnet.json 无法读取：{error}", f"devnet.json: {error}") from None
 
-    def _found(self) -> None:
-        suite = load_suite(SUITE)
+    def _found(self, suite: CryptoSuite, *, unencrypted: bool) -> None:
         now_ms = time.time_ns() // 1_000_000
-        cards = [self._identify(n, node, suite, now_ms) for n, node in enumerate(self._file.nodes, start=1)]
+        cards = [
+            self._identify(n, node, suite, now_ms, unencrypted=unencrypted)
+            for n, node in enumerate(self._file.nodes, start=1)
+        ]
         genesis = assemble_genesis(
             self._file.network,
             cards,
@@ -168,9 +182,12 @@ class Devnet:
         for n in self.numbers:
             install_network(self._home(n), bundle)
 
-    def _identify(self, n: int, node: NodePorts, suite: CryptoSuite, now_ms: int) -> NodeCard:
+    def _identify(
+        self, n: int, node: NodePorts, suite: CryptoSuite, now_ms: int, *, unencrypted: bool
+    ) -> NodeCard:
+        home = Home(self._folder_of(n))
         return create_identity(
-            Home(self._folder_of(n)),
+            home,
             network=self._file.network,
             name=node.name,
             suite=suite,
@@ -179,7 +196,12 @@ class Devnet:
             http_host=HOST,
             http_port=node.http_port,
             now_ms=now_ms,
+            keeping=None if unencrypted else self.keeping(n),
         )
+
+    def keeping(self, n: int) -> InFiles | InToken:
+        """What locks the keys of node `n`."""
+        return InFiles(self.sources.new_passphrase(str(self._folder_of(n))), COST_LEAST)
 
     def add(self, name: str = "", nodes: Sequence[NodeRecord] = ()) -> int:
         """Make a folder for one more node, which no vote has admitted yet; starts nothing.
@@ -197,12 +219,13 @@ class Devnet:
         n = len(self._file.nodes) + 1
         if n > VALIDATORS_MAX:
             raise _unusable(self.folder, f"最多 {VALIDATORS_MAX} 个节点", f"at most {VALIDATORS_MAX} nodes")
-        ((http_port, peer_port),) = _ports(1, 0)
+        ((http_port, peer_port),) = port_pairs(1, 0)
         node = NodePorts(
             name=name or f"operator-{n}", founder=False, http_port=http_port, peer_port=peer_port
         )
         genesis = load_network(self._home(1)).genesis
-        self._identify(n, node, load_suite(SUITE), time.time_ns() // 1_000_000)
+        readable = not KeyFiles(self._home(1)).keyring.exists()
+        self._identify(n, node, load_suite(genesis.suite), time.time_ns() // 1_000_000, unencrypted=readable)
         install_network(Home(self._folder_of(n)), make_bundle(genesis, nodes))
         self._file = DevnetFile(network=self._file.network, nodes=(*self._file.nodes, node))
         self._write()
@@ -218,6 +241,11 @@ class Devnet:
     def numbers(self) -> range:
         """The nodes' numbers."""
         return range(1, len(self._file.nodes) + 1)
+
+    @property
+    def suite(self) -> CryptoSuite:
+        """The crypto suite that genesis names."""
+        return load_suite(load_network(self._home(1)).genesis.suite)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -243,12 +271,12 @@ class Devnet:
 
     def rotate(self, n: int) -> Path:
         """Make node `n` a vote key that waits; the card to propose. The node has to be started anew to hold it."""
-        rotate_vote_key(self._home(n), load_suite(SUITE))
+        rotate_vote_key(self._home(n), self.suite, self.sources)
         return KeyFiles(self._home(n)).card_next
 
     def renew_certificate(self, n: int) -> None:
         """Make node `n` another certificate, which it announces and shows by itself while it runs."""
-        make_next_certificate(self._home(n), now_ms=time.time_ns() // 1_000_000)
+        make_next_certificate(self._home(n), now_ms=time.time_ns() // 1_000_000, using=self.sources)
 
     def log(self, n: int) -> Path:
         """What node `n` printed."""
@@ -260,16 +288,27 @@ class Devnet:
 
     def admin(self, n: int) -> KeyFile:
         """Operator `n`'s governance key."""
-        return KeyFile.load(self.admin_key(n))
+        return KeyFile.load(self.admin_key(n), using=self.sources)
 
     def account(self, n: int) -> str:
         """Operator `n`'s account id, hex."""
-        return self.admin(n).account
+        return read_public(self.admin_key(n))[0].account
+
+    @property
+    def passphrase_file(self) -> Path:
+        """Where the passphrase of every key here lies, if it was drawn for this network."""
+        return self.folder / PASSPHRASE_NAME
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which a program opens the keys."""
+        named = self.passphrase_file
+        return {PASSPHRASE_VARIABLE: str(named.absolute())} if named.exists() else {}
 
     def pid(self, n: int) -> int | None:
         """Process id of node `n`, if it runs."""
         record = self._record(n)
-        if record is None or _started(record.pid) != record.started:
+        if record is None or started_at(record.pid) != record.started:
             return None
         return record.pid
 
@@ -301,9 +340,10 @@ class Devnet:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                env={**os.environ, **self.environment},
             )
         self._children[n] = child
-        started = _started(child.pid)
+        started = started_at(child.pid)
         record = ProcessFile(pid=child.pid, started=started or "")
         (self.home(n) / "process.json").write_bytes(msgspec.json.encode(record))
         return child.pid
@@ -429,35 +469,3 @@ class Devnet:
 
 def _unusable(folder: Path, zh: str, en: str) -> DevnetUnusable:
     return DevnetUnusable(path=str(folder), reason_zh=zh, reason_en=en)
-
-
-def _ports(nodes: int, base_port: int) -> Iterator[tuple[int, int]]:
-    """(HTTP, peer) port of each node; free ones are held open together, so that no two are the same."""
-    if base_port:
-        for n in range(nodes):
-            yield base_port + _PORT_SPACING * n, base_port + _PORT_SPACING * n + 1
-        return
-    numbers: list[int] = []
-    with contextlib.ExitStack() as stack:
-        while len(numbers) < nodes * _PORT_SPACING:
-            free = stack.enter_context(socket.socket())
-            number = PORT_FIRST + secrets.randbelow(PORT_LAST - PORT_FIRST + 1)
-            with contextlib.suppress(OSError):
-                free.bind((HOST, number))
-                numbers.append(number)
-    yield from zip(numbers[::2], numbers[1::2], strict=True)
-
-
-def _started(pid: int) -> str | None:
-    """When a process began, as the system tells it; None when there is none, or only its remains."""
-    stat_file = Path(f"/proc/{pid}/stat")
-    if Path("/proc/self/stat").exists():
-        try:
-            fields = stat_file.read_text().rpartition(")")[2].split()
-        except (OSError, UnicodeDecodeError):
-            return None
-        return None if fields[0] in {"Z", "X"} else fields[19]
-    shown = subprocess.run(
-        ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return None if not shown or shown.startswith("Z") else shown.partition(" ")[2].strip()

@@ -12,12 +12,12 @@ import pytest
 
 from contracts.records import NodeRecord, NodeRole
 from ledger import codec
-from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import chain_id
 from ledger.errors import DecodeError, LedgerError, LimitExceeded, VerificationFailed
 from ledger.types import Genesis, Limits
 from network.errors import TlsIdentityInvalid
 from network.tls import client_context, issue_certificate
+from node.cards import IdentityInvalid, NodeCard, parse_card, read_card
 from node.config import NetworkSection, NodeConfig, NodeSection, PeerSection, load_config
 from node.founding import (
     BUNDLE_BYTES_MAX,
@@ -37,25 +37,20 @@ from node.founding import (
     peer_addresses,
 )
 from node.home import FileUnusable, Home, SecretExposed, destroy_former, supersede
-from node.identity import (
-    IdentityExists,
-    IdentityInvalid,
-    KeyFiles,
-    NodeCard,
+from node.identity import IdentityExists, create_identity, load_identity
+from node.keystore import KeyFiles
+from node.newcomers import CardRefused
+from node.rotation import (
     certificate_of,
-    create_identity,
     discard_next_vote_key,
-    load_identity,
     make_next_certificate,
-    parse_card,
-    read_card,
     retire_vote_key,
     rotate_vote_key,
     switch_certificate,
 )
-from node.newcomers import CardRefused
+from tests.suites import OTHER, suite_under_test
 
-SUITE = load_suite("intl")
+SUITE = suite_under_test()
 NOW_MS = 1_735_689_600_000
 NETWORK = "测试网"
 DIRECTORY_KEY = bytes(range(32))
@@ -210,7 +205,7 @@ def test_genesis_holds_what_the_cards_say_in_their_order(cards: tuple[NodeCard, 
     assert [one.account.hex() for one in genesis.operators] == [card.account for card in cards]
     assert [one.vote_key.hex() for one in genesis.validators.validators] == [card.vote_key for card in cards]
     assert genesis.limits.block_transactions_max == 100
-    assert (genesis.network, genesis.suite, genesis.validators.epoch) == (NETWORK, "intl", 1)
+    assert (genesis.network, genesis.suite, genesis.validators.epoch) == (NETWORK, SUITE.name, 1)
 
 
 def test_each_operator_and_nobody_else_opens_the_directory_key(
@@ -266,9 +261,9 @@ def test_a_card_for_another_network_suite_or_with_bad_keys_is_refused(
 ) -> None:
     stranger = create(tmp_path, 9, network="别的网")
     renamed = msgspec.structs.replace(stranger, network=NETWORK)
-    other_suite = msgspec.structs.replace(cards[0], suite="sm")
+    other_suite = msgspec.structs.replace(cards[0], suite=OTHER)
     short_wrap = msgspec.structs.replace(cards[0], wrap_key="00")
-    reasons = ("别的网", "持有", "sm", short_wrap.name)
+    reasons = ("别的网", "持有", OTHER, short_wrap.name)
     for bad, reason in zip((stranger, renamed, other_suite, short_wrap), reasons, strict=True):
         with pytest.raises(CardRefused) as refused:
             assemble((bad, *cards[1:]))

@@ -10,6 +10,7 @@ import pytest
 from contracts.records import KeyRole
 from ledger import domains
 from ledger.errors import LimitExceeded
+from tests.suites import scheme_under_test
 from tests.unit.ledger_world import SUITE
 from zhenglian import KeyFile, KeyFileUnusable
 from zhenglian.deposits import attachment_salt, field_salt, require_attachment_size
@@ -23,16 +24,18 @@ def key() -> KeyFile:
 
 def test_a_key_comes_back_as_it_was_written_and_signs(key: KeyFile, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "officer.json"
-    key.save(path)
+    key.save(path, unencrypted=True)
     loaded = KeyFile.load(path)
     assert loaded == key
     signature = loaded.signer().sign(domains.SESSION, b"message")
-    assert SUITE.verify("ed25519", bytes.fromhex(key.public_key), domains.SESSION, b"message", signature)
+    assert SUITE.verify(
+        scheme_under_test(), bytes.fromhex(key.public_key), domains.SESSION, b"message", signature
+    )
 
 
 def test_a_key_file_is_for_its_owner_only(key: KeyFile, tmp_path: Path) -> None:
     path = tmp_path / "k.json"
-    key.save(path)
+    key.save(path, unencrypted=True)
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
 
@@ -40,7 +43,7 @@ def test_a_key_file_is_for_its_owner_only(key: KeyFile, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
 def test_a_file_that_others_may_read_or_change_is_refused(key: KeyFile, tmp_path: Path, mode: int) -> None:
     path = tmp_path / "k.json"
-    key.save(path)
+    key.save(path, unencrypted=True)
     path.chmod(mode)
     with pytest.raises(KeyFileUnusable, match="chmod 600"):
         KeyFile.load(path)
@@ -48,10 +51,10 @@ def test_a_file_that_others_may_read_or_change_is_refused(key: KeyFile, tmp_path
 
 def test_a_key_is_never_overwritten(key: KeyFile, tmp_path: Path) -> None:
     path = tmp_path / "k.json"
-    key.save(path)
+    key.save(path, unencrypted=True)
     other = KeyFile.generate(SUITE, role=KeyRole.ADMIN, label="")
     with pytest.raises(KeyFileUnusable, match="exists"):
-        other.save(path)
+        other.save(path, unencrypted=True)
     assert KeyFile.load(path) == key
     assert list(tmp_path.iterdir()) == [path]
 
