@@ -17,7 +17,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors verifier fuzz-verifiers lock bench clean
+.PHONY: help sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -124,6 +124,9 @@ fuzz-verifiers: setup ## tampered receipts through both verifiers; SECONDS=n
 
 bench: setup ## measurements into bench/results
 	@$(PY) -m bench
+
+bench-ledger: setup ## what authenticated state costs as it grows, to ten million entries
+	@$(PY) -m bench.ledger
 
 lock: ## resolve dependencies anew (needs uv)
 	@uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \

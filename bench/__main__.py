@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
 
+from bench.machine import SYNCS, fdatasync_ms, machine
 from contracts.calls import OrganizationsAddKey, OrganizationsRevokeKey, RegisterOrganization
 from contracts.records import AccountKind, KeyRole
 from ledger.crypto.registry import load_suite
@@ -26,20 +25,6 @@ from zhenglian import AsyncClient, Client, KeyFile
 RESULTS: Final = Path(__file__).parent / "results" / "spine.json"
 SUITE: Final = load_suite("intl")
 READY_S: Final = 60.0
-SYNCS: Final = 200
-
-
-def fdatasync_ms(folder: Path) -> list[float]:
-    """Times of small synced appends."""
-    times: list[float] = []
-    with (folder / "probe").open("wb") as file:
-        for _ in range(SYNCS):
-            file.write(bytes(512))
-            file.flush()
-            started = time.perf_counter()
-            os.fdatasync(file.fileno())
-            times.append((time.perf_counter() - started) * 1000)
-    return times
 
 
 def organization(devnet: Devnet, name: str) -> KeyFile:
@@ -114,11 +99,7 @@ def main() -> None:
             rows = [asyncio.run(measure(devnet, clients, asked.seconds)) for clients in asked.clients]
     results: dict[str, Any] = {
         "command": "make bench",
-        "machine": {
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "system": platform.system(),
-        },
+        "machine": machine(),
         "fdatasync_ms_median": round(statistics.median(syncs), 3),
         "rows": rows,
     }

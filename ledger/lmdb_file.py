@@ -21,7 +21,7 @@ from typing import BinaryIO, Final
 
 import lmdb
 
-from ledger.errors import StorageDamaged, Unavailable
+from ledger.errors import LedgerError, StorageDamaged, Unavailable
 
 DATA_FILE: Final = "data.mdb"
 
@@ -158,9 +158,16 @@ _DAMAGE: Final = (
 )
 
 
+def fault_of(error: lmdb.Error) -> LedgerError:
+    """LMDB's error in the project's own terms: damage, or something to wait for such as a full disk."""
+    if isinstance(error, _DAMAGE):
+        return StorageDamaged(what="ledger store", reason=str(error))
+    return Unavailable(what="ledger store", reason=str(error))
+
+
 @contextmanager
-def disk_faults() -> Iterator[None]:
-    """LMDB's errors in the project's own terms: damage, or something to wait for such as a full disk.
+def disk_faults(*but: type[lmdb.Error]) -> Iterator[None]:
+    """LMDB's errors in the project's own terms, save for those of some types, which pass as they are.
 
     Raises:
         StorageDamaged: a page is not what it must be.
@@ -168,10 +175,10 @@ def disk_faults() -> Iterator[None]:
     """
     try:
         yield
-    except _DAMAGE as error:
-        raise StorageDamaged(what="ledger store", reason=str(error)) from error
+    except but:
+        raise
     except lmdb.Error as error:
-        raise Unavailable(what="ledger store", reason=str(error)) from error
+        raise fault_of(error) from error
 
 
 def sync_folder(path: Path) -> None:

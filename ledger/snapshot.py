@@ -34,7 +34,7 @@ from ledger.errors import LedgerError, LimitExceeded, invariant
 from ledger.hashing import results_root, transaction_id, transactions_root
 from ledger.light import check_finality
 from ledger.state_bulk import join_roots, leaf_of, subtree_root
-from ledger.state_tree import DEPTH_BITS_MAX, EMPTY_ROOT, Leaf
+from ledger.state_nodes import DEPTH_BITS_MAX, EMPTY_ROOT, Leaf
 from ledger.store_records import STATE_KEY_SIZE_BYTES_MAX
 from ledger.types import (
     BLOCK_TRANSACTIONS_MAX,

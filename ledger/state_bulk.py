@@ -12,26 +12,26 @@ from collections.abc import Sequence
 from ledger.crypto.suite import CryptoSuite
 from ledger.domains import STATE_KEY, STATE_NODE
 from ledger.errors import invariant
-from ledger.state_tree import (
+from ledger.state_nodes import (
     DEPTH_BITS_MAX,
     EMPTY_ROOT,
     FAN_OUT,
+    STEP_BITS,
     Branch,
     Child,
     Leaf,
-    encode_children,
+    child_hash,
+    encode_node,
     encode_root,
-    make_leaf,
-    nibble_at,
-    node_hash_of,
     node_key,
     root_key,
+    slot_at,
 )
 
 
 def leaf_of(suite: CryptoSuite, key: bytes, value: bytes) -> Leaf:
     """The leaf of a state entry; leaves sort in the order of the tree."""
-    return make_leaf(suite, suite.hash(STATE_KEY, key), suite.digest(value))
+    return Leaf(suite.hash(STATE_KEY, key), suite.digest(value))
 
 
 def subtree_root(suite: CryptoSuite, leaves: Sequence[Leaf], depth_bits: int) -> bytes:
@@ -46,7 +46,7 @@ def subtree_root(suite: CryptoSuite, leaves: Sequence[Leaf], depth_bits: int) ->
 
     def root(first: int, end: int, depth: int) -> bytes:
         if end - first <= 1:
-            return leaves[first].hash if end > first else EMPTY_ROOT
+            return child_hash(suite, leaves[first]) if end > first else EMPTY_ROOT
         bit = 1 << (DEPTH_BITS_MAX - 1 - depth)
         middle = bisect_left(paths, paths[first] & -(bit << 1) | bit, first, end)
         left, right = root(first, middle, depth + 1), root(middle, end, depth + 1)
@@ -74,7 +74,7 @@ class TreeBuilder:
 
     def __init__(self, suite: CryptoSuite, version: int) -> None:
         self._suite = suite
-        self._version = version
+        self._version = root_key(version)
         self._open: list[list[Child]] = []
         self._pending: Leaf | None = None
         self._shared = -1
@@ -89,7 +89,7 @@ class TreeBuilder:
         if last is None:
             return []
         invariant(leaf.key_hash > last.key_hash, "leaves come in order")
-        shared = _nibbles_shared(last.key_hash, leaf.key_hash)
+        shared = _steps_shared(last.key_hash, leaf.key_hash)
         nodes = self._place(last, max(self._shared, shared), shared)
         self._shared = shared
         return nodes
@@ -102,27 +102,28 @@ class TreeBuilder:
             nodes: list[tuple[bytes, bytes]] = []
         else:
             nodes = self._place(last, self._shared, 0)
-            top = Branch(self._version, node_hash_of(self._suite, self._open[0]))
-            nodes.append((node_key(self._version, 0, last.key_hash), encode_children(self._open[0])))
-        nodes.append((root_key(self._version), encode_root(top)))
-        return (EMPTY_ROOT if top is None else top.hash), nodes
+            record, node_hash = encode_node(self._suite, self._open[0])
+            top = Branch(node_hash, self._version)
+            nodes.append((node_key(self._version, 0, last.key_hash), record))
+        nodes.append((self._version, encode_root(top)))
+        return child_hash(self._suite, top), nodes
 
     def _place(self, leaf: Leaf, home: int, keep: int) -> list[tuple[bytes, bytes]]:
         """Hang a leaf into the node at depth `home` of its path, and close the nodes below depth `keep`."""
         while len(self._open) <= home:
             self._open.append([None] * FAN_OUT)
-        self._open[home][nibble_at(leaf.key_hash, home)] = leaf
+        self._open[home][slot_at(leaf.key_hash, home)] = leaf
         nodes: list[tuple[bytes, bytes]] = []
         while len(self._open) > keep + 1:
             children = self._open.pop()
             depth = len(self._open)
-            nodes.append((node_key(self._version, depth, leaf.key_hash), encode_children(children)))
-            slot = nibble_at(leaf.key_hash, depth - 1)
-            self._open[-1][slot] = Branch(self._version, node_hash_of(self._suite, children))
+            record, node_hash = encode_node(self._suite, children)
+            nodes.append((node_key(self._version, depth, leaf.key_hash), record))
+            self._open[-1][slot_at(leaf.key_hash, depth - 1)] = Branch(node_hash, self._version)
         return nodes
 
 
-def _nibbles_shared(one: bytes, other: bytes) -> int:
-    """How many leading nibbles two distinct key hashes have in common."""
+def _steps_shared(one: bytes, other: bytes) -> int:
+    """How many leading steps two distinct key hashes have in common."""
     apart = int.from_bytes(one, "big") ^ int.from_bytes(other, "big")
-    return (DEPTH_BITS_MAX - apart.bit_length()) // 4
+    return (DEPTH_BITS_MAX - apart.bit_length()) // STEP_BITS

@@ -7,11 +7,12 @@ The tree is binary over the bits of `hash(STATE_KEY, key)`, most significant fir
 hash)`; every other one is `hash(STATE_NODE, left ‖ right)`. The value hash is the suite's plain digest of the
 value.
 
-It is stored four levels at a time. A stored node stands for a subtree of two or more keys at a depth
-divisible by four (in bits) and holds its sixteen children: nothing, a leaf, or the version under which the
-node below was written. Nodes are never overwritten: an update writes under its own version, and names the
-ones it replaced as stale. Each version, even one without a change, has a root record, so any version that is
-still kept can be proven against.
+It is stored two levels at a time (`ledger/state_nodes.py`). Nodes are never overwritten: an update writes
+under its own version, and names the ones it replaced as stale. Each version, even one without a change, has a
+root record, so any version that is still kept can be proven against.
+
+An update hashes the nodes on the changed paths, and what is beside them in stored nodes that have leaves; all
+else keeps the hash that is stored for it.
 
 Source: the structure of the Jellyfish Merkle tree (Gao, Hu and Wu, Diem Association 2021) with its shortcuts,
 and with the leaves kept inside their parents.
@@ -21,38 +22,63 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final, NamedTuple, Protocol, TypeVar
+from typing import Annotated, TypeVar
 
 from msgspec import Meta
 
 from ledger.crypto.suite import CryptoSuite
 from ledger.domains import STATE_KEY, STATE_LEAF, STATE_NODE
 from ledger.errors import StorageDamaged, invariant
+from ledger.state_nodes import (
+    ALL_BRANCHES,
+    ALL_BRANCHES_SIZE_BYTES,
+    DEPTH_BITS_MAX,
+    EMPTY_ROOT,
+    FAN_OUT,
+    NODE_PREFIX,
+    PAIRS_AT,
+    SHIFTS,
+    TAILS,
+    VERSION_SIZE_BYTES,
+    VERSIONS_AT,
+    Branch,
+    Child,
+    Leaf,
+    NodeMap,
+    NodeReader,
+    child_hash,
+    decode_children,
+    encode_node,
+    encode_root,
+    entry_hash,
+    entry_of,
+    join,
+    node_key,
+    read_node,
+    read_top,
+    root_key,
+    slot_at,
+)
 from ledger.types import HASH_SIZE_BYTES, Hash, Wire
 
-EMPTY_ROOT: Final = bytes(HASH_SIZE_BYTES)
-DEPTH_BITS_MAX: Final = HASH_SIZE_BYTES * 8
+__all__ = [
+    "DEPTH_BITS_MAX",
+    "EMPTY_ROOT",
+    "NodeMap",
+    "NodeReader",
+    "StateLeaf",
+    "StateProof",
+    "TreeUpdate",
+    "has_version",
+    "leaf_at",
+    "prove",
+    "root_at",
+    "update",
+    "verify_state",
+]
 
-FAN_OUT: Final = 16
-_VERSION_SIZE_BYTES: Final = 8
-_LEAF_RECORD_BYTES: Final = 2 * HASH_SIZE_BYTES
-_BRANCH_RECORD_BYTES: Final = _VERSION_SIZE_BYTES + HASH_SIZE_BYTES
-
-
-class NodeReader(Protocol):
-    """Where stored nodes are read: the store, or unfinalized blocks' nodes laid over it."""
-
-    def tree_node(self, key: bytes) -> bytes | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class NodeMap:
-    """Nodes in memory, as a `NodeReader`."""
-
-    nodes: Mapping[bytes, bytes]
-
-    def tree_node(self, key: bytes) -> bytes | None:
-        return self.nodes.get(key)
+_Change = tuple[bytes, bytes | None]
+_Passed = tuple[bytes, "bytes | list[Child]", int]
 
 
 class StateLeaf(Wire):
@@ -89,106 +115,8 @@ class TreeUpdate:
     stale: tuple[bytes, ...]
 
 
-class Leaf(NamedTuple):
-    """One key of the tree."""
-
-    key_hash: bytes
-    value_hash: bytes
-    hash: bytes
-
-
-class Branch(NamedTuple):
-    """A stored node below another: the version that wrote it, and its subtree's hash."""
-
-    version: int
-    hash: bytes
-
-
-Child = Leaf | Branch | None
-_Change = tuple[bytes, bytes | None]
-
-
-def root_key(version: int) -> bytes:
-    """Key of a version's root record."""
-    return b"R" + version.to_bytes(_VERSION_SIZE_BYTES, "big")
-
-
-def node_key(version: int, depth: int, key_hash: bytes) -> bytes:
-    """Key of the node that is `depth` nibbles down the path of `key_hash`, as written by `version`."""
-    whole, half = divmod(depth, 2)
-    path = key_hash[:whole]
-    if half:
-        path += bytes((key_hash[whole] & 0xF0,))
-    return b"N" + version.to_bytes(_VERSION_SIZE_BYTES, "big") + bytes((depth,)) + path
-
-
-def nibble_at(key_hash: bytes, depth: int) -> int:
-    """The step that the path of `key_hash` takes at `depth` nibbles."""
-    byte = key_hash[depth >> 1]
-    return byte & 0x0F if depth & 1 else byte >> 4
-
-
-def make_leaf(suite: CryptoSuite, key_hash: bytes, value_hash: bytes) -> Leaf:
-    """A leaf with its hash."""
-    return Leaf(key_hash, value_hash, suite.hash(STATE_LEAF, key_hash + value_hash))
-
-
-# --- stored records -----------------------------------------------------------------------------------------
-
-
-def encode_children(children: list[Child]) -> bytes:
-    """Bitmap of the leaves, bitmap of the branches (2 bytes each, big-endian), then each child's record."""
-    leaves = branches = 0
-    records: list[bytes] = []
-    for slot, child in enumerate(children):
-        if isinstance(child, Leaf):
-            leaves |= 1 << slot
-            records.append(child.key_hash + child.value_hash)
-        elif child is not None:
-            branches |= 1 << slot
-            records.append(child.version.to_bytes(_VERSION_SIZE_BYTES, "big") + child.hash)
-    return leaves.to_bytes(2, "big") + branches.to_bytes(2, "big") + b"".join(records)
-
-
-def _decode_children(suite: CryptoSuite, data: bytes) -> list[Child]:
-    leaves, branches = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")
-    size = 4 + _LEAF_RECORD_BYTES * leaves.bit_count() + _BRANCH_RECORD_BYTES * branches.bit_count()
-    if len(data) != size or leaves & branches:
-        raise StorageDamaged(what="state tree", reason="malformed node")
-    children: list[Child] = []
-    at = 4
-    for slot in range(FAN_OUT):
-        if leaves >> slot & 1:
-            middle, end = at + HASH_SIZE_BYTES, at + _LEAF_RECORD_BYTES
-            children.append(make_leaf(suite, data[at:middle], data[middle:end]))
-            at = end
-        elif branches >> slot & 1:
-            middle, end = at + _VERSION_SIZE_BYTES, at + _BRANCH_RECORD_BYTES
-            children.append(Branch(int.from_bytes(data[at:middle], "big"), data[middle:end]))
-            at = end
-        else:
-            children.append(None)
-    return children
-
-
-def encode_root(top: Child) -> bytes:
-    """A root record is written like a node whose only child, in slot 0, is the top of the tree."""
-    return encode_children([top])
-
-
-def _read(reader: NodeReader, key: bytes) -> bytes:
-    data = reader.tree_node(key)
-    if data is None:
-        raise StorageDamaged(what="state tree", reason=f"node {key.hex()} is missing")
-    return data
-
-
-def _read_root(suite: CryptoSuite, reader: NodeReader, version: int) -> Child:
-    return _decode_children(suite, _read(reader, root_key(version)))[0]
-
-
 def has_version(reader: NodeReader, version: int) -> bool:
-    """Whether that version's root record is still kept, so that it can be proven against."""
+    """Whether that version's root record is there."""
     return reader.tree_node(root_key(version)) is not None
 
 
@@ -198,45 +126,21 @@ def root_at(suite: CryptoSuite, reader: NodeReader, version: int) -> bytes:
     Raises:
         StorageDamaged: it is not there.
     """
-    child = _read_root(suite, reader, version)
-    return EMPTY_ROOT if child is None else child.hash
+    return child_hash(suite, read_top(reader, version))
 
 
-# --- hashing ------------------------------------------------------------------------------------------------
+def leaf_at(reader: NodeReader, version: int, key_hash: bytes) -> Leaf | None:
+    """The leaf of a key in a version that is kept, found without hashing anything.
 
-_Entry = Leaf | bytes | None
-
-
-def _entry_hash(entry: _Entry) -> bytes:
-    if entry is None:
-        return EMPTY_ROOT
-    return entry.hash if isinstance(entry, Leaf) else entry
-
-
-def _levels(suite: CryptoSuite, children: list[Child]) -> list[list[_Entry]]:
-    """The binary tree within a node, from its children up to its top; a leaf rises while it is alone."""
-    level: list[_Entry] = [child.hash if isinstance(child, Branch) else child for child in children]
-    levels = [level]
-    node_hash = suite.hash
-    while len(level) > 1:
-        above: list[_Entry] = []
-        for left, right in zip(level[::2], level[1::2], strict=True):
-            if left is None and (right is None or isinstance(right, Leaf)):
-                above.append(right)
-            elif right is None and isinstance(left, Leaf):
-                above.append(left)
-            else:
-                left_hash = left if isinstance(left, bytes) else _entry_hash(left)
-                right_hash = right if isinstance(right, bytes) else _entry_hash(right)
-                above.append(node_hash(STATE_NODE, left_hash + right_hash))
-        levels.append(above)
-        level = above
-    return levels
-
-
-def node_hash_of(suite: CryptoSuite, children: list[Child]) -> bytes:
-    """The hash of a stored node's subtree."""
-    return _entry_hash(_levels(suite, children)[-1][0])
+    Raises:
+        StorageDamaged: a node is missing or malformed.
+    """
+    child, depth = read_top(reader, version), 0
+    while isinstance(child, Branch):
+        children = decode_children(read_node(reader, node_key(child.version, depth, key_hash)))
+        child = children[slot_at(key_hash, depth)]
+        depth += 1
+    return child if child is not None and child.key_hash == key_hash else None
 
 
 # --- update -------------------------------------------------------------------------------------------------
@@ -244,70 +148,144 @@ def node_hash_of(suite: CryptoSuite, children: list[Child]) -> bytes:
 _Keyed = TypeVar("_Keyed", Leaf, _Change)
 
 
-def _by_nibble(items: Sequence[_Keyed], depth: int) -> Iterator[tuple[int, Sequence[_Keyed]]]:
-    """Runs of sorted items (key hash first) that share the nibble at `depth`."""
+def _by_slot(items: Sequence[_Keyed], depth: int) -> Iterator[tuple[int, Sequence[_Keyed]]]:
+    """Runs of sorted items (key hash first) that take the same step at `depth`."""
+    byte, shift = depth >> 2, SHIFTS[depth & 3]
     start = 0
     while start < len(items):
-        nibble = nibble_at(items[start][0], depth)
+        slot = items[start][0][byte] >> shift & 3
         end = start + 1
-        while end < len(items) and nibble_at(items[end][0], depth) == nibble:
+        while end < len(items) and items[end][0][byte] >> shift & 3 == slot:
             end += 1
-        yield nibble, items[start:end]
+        yield slot, items[start:end]
         start = end
 
 
 class _Updater:
     """One update: reads the nodes on the changed paths, writes the new ones, notes the stale ones."""
 
-    __slots__ = ("_reader", "_suite", "_version", "nodes", "stale")
+    __slots__ = ("_digest", "_reader", "_suite", "_version", "nodes", "stale")
 
     def __init__(self, suite: CryptoSuite, reader: NodeReader, version: int) -> None:
         self._suite = suite
+        self._digest = suite.digest
         self._reader = reader
-        self._version = version
+        self._version = root_key(version)
         self.nodes: dict[bytes, bytes] = {}
         self.stale: list[bytes] = []
 
     def apply(self, child: Child, depth: int, changes: Sequence[_Change]) -> Child:
-        """The subtree at `depth` nibbles after `changes`: sorted, distinct, at least one, all within it."""
+        """The subtree at `depth` steps after `changes`: sorted, distinct, at least one, all within it."""
         if isinstance(child, Branch):
-            return self._apply_to_branch(child, depth, changes)
-        leaves = [make_leaf(self._suite, key_hash, value) for key_hash, value in changes if value is not None]
+            if len(changes) == 1:
+                return self._walk(child, depth, changes[0])
+            return self._spread(child, depth, changes)
+        leaves = [Leaf(key_hash, value) for key_hash, value in changes if value is not None]
         if child is not None and all(key_hash != child.key_hash for key_hash, _ in changes):
             leaves.append(child)
             leaves.sort()
         return self._build(leaves, depth)
 
-    def _apply_to_branch(self, branch: Branch, depth: int, changes: Sequence[_Change]) -> Child:
+    def _spread(self, branch: Branch, depth: int, changes: Sequence[_Change]) -> Child:
+        """Several changes below one node."""
         old_key = node_key(branch.version, depth, changes[0][0])
-        children = _decode_children(self._suite, _read(self._reader, old_key))
+        children = decode_children(read_node(self._reader, old_key))
         changed = False
-        for slot, group in _by_nibble(changes, depth):
+        for slot, group in _by_slot(changes, depth):
             after = self.apply(children[slot], depth + 1, group)
             changed |= after != children[slot]
             children[slot] = after
-        if not changed:
+        return self._rewrite(old_key, children) if changed else branch
+
+    def _walk(self, branch: Branch, depth: int, change: _Change) -> Child:
+        """One change: down to where its path ends, and up again."""
+        key_hash, tree_node = change[0], self._reader.tree_node
+        passed: list[_Passed] = []
+        child: Child = branch
+        version = branch.version
+        while True:
+            whole, step = depth >> 2, depth & 3
+            at = key_hash[whole]
+            key = version + key_hash[:whole] + TAILS[step][at]
+            slot = at >> SHIFTS[step] & 3
+            data = tree_node(key)
+            depth += 1
+            if data is not None and len(data) == ALL_BRANCHES_SIZE_BYTES and data[0] == ALL_BRANCHES:
+                passed.append((key, data, slot))
+                place = VERSIONS_AT + VERSION_SIZE_BYTES * slot
+                version = data[place : place + VERSION_SIZE_BYTES]
+                continue
+            if data is None:
+                raise StorageDamaged(what="state tree", reason=f"node {key.hex()} is missing")
+            children = decode_children(data)
+            passed.append((key, children, slot))
+            child = children[slot]
+            if not isinstance(child, Branch):
+                break
+            version = child.version
+        after = self.apply(child, depth, (change,))
+        if after == child:
             return branch
+        for key, node, slot in reversed(passed):
+            after = self._replace(key, node, slot, after)
+        return after
+
+    def _replace(self, old_key: bytes, node: bytes | list[Child], slot: int, child: Child) -> Child:
+        """A node with another child in one slot."""
+        if isinstance(node, bytes):
+            if isinstance(child, Branch):
+                return self._replace_branch(old_key, node, slot, child)
+            node = decode_children(node)
+        node[slot] = child
+        return self._rewrite(old_key, node)
+
+    def _replace_branch(self, old_key: bytes, data: bytes, slot: int, child: Branch) -> Branch:
+        """The same where all are branches, worked on as it is stored."""
+        digest, (below, version) = self._digest, child
+        at = 1 + HASH_SIZE_BYTES * slot
+        end = at + HASH_SIZE_BYTES
+        place = VERSIONS_AT + VERSION_SIZE_BYTES * slot
+        if slot & 1:
+            pair = digest(NODE_PREFIX + data[at - HASH_SIZE_BYTES : at] + below)
+        else:
+            pair = digest(NODE_PREFIX + below + data[end : end + HASH_SIZE_BYTES])
+        if slot < FAN_OUT // 2:
+            pairs = pair + data[PAIRS_AT + HASH_SIZE_BYTES :]
+        else:
+            pairs = data[PAIRS_AT : PAIRS_AT + HASH_SIZE_BYTES] + pair
+        self.stale.append(old_key)
+        self.nodes[self._version + old_key[VERSION_SIZE_BYTES:]] = (
+            data[:at]
+            + below
+            + data[end:place]
+            + version
+            + data[place + VERSION_SIZE_BYTES : PAIRS_AT]
+            + pairs
+        )
+        return Branch(digest(NODE_PREFIX + pairs), self._version)
+
+    def _rewrite(self, old_key: bytes, children: list[Child]) -> Child:
+        """What takes the place of a node whose children have changed."""
         self.stale.append(old_key)
         present = [child for child in children if child is not None]
         if not present:
             return None
         if len(present) == 1 and isinstance(present[0], Leaf):
             return present[0]
-        return self._write(children, depth, changes[0][0])
+        return self._write(self._version + old_key[VERSION_SIZE_BYTES:], children)
 
     def _build(self, leaves: Sequence[Leaf], depth: int) -> Child:
         """A fresh subtree of these leaves, sorted by key hash."""
         if len(leaves) <= 1:
             return leaves[0] if leaves else None
         children: list[Child] = [None] * FAN_OUT
-        for slot, group in _by_nibble(leaves, depth):
+        for slot, group in _by_slot(leaves, depth):
             children[slot] = self._build(group, depth + 1)
-        return self._write(children, depth, leaves[0].key_hash)
+        return self._write(node_key(self._version, depth, leaves[0].key_hash), children)
 
-    def _write(self, children: list[Child], depth: int, key_hash: bytes) -> Branch:
-        self.nodes[node_key(self._version, depth, key_hash)] = encode_children(children)
-        return Branch(self._version, node_hash_of(self._suite, children))
+    def _write(self, key: bytes, children: list[Child]) -> Branch:
+        self.nodes[key], node_hash = encode_node(self._suite, children)
+        return Branch(node_hash, self._version)
 
 
 def update(
@@ -340,13 +318,12 @@ def update(
     updater = _Updater(suite, reader, version)
     top: Child = None
     if base_version is not None:
-        top = _read_root(suite, reader, base_version)
+        top = read_top(reader, base_version)
         updater.stale.append(root_key(base_version))
     if hashed:
         top = updater.apply(top, 0, hashed)
     updater.nodes[root_key(version)] = encode_root(top)
-    root = EMPTY_ROOT if top is None else top.hash
-    return TreeUpdate(root=root, nodes=updater.nodes, stale=tuple(updater.stale))
+    return TreeUpdate(root=child_hash(suite, top), nodes=updater.nodes, stale=tuple(updater.stale))
 
 
 # --- proofs -------------------------------------------------------------------------------------------------
@@ -358,19 +335,19 @@ def prove(suite: CryptoSuite, reader: NodeReader, version: int, key: bytes) -> S
     Raises:
         StorageDamaged: a node is missing or malformed.
     """
-    key_hash = suite.hash(STATE_KEY, key)
-    child = _read_root(suite, reader, version)
+    key_hash, digest = suite.hash(STATE_KEY, key), suite.digest
+    child = read_top(reader, version)
     siblings: list[bytes] = []
     depth = 0
     while isinstance(child, Branch):
-        children = _decode_children(suite, _read(reader, node_key(child.version, depth, key_hash)))
-        slot = nibble_at(key_hash, depth)
-        levels = _levels(suite, children)
+        children = decode_children(read_node(reader, node_key(child.version, depth, key_hash)))
+        slot = slot_at(key_hash, depth)
+        entries = [entry_of(one) for one in children]
+        pairs = [join(digest, *entries[:2]), join(digest, *entries[2:])]
         child = children[slot]
-        for height in (3, 2, 1, 0):
-            position = slot >> height
-            siblings.append(_entry_hash(levels[height][position ^ 1]))
-            entry = levels[height][position]
+        for level, position in ((pairs, slot >> 1), (entries, slot)):
+            siblings.append(entry_hash(digest, level[position ^ 1]))
+            entry = level[position]
             if not isinstance(entry, bytes):
                 child = entry
                 break

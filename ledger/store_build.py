@@ -19,17 +19,19 @@ from ledger import codec, state_tree
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Unavailable, invariant
 from ledger.hashing import block_digest, genesis_header, validators_hash
+from ledger.leaf_sorter import LeafSorter
 from ledger.lmdb_file import disk_faults, sync_folder
 from ledger.snapshot import Snapshot
-from ledger.state_bulk import TreeBuilder
-from ledger.store_records import StoreExists, check_state_key, epoch_records, number
-from ledger.store_view import SCHEMA_VERSION, Tables, open_environment
+from ledger.state_bulk import TreeBuilder, leaf_of
+from ledger.store_map import MapSize, Tables, open_environment, put_all, write
+from ledger.store_records import SCHEMA_VERSION, StoreExists, check_state_key, epoch_records, number
 from ledger.types import EpochChange, Genesis, Header
 from ledger.verdicts import Check, rejected
 
 # Entries that are sorted and written together.
 BATCH_SIZE_BYTES: Final = 32 * 1024 * 1024
 BUILDING_SUFFIX: Final = ".building"
+LEAVES_SUFFIX: Final = ".leaves"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,18 +50,22 @@ class Origin:
 
 
 def build_at_genesis(
-    path: Path, suite: CryptoSuite, genesis: Genesis, state: Mapping[bytes, bytes], map_size_bytes: int
+    path: Path,
+    suite: CryptoSuite,
+    genesis: Genesis,
+    state: Mapping[bytes, bytes],
+    size: MapSize,
 ) -> None:
     """See `Store.create`."""
     for key in state:
         check_state_key(key)
     tree = state_tree.update(suite, state_tree.NodeMap({}), None, state, 0)
     header = genesis_header(suite, genesis, tree.root)
-    with _building(path, map_size_bytes) as filler:
+    with _building(path, size) as filler:
         filler.put("state", state.items())
         filler.put("tree", tree.nodes.items())
         filler.put("digests", [(block_digest(suite, header), number(0))])
-        filler.put("meta", _meta(genesis, header, head=0, first=1))
+        filler.put("meta", _meta(genesis, header, head=0))
 
 
 def build_from_snapshot(
@@ -68,7 +74,7 @@ def build_from_snapshot(
     origin: Origin,
     snapshot: Snapshot,
     piece: Callable[[int], bytes],
-    map_size_bytes: int,
+    size: MapSize,
 ) -> None:
     """See `Store.create_from_snapshot`."""
     changes = tuple(change for change in origin.changes if change.header.height <= snapshot.height)
@@ -79,26 +85,58 @@ def build_from_snapshot(
     )
     genesis_root = state_tree.update(suite, state_tree.NodeMap({}), None, origin.state, 0).root
     genesis_block = genesis_header(suite, origin.genesis, genesis_root)
-    with _building(path, map_size_bytes) as filler:
+    with _building(path, size) as filler:
         _fill_state(filler, suite, snapshot, piece)
         _fill_block(filler, suite, snapshot, piece)
         filler.put("digests", [(block_digest(suite, genesis_block), number(0))])
         filler.put("epochs", epoch_records(changes).items())
-        filler.put("meta", _meta(origin.genesis, genesis_block, head=snapshot.height, first=snapshot.height))
+        filler.put("meta", _meta(origin.genesis, genesis_block, head=snapshot.height))
 
 
-def _meta(genesis: Genesis, header: Header, *, head: int, first: int) -> list[tuple[bytes, bytes]]:
+def build_large(
+    path: Path, suite: CryptoSuite, genesis: Genesis, entries: Iterable[tuple[bytes, bytes]], size: MapSize
+) -> None:
+    """A store at genesis whose state may be larger than memory; otherwise as `build_at_genesis`.
+
+    Args:
+        path: folder; missing, or empty.
+        suite: the suite that genesis names.
+        genesis: the document.
+        entries: the state, in key order.
+        size: of the map.
+
+    Raises:
+        StoreExists: the folder is not empty.
+        Unavailable: the disk is full or cannot be written.
+    """
+    with _building(path, size) as filler, LeafSorter(path.with_name(path.name + LEAVES_SUFFIX)) as leaves:
+        for key, value in entries:
+            check_state_key(key)
+            filler.put("state", [(key, value)])
+            leaves.add(leaf_of(suite, key, value))
+        builder = TreeBuilder(suite, 0)
+        for leaf in leaves.sorted():
+            filler.put("tree", builder.add(leaf))
+        root, nodes = builder.finish()
+        filler.put("tree", nodes)
+        header = genesis_header(suite, genesis, root)
+        filler.put("digests", [(block_digest(suite, header), number(0))])
+        filler.put("meta", _meta(genesis, header, head=0))
+
+
+def _meta(genesis: Genesis, header: Header, *, head: int) -> list[tuple[bytes, bytes]]:
     return [
         (b"schema", number(SCHEMA_VERSION)),
         (b"genesis", codec.encode(genesis)),
         (b"genesis_header", codec.encode(header)),
         (b"head", number(head)),
-        (b"first", number(first)),
+        (b"first", number(max(head, 1))),
+        (b"proofs", number(head)),
     ]
 
 
 @contextmanager
-def _building(path: Path, map_size_bytes: int) -> Iterator[_Filler]:
+def _building(path: Path, size: MapSize) -> Iterator[_Filler]:
     """An empty store to fill, which is made durable and put in its place if nothing fails."""
     building = path.with_name(path.name + BUILDING_SUFFIX)
     try:
@@ -106,9 +144,9 @@ def _building(path: Path, map_size_bytes: int) -> Iterator[_Filler]:
             raise StoreExists(path=str(path))
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
-        env, tables = open_environment(building, map_size_bytes, sync=False)
+        env, tables = open_environment(building, size.size_bytes, sync=False)
         try:
-            filler = _Filler(env, tables)
+            filler = _Filler(env, tables, size.size_bytes_max)
             yield filler
             filler.flush()
             with disk_faults():
@@ -127,7 +165,8 @@ def _building(path: Path, map_size_bytes: int) -> Iterator[_Filler]:
 class _Filler:
     """Writes records in large sorted batches."""
 
-    def __init__(self, env: lmdb.Environment, tables: Tables) -> None:
+    def __init__(self, env: lmdb.Environment, tables: Tables, size_bytes_max: int) -> None:
+        self._size_bytes_max = size_bytes_max
         self._env = env
         self._tables = tables
         self._waiting: dict[str, list[tuple[bytes, bytes]]] = {}
@@ -142,12 +181,13 @@ class _Filler:
             self.flush()
 
     def flush(self) -> None:
-        with disk_faults(), self._env.begin(write=True) as transaction:
-            for table, records in self._waiting.items():
-                for key, value in sorted(records):
-                    transaction.put(key, value, db=self._tables[table])
+        write(self._env, self._put_all, self._env.set_mapsize, self._size_bytes_max)
         self._waiting.clear()
         self._size_bytes = 0
+
+    def _put_all(self, transaction: lmdb.Transaction) -> None:
+        for table, records in self._waiting.items():
+            put_all(transaction, self._tables[table], records)
 
 
 def _fill_state(

@@ -11,9 +11,13 @@ encodings.
 | transactions | transaction id                        | height, index (4 bytes)  |
 | state        | state key                             | value at the head        |
 | tree         | node key (`state_tree`)               | node                     |
-| stale        | version that replaced it, node key    | nothing                  |
+| stale        | version, number of record (4 bytes)   | keys of nodes that it replaced, each after its length (1 byte) |
+| history      | height, hash of the state key         | value that the block at that height replaced or deleted |
 | epochs       | epoch                                 | EpochChange that ends it |
-| meta         | schema, genesis, genesis_header, head, first | first: lowest height held |
+| meta         | schema, genesis, genesis_header, head, first, proofs | see below |
+
+`first` is the lowest height whose block is held, `proofs` the lowest one whose tree and values are: from there
+up to the head everything can be proven.
 """
 
 from __future__ import annotations
@@ -30,7 +34,10 @@ from ledger.light import is_seal
 from ledger.state_tree import NodeMap, StateProof
 from ledger.types import EpochChange, FinalizedBlock, Result, ValidatorSet
 
+SCHEMA_VERSION: Final = 3
 STATE_KEY_SIZE_BYTES_MAX: Final = 511
+# So that a record stays within a page.
+STALE_KEYS_PER_RECORD: Final = 64
 RECORD_SIZE_BYTES_MAX: Final = 1 << 30
 
 T = TypeVar("T")
@@ -45,8 +52,22 @@ class StoreExists(LedgerError):
     en = "There is a ledger in {path} already"
 
 
+class OtherSchema(StorageDamaged):
+    """The store is laid out as another release did it. Fields: what, reason, found, expected."""
+
+    zh = (
+        "账本存储的格式版本为 {found}，本版本需要 {expected}，不能就地转换。请停止节点并运行 "
+        "“zhenglian node resync --store”（由其他节点同步状态重建），或用本版本制作的备份执行 “zhenglian node restore”"
+    )
+    en = (
+        "The ledger store has schema {found}, this release needs {expected} and does not convert it. Stop the node and "
+        "run 'zhenglian node resync --store' (it rebuilds by state sync from its peers), or 'zhenglian node restore' "
+        "with a backup that this release made"
+    )
+
+
 class NotHeld(LedgerError):
-    """History that this node does not have, since it began with a snapshot. Fields: what, id, first_height."""
+    """History that this node does not have: it began with a snapshot, or has pruned it. Fields: what, id, first_height."""
 
     code = "not_held"
     category = Category.MISSING
@@ -153,9 +174,37 @@ def records(suite: CryptoSuite, block: CommittedBlock) -> dict[str, dict[bytes, 
             for index, result in enumerate(block.results)
         },
         "tree": dict(block.nodes),
-        "stale": {height + key: b"" for key in block.stale},
+        "stale": stale_records(header.height, block.stale),
         "epochs": epoch_records([block.epoch_change] if block.epoch_change else []),
     }
+
+
+def stale_records(version: int, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+    """The records of the nodes that a version replaced."""
+    ordered = sorted(keys)
+    return {
+        number(version) + index.to_bytes(4, "big"): b"".join(
+            bytes((len(key),)) + key for key in ordered[at : at + STALE_KEYS_PER_RECORD]
+        )
+        for index, at in enumerate(range(0, len(ordered), STALE_KEYS_PER_RECORD))
+    }
+
+
+def stale_keys(data: bytes) -> list[bytes]:
+    """The node keys in such a record.
+
+    Raises:
+        StorageDamaged: it is none.
+    """
+    found: list[bytes] = []
+    at = 0
+    while at < len(data):
+        end = at + 1 + data[at]
+        found.append(data[at + 1 : end])
+        at = end
+    if at != len(data):
+        raise StorageDamaged(what="ledger store", reason="malformed list of stale nodes")
+    return found
 
 
 def epoch_records(changes: Iterable[EpochChange]) -> dict[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""The tables of a store, opened, and one unchanging view of them.
+"""One unchanging view of a store's tables, for a moment or held open.
 
 Rule: a view shows one moment, whatever is committed after. It keeps every page of that moment on disk, so a
 view that is kept for long has a bound on how long.
@@ -6,45 +6,30 @@ view that is kept for long has a bound on how long.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
+from itertools import islice
 from typing import Final, cast
 
 import lmdb
 
+from ledger.errors import Unavailable
 from ledger.lmdb_file import disk_faults
-from ledger.store_records import number, stored
+from ledger.store_map import MAP_SIZE_BYTES, TABLES, StoreMap, Tables, open_environment
+from ledger.store_records import SCHEMA_VERSION, number, stored
 from ledger.types import FinalizedBlock, Result
 
-SCHEMA_VERSION: Final = 2
-MAP_SIZE_BYTES: Final = 1 << 40
-TABLES: Final = ("blocks", "results", "digests", "transactions", "state", "tree", "stale", "epochs", "meta")
+__all__ = [
+    "MAP_SIZE_BYTES",
+    "SCHEMA_VERSION",
+    "TABLES",
+    "HeldView",
+    "StoreView",
+    "Tables",
+    "open_environment",
+]
 
-Tables = Mapping[str, lmdb._Database]
-
-
-def open_environment(path: Path, map_size_bytes: int, *, sync: bool) -> tuple[lmdb.Environment, Tables]:
-    """Open the environment in a folder that exists, and its tables.
-
-    Args:
-        path: the folder.
-        map_size_bytes: largest size that the file can grow to.
-        sync: whether each transaction is durable when it ends; without, nothing is before `env.sync(True)`.
-
-    Raises:
-        StorageDamaged: it is damaged. Unavailable: it cannot be read.
-    """
-    with disk_faults():
-        env = lmdb.open(
-            str(path),
-            map_size=map_size_bytes,
-            max_dbs=len(TABLES),
-            subdir=True,
-            sync=sync,
-            metasync=sync,
-            writemap=False,
-        )
-        return env, {name: env.open_db(name.encode()) for name in TABLES}
+# State entries that are read in one go, between which the map may grow.
+PAGE_ENTRIES: Final = 256
 
 
 class StoreView:
@@ -68,6 +53,10 @@ class StoreView:
         """Height of the newest block."""
         return int.from_bytes(self.get("meta", b"head") or b"", "big")
 
+    def first_provable(self) -> int:
+        """Lowest height whose tree and values are kept."""
+        return int.from_bytes(self.get("meta", b"proofs") or b"", "big")
+
     def block(self, height: int) -> FinalizedBlock | None:
         """The block at a height from 1."""
         data = self.get("blocks", number(height))
@@ -85,9 +74,70 @@ class StoreView:
 
     def state(self) -> Iterator[tuple[bytes, bytes]]:
         """The whole state in key order."""
+        after: bytes | None = b""
+        while after is not None:
+            page = self._state_page(after)
+            yield from page
+            after = page[-1][0] + b"\0" if len(page) == PAGE_ENTRIES else None
+
+    def _state_page(self, start: bytes) -> list[tuple[bytes, bytes]]:
         with disk_faults(), self._transaction.cursor(self._tables["state"]) as cursor:
-            yield from cast("Iterator[tuple[bytes, bytes]]", cursor)
+            if not (cursor.set_range(start) if start else cursor.first()):
+                return []
+            return list(islice(cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()), PAGE_ENTRIES))
 
     def close(self) -> None:
         """Let go of the pages; nothing may be read afterwards."""
         self._transaction.abort()
+
+
+class HeldView(StoreView):
+    """A view that stays open while the store is written to.
+
+    Reading from it raises `Unavailable` once the store's map has grown, which takes every open view away; that
+    is rare, and the reader begins again with another one.
+    """
+
+    __slots__ = ("__weakref__", "_map", "_open")
+
+    def __init__(self, store_map: StoreMap) -> None:
+        self._map = store_map
+        self._open = True
+        with store_map.gate, disk_faults():
+            super().__init__(store_map.env.begin(), store_map.tables)
+            store_map.hold(self)
+
+    def _check(self) -> None:
+        if not self._open:
+            raise Unavailable(
+                what="ledger view", reason="it was closed, since the store has grown; begin again"
+            )
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        """A record."""
+        with self._map.gate, disk_faults():
+            self._check()
+            return super().get(table, key)
+
+    def state_size_bytes(self) -> int:
+        """About how large the state is, at least as large as its keys and values."""
+        with self._map.gate, disk_faults():
+            self._check()
+            return super().state_size_bytes()
+
+    def _state_page(self, start: bytes) -> list[tuple[bytes, bytes]]:
+        with self._map.gate:
+            self._check()
+            return super()._state_page(start)
+
+    def revoke(self) -> None:
+        """Let go of the transaction, the gate being closed."""
+        self._open = False
+        self._transaction.abort()
+
+    def close(self) -> None:
+        """Let go of the pages; nothing may be read afterwards. May be called twice."""
+        with self._map.gate:
+            if self._open:
+                self.revoke()
+                self._map.release(self)

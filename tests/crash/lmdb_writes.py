@@ -21,7 +21,7 @@ from random import Random
 from typing import Final
 
 from ledger.lmdb_file import DATA_FILE
-from ledger.store import Store
+from ledger.store import Retention, Store
 from node.storecheck import check_store
 from tests.unit.ledger_world import GENESIS_STATE, SUITE, World, fixed
 
@@ -145,7 +145,9 @@ def campaign(scratch: Path, *, seed: int, show: Callable[[str], None]) -> tuple[
     folder = scratch / "lmdb" / "store"
     folder.parent.mkdir()
     world = World()
-    Store.create(folder, SUITE, world.genesis, GENESIS_STATE, retain_versions=RETAIN_VERSIONS).close()
+    Store.create(
+        folder, SUITE, world.genesis, GENESIS_STATE, retention=Retention(proof_blocks=RETAIN_VERSIONS)
+    ).close()
     image = bytearray((folder / DATA_FILE).read_bytes())
     recording = record(folder)
     random = Random(seed)
@@ -189,7 +191,7 @@ def _try(trial: Path, image: bytearray, world: World, acknowledged: int) -> str:
 
 
 def _look(trial: Path, world: World, acknowledged: int) -> str:
-    with Store.open(trial, SUITE, retain_versions=RETAIN_VERSIONS) as store:
+    with Store.open(trial, SUITE, retention=Retention(proof_blocks=RETAIN_VERSIONS)) as store:
         height = store.height
     found = check_store(
         trial,
@@ -197,7 +199,6 @@ def _look(trial: Path, world: World, acknowledged: int) -> str:
         sample=1,
         pages=True,
         progress=lambda stage, done, total: None,
-        retain_versions=RETAIN_VERSIONS,
     )
     # A group has up to three blocks, and is there wholly or not at all.
     after = next(end for end in group_ends() if end > acknowledged) if acknowledged < group_ends()[-1] else -1
@@ -218,7 +219,7 @@ def write(folder: Path) -> None:
     """The child: commit group after group, and say the height after each."""
     world = World()
     certificate = None
-    with Store.open(folder, SUITE, retain_versions=RETAIN_VERSIONS) as store:
+    with Store.open(folder, SUITE, retention=Retention(proof_blocks=RETAIN_VERSIONS)) as store:
         height = 0
         for end in group_ends():
             group = []

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ledger.store import Store
+from ledger.store import Retention, Store
 from tests.unit.ledger_world import GENESIS_STATE, SUITE, World, fixed
 
 GROUP_BLOCKS = 2
+RETENTION = Retention(proof_blocks=5, blocks=7)
 
 
 def main(folder: Path) -> None:
     world = World()
-    store = Store.create(folder, SUITE, world.genesis, GENESIS_STATE, retain_versions=5)
+    store = Store.create(folder, SUITE, world.genesis, GENESIS_STATE, retention=RETENTION)
     certificate = world.certify(world.parent)
     height = 0
     while True:

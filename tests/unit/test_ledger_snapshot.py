@@ -507,7 +507,13 @@ def test_a_store_is_not_built_of_pieces_that_are_not_the_snapshots(chain: Chain,
         Store.create_from_snapshot(tmp_path / "s", SUITE, chain.origin, chain.snapshot, swapped)
     with pytest.raises(Unavailable):
         Store.create_from_snapshot(
-            tmp_path / "s", SUITE, chain.origin, chain.snapshot, chain.piece, map_size_bytes=1 << 20
+            tmp_path / "s",
+            SUITE,
+            chain.origin,
+            chain.snapshot,
+            chain.piece,
+            map_size_bytes=1 << 18,
+            map_size_bytes_max=1 << 18,
         )
     without = Origin(genesis=chain.origin.genesis, state=GENESIS_STATE)
     with pytest.raises(InvariantViolation):

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import codec, state_tree
+from ledger.crypto.registry import load_suite
 from ledger.domains import STATE_KEY, STATE_LEAF, STATE_NODE, Domain
 from ledger.errors import InvariantViolation, StorageDamaged
+from ledger.state_nodes import Branch, Leaf, child_hash, decode_children, encode_node, root_key
 from ledger.state_tree import EMPTY_ROOT, NodeMap, StateLeaf, StateProof, TreeUpdate
 from tests.unit.ledger_world import SUITE, fixed
 
@@ -108,6 +110,71 @@ def test_the_kept_nodes_are_no_more_than_a_fresh_tree_needs(history: list[dict[b
         grown.apply(batch)
     fresh.apply(dict(grown.state))
     assert len(grown.nodes) == len(fresh.nodes)
+
+
+@given(st.lists(changes, min_size=1, max_size=6))
+def test_every_stored_node_is_what_its_children_make_whatever_the_history(
+    history: list[dict[bytes, bytes | None]],
+) -> None:
+    tree = Tree()
+    tree.apply({b"key/%d" % number: b"v" for number in range(300)})
+    for batch in history:
+        tree.apply(batch)
+    assert all_nodes_are_sound(tree)
+
+
+def test_one_change_in_each_of_many_batches_leaves_sound_nodes_and_no_others() -> None:
+    tree = Tree()
+    tree.apply({b"key/%d" % number: b"v" for number in range(300)})
+    for number in range(0, 300, 7):
+        tree.apply({b"key/%d" % number: None if number % 2 else b"w"})
+        assert tree.root == by_definition(tree.state)
+    assert all_nodes_are_sound(tree)
+    fresh = Tree()
+    fresh.apply(dict(tree.state))
+    assert len(tree.nodes) == len(fresh.nodes)
+
+
+def all_nodes_are_sound(tree: Tree) -> bool:
+    """Every record but the root's is the one form of its children, the hashes of pairs included."""
+    records = {key: data for key, data in tree.nodes.items() if len(key) > len(root_key(0))}
+    return all(encode_node(SUITE, decode_children(data))[0] == data for data in records.values())
+
+
+@pytest.mark.parametrize("name", ["intl", "sm"])
+def test_nodes_are_hashed_as_the_suite_hashes_in_their_domains(name: str) -> None:
+    suite = load_suite(name)
+    leaf = Leaf(fixed("key"), fixed("value"))
+    leaf_hash = suite.hash(STATE_LEAF, leaf.key_hash + leaf.value_hash)
+    assert child_hash(suite, leaf) == leaf_hash
+    branch = Branch(fixed("branch"), root_key(1))
+    expected = suite.hash(STATE_NODE, suite.hash(STATE_NODE, leaf_hash + branch.hash) + EMPTY_ROOT)
+    assert encode_node(suite, [leaf, branch, None, None])[1] == expected
+
+
+def test_a_leaf_is_found_in_each_kept_version_and_absence_is_none() -> None:
+    nodes: dict[bytes, bytes] = {}
+    for version in range(4):
+        batch: dict[bytes, bytes | None] = {b"key/%d" % i: b"%d" % version for i in range(version, 40)}
+        update = state_tree.update(SUITE, NodeMap(nodes), version - 1 if version else None, batch, version)
+        nodes.update(update.nodes)
+    for version in range(4):
+        leaf = state_tree.leaf_at(NodeMap(nodes), version, SUITE.hash(STATE_KEY, b"key/2"))
+        assert leaf is not None
+        assert leaf.value_hash == SUITE.digest(b"%d" % min(version, 2))
+        assert state_tree.leaf_at(NodeMap(nodes), version, SUITE.hash(STATE_KEY, b"key/99")) is None
+
+
+def test_kinds_that_no_node_has_are_damage() -> None:
+    for kinds in range(256):
+        slots = [kinds >> 2 * slot & 3 for slot in range(4)]
+        size = 1 + sum((0, 64, 40, 0)[kind] for kind in slots) + (64 if kinds == 0b10101010 else 0)
+        if 3 in slots:
+            with pytest.raises(StorageDamaged):
+                decode_children(bytes((kinds,)) + bytes(size - 1))
+        else:
+            found = decode_children(bytes((kinds,)) + bytes(size - 1))
+            assert [0 if one is None else 1 if isinstance(one, Leaf) else 2 for one in found] == slots
 
 
 @given(states, st.lists(keys, max_size=5))

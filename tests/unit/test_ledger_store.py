@@ -18,9 +18,10 @@ from ledger import state_tree
 from ledger.errors import InvariantViolation, LimitExceeded, NotFound, StorageDamaged, Unavailable
 from ledger.hashing import ZERO_HASH, block_digest
 from ledger.lmdb_file import DATA_FILE, check_whole, expected_size_bytes
-from ledger.store import SCAN_ENTRIES_MAX, Store
+from ledger.store import SCAN_ENTRIES_MAX, Retention, Store
 from ledger.store_records import CommittedBlock, StoreExists
-from tests.unit.ledger_crash_writer import GROUP_BLOCKS
+from tests.suites import OTHER
+from tests.unit.ledger_crash_writer import GROUP_BLOCKS, RETENTION
 from tests.unit.ledger_world import GENESIS_STATE, SUITE, World, fixed
 
 MAP_SIZE = 1 << 28
@@ -159,7 +160,7 @@ def test_the_longest_state_key_works(store: Store, world: World) -> None:
 
 
 def test_retained_heights_can_be_proven_and_older_ones_are_pruned(tmp_path: Path, world: World) -> None:
-    with create_store(tmp_path / "ledger", world, retain_versions=3) as store:
+    with create_store(tmp_path / "ledger", world, retention=Retention(proof_blocks=3)) as store:
         for height in range(1, 11):
             writes: dict[bytes, bytes | None] = {b"key/%d" % i: b"%d" % height for i in range(20)}
             store.commit([world.committed(writes, transactions=0)])
@@ -171,8 +172,8 @@ def test_retained_heights_can_be_proven_and_older_ones_are_pruned(tmp_path: Path
         for height in (-1, 0, 6, 11):
             with pytest.raises(NotFound):
                 store.prove(b"key/5", height)
-        with store._env.begin() as transaction:
-            kept = transaction.stat(store._tables["tree"])["entries"]
+        with store._map.env.begin() as transaction:
+            kept = transaction.stat(store._map.tables["tree"])["entries"]
         assert kept < 4 * 25
 
 
@@ -242,7 +243,9 @@ def test_a_folder_without_a_ledger_is_told(tmp_path: Path) -> None:
 
 
 def test_a_full_map_writes_nothing_and_is_told(tmp_path: Path, world: World) -> None:
-    with create_store(tmp_path / "ledger", world, map_size_bytes=1 << 20) as store:
+    with create_store(
+        tmp_path / "ledger", world, map_size_bytes=1 << 20, map_size_bytes_max=1 << 20
+    ) as store:
         small = world.committed({b"a": b"1"})
         store.commit([small])
         large = world.committed({b"a": b"2", b"large": bytes(2 << 20)})
@@ -343,7 +346,7 @@ with lmdb.open({!r}, map_size={}, max_dbs=4) as environment:
 
 
 def overwrite(path: Path, table: bytes, key: bytes, value: bytes | None) -> None:
-    with lmdb.open(str(path), map_size=MAP_SIZE, max_dbs=8) as environment:
+    with lmdb.open(str(path), map_size=MAP_SIZE, max_dbs=16) as environment:
         opened = environment.open_db(table)
         with environment.begin(opened, write=True) as transaction:
             if value is None:
@@ -355,7 +358,7 @@ def overwrite(path: Path, table: bytes, key: bytes, value: bytes | None) -> None
 @pytest.mark.parametrize(
     ("table", "key", "value"),
     [
-        (b"meta", b"schema", (3).to_bytes(8, "big")),
+        (b"meta", b"schema", (2).to_bytes(8, "big")),
         (b"meta", b"schema", None),
         (b"meta", b"head", None),
         (b"meta", b"head", (7).to_bytes(8, "big")),
@@ -364,15 +367,15 @@ def overwrite(path: Path, table: bytes, key: bytes, value: bytes | None) -> None
         (b"meta", b"genesis", None),
         (b"blocks", (6).to_bytes(8, "big"), b"\xc1"),
         (b"blocks", (6).to_bytes(8, "big"), None),
-        (b"tree", b"R" + (6).to_bytes(8, "big"), None),
-        (b"tree", b"R" + (6).to_bytes(8, "big"), bytes(4)),
+        (b"tree", (6).to_bytes(8, "big"), None),
+        (b"tree", (6).to_bytes(8, "big"), bytes(1)),
     ],
 )
 def test_a_head_that_contradicts_itself_is_told(
     filled: Path, table: bytes, key: bytes, value: bytes | None
 ) -> None:
     if (table, key, value) == (b"meta", b"head", (5).to_bytes(8, "big")):
-        overwrite(filled, b"tree", b"R" + (5).to_bytes(8, "big"), bytes(4))
+        overwrite(filled, b"tree", (5).to_bytes(8, "big"), bytes(1))
     overwrite(filled, table, key, value)
     with pytest.raises(StorageDamaged):
         open_store(filled)
@@ -380,7 +383,7 @@ def test_a_head_that_contradicts_itself_is_told(
 
 def test_a_ledger_of_another_suite_is_told(filled: Path) -> None:
     class OtherSuite:
-        name = "sm"
+        name = OTHER
 
         def __getattr__(self, attribute: str) -> object:
             return getattr(SUITE, attribute)
@@ -409,7 +412,7 @@ def test_a_killed_writer_leaves_whole_groups_and_a_state_that_its_head_names(
         for _ in range(groups):
             announced = int(child.stdout.readline())
         child.send_signal(signal.SIGKILL)
-    with Store.open(path, SUITE, retain_versions=5) as store:
+    with Store.open(path, SUITE, retention=RETENTION) as store:
         assert store.height % GROUP_BLOCKS == 0
         assert announced - GROUP_BLOCKS <= store.height
         written = store.get(b"height")
@@ -417,7 +420,13 @@ def test_a_killed_writer_leaves_whole_groups_and_a_state_that_its_head_names(
         state = dict(store.scan(b"", limit=SCAN_ENTRIES_MAX))
         tree = state_tree.update(SUITE, state_tree.NodeMap({}), None, state, 0)
         assert tree.root == store.head.state_root
-        for height in range(1, store.height + 1):
-            assert store.block(height) is not None
-            assert store.results(height) is not None
-        assert store.block(store.height + 1) is None
+        assert store.first_height == max(1, store.height - 6)
+        for height in range(1, store.height + 2):
+            held = store.first_height <= height <= store.height
+            assert (store.block(height) is not None) == (store.results(height) is not None) == held
+        assert store.first_provable_height == max(0, store.height - 5)
+        for height in range(store.first_provable_height, store.height + 1):
+            header, proven = store.header(height), store.prove_value(b"height", height)
+            assert header is not None
+            assert proven.value == (b"%d" % height if height else None)
+            assert state_tree.verify_state(SUITE, header.state_root, b"height", proven.value, proven.proof)
