@@ -17,7 +17,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
+.PHONY: help sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -100,6 +100,10 @@ $(FUZZ_ENGINE)/.installed: tests/fuzz/requirements.lock | setup
 		--upgrade --target $(FUZZ_ENGINE) -r tests/fuzz/requirements.lock \
 		|| echo "atheris has no wheel for this Python: inputs are generated without coverage guidance."
 	@touch $@
+
+FLIP_EVERY ?= 101
+tamper: setup ## flip bytes of a store's file, one of every FLIP_EVERY; each that matters must be found and located
+	@$(PY) -m tests.tamper --stride $(FLIP_EVERY)
 
 mutants: setup ## remove the rules of consensus one at a time; the tests must notice each
 	@$(PY) -m tests.mutants

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, inspect
 
 from consensus.core.settings import Timing
 from ledger.errors import LedgerError
+from ledger.store_retention import Retention
 from node.home import read_file, write_file
 from node.http.config import HttpConfig, Rate, RateClass, default_rates
 from node.mempool import PoolLimits
@@ -26,6 +27,7 @@ from node.statesync import ServeSettings, SyncSettings
 
 CONFIG_BYTES_MAX: Final = 256 * 1024
 PEERS_MAX: Final = 256
+DAY_MS: Final = 86_400_000
 HTTP_PORT_DEFAULT: Final = 8440
 PEER_PORT_DEFAULT: Final = 8441
 
@@ -121,6 +123,25 @@ class SyncSection(_Section, frozen=True):
     snapshot_interval_s: Annotated[float, Meta(ge=0, le=10**6)] = 600.0
 
 
+class KeysSection(_Section, frozen=True):
+    """`[keys]`. `pkcs11_module`: the library that reaches the token, if keys of this node are in one or sealed by one."""
+
+    pkcs11_module: FilePath = ""
+
+
+class RetentionSection(_Section, frozen=True):
+    """`[retention]`. What this node keeps of the past; the state at the head and how every epoch ended are always kept.
+
+    `proof_blocks`: for so many heights below the head the state can be proven.
+    `blocks`, `age_days`: blocks that are further below the head than that, or that much older than it, are removed; 0 to keep
+    all. Where both are given, a block is removed when either says so.
+    """
+
+    proof_blocks: Annotated[int, Meta(ge=1, le=10**7)] = 1_000
+    blocks: Annotated[int, Meta(ge=0, le=10**9)] = 0
+    age_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
+
+
 class LogSection(_Section, frozen=True):
     """`[log]`."""
 
@@ -137,6 +158,8 @@ class NodeConfig(_Section, frozen=True):
     limits: LimitsSection = LimitsSection()
     consensus: ConsensusSection = ConsensusSection()
     sync: SyncSection = SyncSection()
+    retention: RetentionSection = RetentionSection()
+    keys: KeysSection = KeysSection()
     log: LogSection = LogSection()
 
 
@@ -189,6 +212,16 @@ def snapshot_serving(config: NodeConfig) -> ServeSettings:
     )
 
 
+def retention(config: NodeConfig) -> Retention:
+    """What the store keeps of the past."""
+    kept = config.retention
+    return Retention(
+        proof_blocks=kept.proof_blocks,
+        blocks=kept.blocks or None,
+        age_ms=kept.age_days * DAY_MS or None,
+    )
+
+
 def pool_limits(config: NodeConfig) -> PoolLimits:
     """What the pool of transactions may hold."""
     return PoolLimits(
@@ -216,12 +249,31 @@ def _check_together(path: Path, config: NodeConfig) -> None:
         reason = f"{config.consensus.delta_ms} > {config.consensus.delta_ms_max}"
         zh, en = "不得大于 consensus.delta_ms_max", "must not be greater than consensus.delta_ms_max"
         raise _invalid(path, "consensus.delta_ms", reason, zh, en)
+    _check_retention(path, config)
     names = [peer.name for peer in config.network.peer]
     for name in names:
         if names.count(name) > 1:
             raise _invalid(
                 path, "network.peer.name", name, "每个对端只能出现一次", "each peer may be given once"
             )
+
+
+def _check_retention(path: Path, config: NodeConfig) -> None:
+    """A network whose nodes are all set like this one must still let newcomers in, and prove what it says it proves."""
+    kept, above = config.retention, config.sync.state_sync_above_blocks
+    if kept.blocks and kept.blocks < kept.proof_blocks:
+        reason = f"{kept.blocks} < {kept.proof_blocks}"
+        zh, en = "不得小于 retention.proof_blocks", "must not be less than retention.proof_blocks"
+        raise _invalid(path, "retention.blocks", reason, zh, en)
+    if (kept.blocks or kept.age_days) and above == 0:
+        zh = "保留期有限时不得为 0，否则新节点无从取得账本"
+        en = "must not be 0 where blocks are removed, or a newcomer has no way to the ledger"
+        raise _invalid(path, "sync.state_sync_above_blocks", "0", zh, en)
+    if kept.blocks and kept.blocks < above:
+        reason = f"{kept.blocks} < {above}"
+        zh = "不得小于 sync.state_sync_above_blocks，否则落后不多的新节点取不到区块"
+        en = "must not be less than sync.state_sync_above_blocks, or a newcomer finds neither blocks nor a snapshot"
+        raise _invalid(path, "retention.blocks", reason, zh, en)
 
 
 _AT: Final = re.compile(r"^(?P<reason>.*?)(?: - at (?:`key` in )?`\$\.?(?P<path>.*)`)?$", re.DOTALL)

@@ -28,11 +28,14 @@ from node.config import NodeConfig, load_config
 from node.findings import Finding, Severity
 from node.founding import BUNDLE_BYTES_MAX, genesis_from_json
 from node.home import FileUnusable, Home, read_file
-from node.identity import KeyFiles, NodeIdentity, load_identity
+from node.identity import NodeIdentity, load_identity
 from node.journal import MARK
+from node.keystore import KeyFiles
 from node.lock import is_in_use
 from node.poollog import read_pool_log
+from node.relock import readable_secrets
 from node.storechild import StoreReport, StoreTask, read_store
+from zhenglian.errors import ModuleNeeded, PassphraseNeeded, PinNeeded
 
 DISK_FREE_BYTES_MIN: Final = 1024**3
 DISK_FREE_BYTES_LOW: Final = 10 * 1024**3
@@ -133,6 +136,7 @@ class _Looks:
             self._files,
             self._settings,
             self._who,
+            self._locks,
             self._certificate,
             self._journal,
             self._store,
@@ -177,11 +181,22 @@ class _Looks:
             return
         try:
             self._identity = load_identity(self._home, load_suite(self._genesis.suite))
+        except (PassphraseNeeded, PinNeeded, ModuleNeeded) as error:
+            yield _said("keys_locked", error)
         except FileUnusable as error:
             if Path(str(error.fields["path"])).exists():
                 yield _said("identity", error)
         except LedgerError as error:
             yield _said("identity", error)
+
+    def _locks(self) -> Iterator[Finding]:
+        try:
+            readable = readable_secrets(self._home)
+        except LedgerError:
+            # What cannot be read is told by the other looks.
+            return
+        if readable:
+            yield _finding("keys_readable", names=", ".join(path.name for path in readable))
 
     def _certificate(self) -> Iterator[Finding]:
         path = KeyFiles(self._home).tls.path

@@ -68,6 +68,20 @@ KINDS: Final[dict[str, Kind]] = {
         "Ask another operator for network.json and run zhenglian node join.",
     ),
     "identity": Kind(Severity.ERROR, "{zh}", "{en}", *_BACKUP),
+    "keys_locked": Kind(
+        Severity.NOTE,
+        "密钥已加密，未核对：{zh}",
+        "The keys are locked and were not looked at: {en}",
+        "给出口令或 PIN 后再次检查可得到完整结果。",
+        "Look again with passphrase or PIN for the whole picture.",
+    ),
+    "keys_readable": Kind(
+        Severity.WARNING,
+        "密钥以明文存放：{names}",
+        "Secrets lie readable: {names}",
+        "停止节点，执行 zhenglian node passphrase。",
+        "Stop the node and run zhenglian node passphrase.",
+    ),
     "journal_missing": Kind(
         Severity.WARNING,
         "没有日志，节点可能忘记了已投的票；启动后将只跟随、不投票",

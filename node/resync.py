@@ -17,12 +17,14 @@ from consensus.journal import Journal, is_journal
 from ledger import codec
 from ledger.crypto.registry import load_suite
 from ledger.lmdb_file import sync_folder
+from node.cards import IdentityInvalid, read_card
 from node.doctor import journal_fault, read_genesis
 from node.home import FileUnusable, Home, SecretExposed
-from node.identity import IdentityInvalid, discard_next_vote_key, load_identity, read_card
 from node.journal import MARK
 from node.lock import HomeLock
+from node.rotation import discard_next_vote_key, held_vote_key
 from node.storechild import StoreTask, read_store
+from zhenglian.errors import KeyFileUnusable
 
 ASIDE: Final = "aside"
 
@@ -104,8 +106,8 @@ def resync(home: Home, plan: ResyncPlan, *, now_ms: int) -> Path:
 def _vote_key(home: Home) -> bytes:
     """The public key that may have voted: the one whose secret is here, or else the card's."""
     try:
-        return load_identity(home, load_suite(read_genesis(home).suite)).vote_signer.public_key
-    except (IdentityInvalid, FileUnusable, SecretExposed):
+        return held_vote_key(home, load_suite(read_genesis(home).suite))
+    except (IdentityInvalid, FileUnusable, KeyFileUnusable, SecretExposed):
         return bytes.fromhex(read_card(home.card).vote_key)
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import lmdb
 
@@ -28,16 +28,35 @@ from ledger.hashing import block_digest, results_root, transaction_id, transacti
 from ledger.light import TRUST_VERSION, check_finality
 from ledger.lmdb_file import check_whole, disk_faults
 from ledger.state_tree import root_at
-from ledger.store import RETAIN_VERSIONS
 from ledger.store_records import number, stored
 from ledger.store_view import MAP_SIZE_BYTES, SCHEMA_VERSION, TABLES, StoreView
 from ledger.types import EpochChange, FinalizedBlock, Genesis, Header, Result, Trust
+from node.storecheck_places import Misplaced, misplaced
 from node.storecheck_state import check_state
+from node.storefind import PageFinder, check_newest
 from node.storepages import check_pages
 
 FAULTS_MAX: Final = 100
 
 Progress = Callable[[str, int, int], None]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a fault is.
+
+    Attributes:
+        table: of the store; empty where it is none of them.
+        key: of the record there.
+        height: block height or version that it belongs to; -1 where none does.
+        page: of the data file, where the record lies; -1 where it could not be found.
+    """
+
+    table: str = ""
+    key: bytes = b""
+    height: int = -1
+    page: int = -1
 
 
 @dataclass(slots=True)
@@ -45,13 +64,15 @@ class StoreCheck:
     """What came of it.
 
     Attributes:
-        height, head_time_ms: of the head; the time only by `glance`.
+        height, head_digest, head_time_ms: of the head; the time only by `glance`.
         first_height: lowest height that is held.
         blocks, certificates, state_values, tree_nodes, pages: how many were proven.
-        faults: places and what is wrong there; at most FAULTS_MAX.
+        faults: what is wrong, and where in words; at most FAULTS_MAX.
+        places: where each of the faults is.
     """
 
     height: int = 0
+    head_digest: bytes = b""
     head_time_ms: int = 0
     first_height: int = 0
     blocks: int = 0
@@ -60,10 +81,37 @@ class StoreCheck:
     tree_nodes: int = 0
     pages: int = 0
     faults: list[str] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
 
-    def fault(self, text: str) -> None:
+    def fault(self, text: str, table: str = "", key: bytes = b"", height: int = -1) -> None:
+        """Note a fault; a record's page is looked up when all is read."""
         if len(self.faults) < FAULTS_MAX:
             self.faults.append(text)
+            self.places.append(Place(table=table, key=key, height=height))
+
+    def damaged(
+        self, error: LedgerError, before: str = "", table: str = "", key: bytes = b"", height: int = -1
+    ) -> None:
+        """Note what an error says, at the place that it names, or else at the given one."""
+        named = error.fields if isinstance(error, Misplaced) else {}
+        self.fault(
+            f"{before}{_reason(error)}",
+            str(named.get("table", table)),
+            bytes.fromhex(str(named["key"])) if "key" in named else key,
+            height,
+        )
+
+    def find_pages(self, folder: Path) -> None:
+        """Look up in which page of the data file each fault's record lies."""
+        with PageFinder(folder) as finder:
+            self.places = [
+                replace(place, page=finder.page_of(place.table, place.key)) if place.key else place
+                for place in self.places
+            ]
+        self.faults = [
+            f"{text} (page {place.page})" if place.page >= 0 else text
+            for text, place in zip(self.faults, self.places, strict=True)
+        ]
 
 
 def check_store(
@@ -73,7 +121,7 @@ def check_store(
     sample: int | None,
     pages: bool,
     progress: Progress,
-    retain_versions: int = RETAIN_VERSIONS,
+    shared: bool = True,
 ) -> StoreCheck:
     """Read the whole store.
 
@@ -83,17 +131,20 @@ def check_store(
         sample: how many certificates are verified, chosen at random besides the first and the last; None for all.
         pages: whether the pages of the file are accounted for too; only while nobody writes.
         progress: told the stage, and how much of it is done.
-        retain_versions: how many heights below the head the store keeps provable.
+        shared: whether others may have it open; without, no lock file is made.
     """
     found = StoreCheck()
     try:
         if pages:
             progress("pages", 0, 1)
             found.pages = check_pages(folder)
-        with _opened(folder) as (view, transaction, tables):
+            check_newest(folder)
+        with _opened(folder, shared=shared) as (view, transaction, tables):
             _check_tables(transaction, tables, found, progress)
             chain = _Chain(view, found, genesis)
+            chain.bound(transaction, tables)
             chain.check(sample, progress)
+            found.head_digest = block_digest(chain.suite, chain.header(chain.height))
             chain.finish(transaction, tables)
             check_state(
                 chain.suite,
@@ -101,35 +152,36 @@ def check_store(
                 transaction,
                 tables,
                 chain.state_roots,
-                retain_versions,
-                found.fault,
                 found,
                 progress,
             )
     except LedgerError as error:
-        found.fault(_reason(error))
+        found.damaged(error)
     except OSError as error:
         found.fault(error.strerror or str(error))
+    if found.faults:
+        found.find_pages(folder)
     return found
 
 
-def glance(folder: Path, *, genesis: Genesis | None) -> StoreCheck:
+def glance(folder: Path, *, genesis: Genesis | None, shared: bool = True) -> StoreCheck:
     """Look whether a store opens and its newest block and state belong together, as a node does at its start; writes nothing.
 
     Args:
-        folder, genesis: as for `check_store`.
+        folder, genesis, shared: as for `check_store`.
     """
     found = StoreCheck()
     try:
         check_whole(folder)
-        with _opened(folder) as (view, _, _):
+        with _opened(folder, shared=shared) as (view, _, _):
             chain = _Chain(view, found, genesis)
             header = chain.header(chain.height)
             found.head_time_ms = header.time_ms
+            found.head_digest = block_digest(chain.suite, header)
             if root_at(chain.suite, view, chain.height) != header.state_root:
                 found.fault("tree: the newest version is not that of the newest block")
     except LedgerError as error:
-        found.fault(_reason(error))
+        found.damaged(error)
     except OSError as error:
         found.fault(error.strerror or str(error))
     return found
@@ -140,21 +192,32 @@ def _reason(error: LedgerError) -> str:
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[tuple[StoreView, lmdb.Transaction, dict[str, lmdb._Database]]]:
+def _opened(
+    folder: Path, *, shared: bool
+) -> Iterator[tuple[StoreView, lmdb.Transaction, dict[str, lmdb._Database]]]:
     with disk_faults():
         env = lmdb.open(
-            str(folder), map_size=MAP_SIZE_BYTES, max_dbs=len(TABLES), readonly=True, readahead=True
+            str(folder),
+            map_size=MAP_SIZE_BYTES,
+            max_dbs=len(TABLES),
+            readonly=True,
+            readahead=True,
+            lock=shared,
         )
     try:
         with disk_faults():
-            try:
-                tables = {name: env.open_db(name.encode(), create=False) for name in TABLES}
-            except lmdb.NotFoundError as error:
-                raise StorageDamaged(what="ledger store", reason=f"a table is missing: {error}") from None
+            tables = {name: _table(env, name) for name in TABLES}
             with env.begin() as transaction:
                 yield StoreView(transaction, tables), transaction, tables
     finally:
         env.close()
+
+
+def _table(env: lmdb.Environment, name: str) -> lmdb._Database:
+    try:
+        return env.open_db(name.encode(), create=False)
+    except (lmdb.NotFoundError, lmdb.InvalidError, lmdb.IncompatibleError) as error:
+        raise misplaced("", name.encode(), f"table {name} cannot be opened: {error}") from None
 
 
 def _check_tables(
@@ -168,9 +231,9 @@ def _check_tables(
         for each in transaction.cursor(table).iternext(keys=True, values=False):
             key = bytes(each)
             if seen and key <= last:
-                found.fault(f"{name}: key {key.hex()} is out of order")
+                found.fault(f"{name}: key {key.hex()} is out of order", name, key)
             if transaction.get(key, db=table) is None:
-                found.fault(f"{name}: key {key.hex()} is not found")
+                found.fault(f"{name}: key {key.hex()} is not found", name, key)
             last = key
             seen += 1
             if seen % 4096 == 0:
@@ -178,7 +241,7 @@ def _check_tables(
             if seen > entries:
                 break
         if seen != entries:
-            found.fault(f"{name}: {seen} records, but it counts {entries}")
+            found.fault(f"{name}: {seen} records, but it counts {entries}", name)
 
 
 def _sampled(heights: range, sample: int | None) -> set[int] | range:
@@ -194,12 +257,12 @@ class _Chain:
         self._view = view
         self._found = found
         if view.get("meta", b"schema") != number(SCHEMA_VERSION):
-            raise StorageDamaged(what="ledger store", reason="meta: no ledger, or one of another release")
-        self._genesis = stored(self._meta(b"genesis"), Genesis)
+            raise misplaced("meta", b"schema", "meta: no ledger, or one of another release")
+        self._genesis = self._stored(b"genesis", Genesis)
         if genesis is not None and self._genesis != genesis:
-            raise StorageDamaged(what="ledger store", reason="meta: its genesis is not the network's")
+            raise misplaced("meta", b"genesis", "meta: its genesis is not the network's")
         self.suite: CryptoSuite = load_suite(self._genesis.suite)
-        self._genesis_header = stored(self._meta(b"genesis_header"), Header)
+        self._genesis_header = self._stored(b"genesis_header", Header)
         self.height = found.height = int.from_bytes(self._meta(b"head"), "big")
         self.first = found.first_height = int.from_bytes(self._meta(b"first"), "big")
         self._trusts = self._epochs()
@@ -211,8 +274,16 @@ class _Chain:
     def _meta(self, key: bytes) -> bytes:
         value = self._view.get("meta", key)
         if value is None:
-            raise StorageDamaged(what="ledger store", reason=f"meta: {key.decode()} is missing")
+            raise misplaced("meta", key, f"meta: {key.decode()} is missing")
         return value
+
+    def _stored(self, key: bytes, kind: type[T]) -> T:
+        try:
+            return stored(self._meta(key), kind)
+        except Misplaced:
+            raise
+        except StorageDamaged as error:
+            raise misplaced("meta", key, f"meta: {key.decode()}: {error.fields['reason']}") from None
 
     def header(self, height: int) -> Header:
         """The header at a height that is held."""
@@ -220,7 +291,7 @@ class _Chain:
             return self._genesis_header
         finalized = self._view.block(height)
         if finalized is None or finalized.block.header.height != height:
-            raise StorageDamaged(what="ledger store", reason=f"blocks: height {height}: missing")
+            raise misplaced("blocks", number(height), f"blocks: height {height}: missing")
         return finalized.block.header
 
     def _check_genesis_header(self) -> None:
@@ -231,9 +302,13 @@ class _Chain:
             0,
             validators,
         ):
-            self._found.fault("meta: the genesis header is not that of its genesis")
-        if self.first > 1 and self._view.get("digests", block_digest(self.suite, header)) != number(0):
-            self._found.fault("digests: genesis is not listed")
+            self._found.fault(
+                "meta: the genesis header is not that of its genesis", "meta", b"genesis_header", 0
+            )
+        if self._view.get("digests", block_digest(self.suite, header)) != number(0):
+            self._found.fault(
+                "digests: genesis is not listed", "digests", block_digest(self.suite, header), 0
+            )
 
     def _epochs(self) -> dict[int, Trust]:
         trust = Trust(
@@ -246,10 +321,23 @@ class _Chain:
         trusts = {trust.validators.epoch: trust}
         epoch = trust.validators.epoch
         while (data := self._view.get("epochs", number(epoch))) is not None:
-            trust = advance_trust(self.suite, trust, stored(data, EpochChange))
+            try:
+                trust = advance_trust(self.suite, trust, stored(data, EpochChange))
+            except LedgerError as error:
+                raise misplaced(
+                    "epochs", number(epoch), f"epochs: end of epoch {epoch}: {_reason(error)}"
+                ) from None
             epoch = trust.validators.epoch
             trusts[epoch] = trust
         return trusts
+
+    def bound(self, transaction: lmdb.Transaction, tables: dict[str, lmdb._Database]) -> None:
+        """The head is no higher than there are blocks, so that a damaged one is not counted up to."""
+        entries = int(cast("dict[str, int]", transaction.stat(tables["blocks"]))["entries"])
+        last = self.first + entries - 1 if entries else 0
+        if self.height > last:
+            self._found.fault(f"meta: head {self.height}, but the last block is {last}", "meta", b"head")
+            self.height = last
 
     def check(self, sample: int | None, progress: Progress) -> None:
         """Every block that is held, and all of the certificates or a sample."""
@@ -271,7 +359,7 @@ class _Chain:
             if codec.encode(finalized) != data:
                 raise StorageDamaged(what="ledger store", reason="not its canonical encoding")
         except LedgerError as error:
-            self._found.fault(f"{place}: {_reason(error)}")
+            self._found.damaged(error, f"{place}: ", "blocks", number(height), height)
             self._parent = b""
 
     def _check(self, height: int, finalized: FinalizedBlock, *, certificate: bool) -> None:
@@ -283,7 +371,6 @@ class _Chain:
             (header.height == height, "another height in its header"),
             (not self._parent or header.parent == self._parent, "not the child of the block before"),
             (header.transactions_root == transactions_root(suite, block.transactions), "other transactions"),
-            (self._view.get("digests", digest) == number(height), "its digest is not listed under it"),
             (trust is not None, f"no validator set of epoch {header.epoch}"),
             (
                 trust is None or header.validators_hash == validators_hash(suite, trust.validators),
@@ -293,6 +380,8 @@ class _Chain:
         for good, reason in checks:
             if not good:
                 raise StorageDamaged(what="ledger store", reason=reason)
+        if self._view.get("digests", digest) != number(height):
+            raise misplaced("digests", digest, "its digest is not listed under it")
         if trust is not None and certificate:
             check_finality(suite, trust, header, finalized.path, finalized.certificate)
             self._found.certificates += 1
@@ -303,19 +392,20 @@ class _Chain:
 
     def _check_results(self, height: int, finalized: FinalizedBlock) -> None:
         data = self._view.get("results", number(height))
-        results = () if data is None else stored(data, tuple[Result, ...])
+        try:
+            results = () if data is None else stored(data, tuple[Result, ...])
+        except StorageDamaged as error:
+            raise misplaced("results", number(height), f"results: {error.fields['reason']}") from None
         ids = [transaction_id(self.suite, one.body) for one in finalized.block.transactions]
         if (
             data is None
             or results_root(self.suite, results) != finalized.block.header.results_root
             or [result.transaction_id for result in results] != ids
         ):
-            raise StorageDamaged(what="ledger store", reason="other results")
+            raise misplaced("results", number(height), "other results")
         for index, name in enumerate(ids):
             if self._view.get("transactions", name) != number(height) + index.to_bytes(4, "big"):
-                raise StorageDamaged(
-                    what="ledger store", reason=f"transaction {name.hex()} is not listed in it"
-                )
+                raise misplaced("transactions", name, f"transaction {name.hex()} is not listed in it")
         self._transactions += len(ids)
 
     def finish(self, transaction: lmdb.Transaction, tables: dict[str, lmdb._Database]) -> None:
@@ -327,9 +417,9 @@ class _Chain:
             "digests": held + 1,
             "transactions": self._transactions,
             "epochs": len(self._trusts) - 1,
-            "meta": 5,
+            "meta": 6,
         }
         for name, count in expected.items():
             entries = int(cast("dict[str, int]", transaction.stat(tables[name]))["entries"])
             if entries != count:
-                self._found.fault(f"{name}: {entries} records, but the chain has {count}")
+                self._found.fault(f"{name}: {entries} records, but the chain has {count}", name)

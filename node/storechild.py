@@ -20,9 +20,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ledger import codec
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, Unavailable
 from ledger.types import Genesis
 from node.storecheck import check_store, glance
+from node.storecopy import copy_store
 
 SILENCE_S_MAX: Final = 300.0
 _LINE_BYTES_MAX: Final = 1024 * 1024
@@ -34,23 +35,44 @@ class StoreTask(Struct, frozen=True, kw_only=True):
     Attributes:
         folder: the store's.
         genesis: the network's document, encoded; None to believe the store's own.
-        depth: "glance" at what a node looks at when it starts, or "check" all that is in it.
+        depth: "glance" at what a node looks at when it starts, "check" all that is in it, or "copy" it.
+        destination: of a copy, an empty folder.
         sample: certificates to verify, None for all.
         pages: account for the file's pages; only while nobody writes to it.
+        shared: others may have it open; without, nobody writes to it, and no lock file is made beside it.
     """
 
     folder: str
     genesis: bytes | None
-    depth: Literal["glance", "check"]
+    depth: Literal["glance", "check", "copy"]
+    destination: str = ""
     sample: Annotated[int, Meta(ge=1)] | None = None
     pages: bool = True
+    shared: bool = True
+
+
+class FaultPlace(Struct, frozen=True, kw_only=True):
+    """Where a fault is; as `storecheck.Place`, the key in hex."""
+
+    table: str
+    key: str
+    height: int
+    page: int
 
 
 class StoreReport(Struct, frozen=True, kw_only=True):
-    """What the child found; numbers as in `storecheck.StoreCheck`."""
+    """What the child found; numbers as in `storecheck.StoreCheck`.
+
+    Attributes:
+        places: of the faults, in their order; none for one that the child did not live to tell.
+        unavailable: why the disk did not let a copy be written; empty otherwise.
+    """
 
     faults: tuple[str, ...]
+    places: tuple[FaultPlace, ...] = ()
+    unavailable: str = ""
     height: int = 0
+    head_digest: str = ""
     first_height: int = 0
     head_time_ms: int = 0
     blocks: int = 0
@@ -87,13 +109,21 @@ def read_store(task: StoreTask, progress: Callable[[str, int, int], None]) -> St
         assert child.stdin is not None and child.stdout is not None and child.stderr is not None  # noqa: S101, PT018
         child.stdin.write(msgspec.json.encode(task))
         child.stdin.close()
+        reading = ""
+
+        def tell(stage: str, done: int, total: int) -> None:
+            nonlocal reading
+            reading = f"{stage} {done}/{total}"
+            progress(stage, done, total)
+
         try:
-            report = _listen(child.stdout.fileno(), progress)
+            report = _listen(child.stdout.fileno(), tell)
         finally:
             if child.poll() is None:
                 child.kill()
         said = child.stderr.read().decode(errors="replace").strip()
-    return report or StoreReport(faults=(_death(child.returncode, said),))
+    where = f", after {reading}" if reading else ""
+    return report or StoreReport(faults=(_death(child.returncode, said) + where,))
 
 
 def _listen(descriptor: int, progress: Callable[[str, int, int], None]) -> StoreReport | None:
@@ -131,19 +161,32 @@ def _run(task: StoreTask) -> StoreReport:
     genesis = None
     if task.genesis is not None:
         genesis = codec.decode(task.genesis, Genesis, size_bytes_max=len(task.genesis))
+
+    def progress(stage: str, done: int, total: int) -> None:
+        _say(_Progress(stage=stage, done=done, total=total))
+
+    if task.depth == "copy":
+        copy_store(Path(task.folder), Path(task.destination), progress)
+        return StoreReport(faults=())
     if task.depth == "glance":
-        found = glance(Path(task.folder), genesis=genesis)
+        found = glance(Path(task.folder), genesis=genesis, shared=task.shared)
     else:
         found = check_store(
             Path(task.folder),
             genesis=genesis,
             sample=task.sample,
             pages=task.pages,
-            progress=lambda stage, done, total: _say(_Progress(stage=stage, done=done, total=total)),
+            progress=progress,
+            shared=task.shared,
         )
     return StoreReport(
         faults=tuple(found.faults),
+        places=tuple(
+            FaultPlace(table=place.table, key=place.key.hex(), height=place.height, page=place.page)
+            for place in found.places
+        ),
         height=found.height,
+        head_digest=found.head_digest.hex(),
         head_time_ms=found.head_time_ms,
         first_height=found.first_height,
         blocks=found.blocks,
@@ -159,10 +202,14 @@ def _main() -> None:
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=StoreTask)
     try:
         report = _run(task)
+    except Unavailable as error:
+        report = StoreReport(faults=(), unavailable=str(error.fields["reason"]))
     except LedgerError as error:
         report = StoreReport(faults=(str(error.fields.get("reason", error.message())),))
     except OSError as error:
-        report = StoreReport(faults=(error.strerror or str(error),))
+        reason = error.strerror or str(error)
+        copying = task.depth == "copy"
+        report = StoreReport(faults=() if copying else (reason,), unavailable=reason if copying else "")
     _say(_Found(report=report))
 
 

@@ -18,19 +18,21 @@ from ledger.errors import StorageDamaged
 from ledger.lmdb_file import DATA_FILE
 
 _MAGIC: Final = 0xBEEFC0DE
-_NO_PAGE: Final = 2**64 - 1
-_BRANCH, _LEAF, _OVERFLOW = 1, 2, 4
-_BIG_DATA, _SUB_TABLE = 1, 2
+NO_PAGE: Final = 2**64 - 1
+BRANCH, LEAF, _OVERFLOW = 1, 2, 4
+BIG_DATA, _SUB_TABLE = 1, 2
 _META: Final = struct.Struct("=16x IIQQ I36xQ 40xQ QQ")
-_PAGE_HEADER: Final = struct.Struct("=QHHHH")
+PAGE_HEADER: Final = struct.Struct("=QHHHH")
 _OVERFLOW_HEADER: Final = struct.Struct("=QHHI")
 _NODE: Final = struct.Struct("=HHHH")
 _TABLE_SIZE_BYTES: Final = 48
-_TABLE_ROOT_AT: Final = 40
+TABLE_ROOT_AT: Final = 40
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class _Meta:
+class Meta:
+    """What a meta page says; ordered by transaction."""
+
     transaction: int
     page_size: int
     last_page: int
@@ -53,7 +55,7 @@ def check_pages(folder: Path) -> int:
     """
     path = folder / DATA_FILE
     with path.open("rb") as file:
-        walk = _Walk(file, _newest_meta(file), path.stat().st_size)
+        walk = _Walk(file, max(read_metas(file)), path.stat().st_size)
         try:
             walk.run()
         except (struct.error, IndexError):
@@ -65,8 +67,9 @@ def _damaged(reason: str) -> StorageDamaged:
     return StorageDamaged(what=DATA_FILE, reason=reason)
 
 
-def _newest_meta(file: BinaryIO) -> _Meta:
-    metas = []
+def read_metas(file: BinaryIO) -> tuple[Meta, Meta]:
+    """Both meta pages, in the order of the file; the newer one is the greater. Raises StorageDamaged."""
+    metas: list[Meta] = []
     page_size = 4096
     for position in (0, 1):
         file.seek(position * page_size)
@@ -80,10 +83,10 @@ def _newest_meta(file: BinaryIO) -> _Meta:
             raise _damaged(
                 f"meta page {position} is of transaction {transaction}, which belongs to the other"
             )
-        metas.append(_Meta(transaction, page_size, last_page, free_root, main_root))
+        metas.append(Meta(transaction, page_size, last_page, free_root, main_root))
     if metas[0].page_size != metas[1].page_size or abs(metas[0].transaction - metas[1].transaction) > 1:
         raise _damaged("the meta pages do not belong together")
-    return max(metas)
+    return metas[0], metas[1]
 
 
 class _Walk:
@@ -93,7 +96,7 @@ class _Walk:
         at: the page that is looked at.
     """
 
-    def __init__(self, file: BinaryIO, meta: _Meta, size_bytes: int) -> None:
+    def __init__(self, file: BinaryIO, meta: Meta, size_bytes: int) -> None:
         self._file = file
         self._size_bytes = size_bytes
         self.meta = meta
@@ -131,39 +134,39 @@ class _Walk:
         return page
 
     def _tree(self, root: int, free: list[int] | None) -> None:
-        pending = [] if root == _NO_PAGE else [(root, 0)]
+        pending = [] if root == NO_PAGE else [(root, 0)]
         leaf_depth = -1
         while pending:
             number, depth = pending.pop()
             page = self._page(number)
-            _, _, flags, lower, upper = _PAGE_HEADER.unpack_from(page)
-            if flags not in {_BRANCH, _LEAF} or not _PAGE_HEADER.size <= lower <= upper <= len(page):
+            _, _, flags, lower, upper = PAGE_HEADER.unpack_from(page)
+            if flags not in {BRANCH, LEAF} or not PAGE_HEADER.size <= lower <= upper <= len(page):
                 raise _damaged(f"page {number} is no page of a tree")
-            if flags == _LEAF and leaf_depth < 0:
+            if flags == LEAF and leaf_depth < 0:
                 leaf_depth = depth
-            if flags == _LEAF and depth != leaf_depth:
+            if flags == LEAF and depth != leaf_depth:
                 raise _damaged(f"page {number} is at another depth than its like")
-            for (at,) in struct.iter_unpack("=H", page[_PAGE_HEADER.size : lower]):
+            for (at,) in struct.iter_unpack("=H", page[PAGE_HEADER.size : lower]):
                 below = self._node(page, at, flags, free)
                 pending += [(child, depth + 1) for child in below]
 
     def _node(self, page: bytes, at: int, flags: int, free: list[int] | None) -> list[int]:
         """What a node of a page leads to; its overflow pages and free pages are noted."""
         low, high, node_flags, key_size = _NODE.unpack_from(page, at)
-        if flags == _BRANCH:
+        if flags == BRANCH:
             return [low | high << 16 | node_flags << 32]
         start = at + _NODE.size + key_size
         size_bytes = low | high << 16
-        if node_flags & ~(_BIG_DATA | _SUB_TABLE):
+        if node_flags & ~(BIG_DATA | _SUB_TABLE):
             raise _damaged(f"page {self.at} holds a record of unknown kind")
-        if node_flags & _BIG_DATA:
+        if node_flags & BIG_DATA:
             data = self._overflow(int.from_bytes(page[start : start + 8], "little"), size_bytes)
         else:
             data = page[start : start + size_bytes]
             if len(data) != size_bytes:
                 raise _damaged(f"page {self.at} holds a record that goes past its end")
         if node_flags & _SUB_TABLE:
-            root = int.from_bytes(data[_TABLE_ROOT_AT:_TABLE_SIZE_BYTES], "little")
+            root = int.from_bytes(data[TABLE_ROOT_AT:_TABLE_SIZE_BYTES], "little")
             self._tree(root, None)
         if free is not None:
             numbers = struct.unpack(f"=Q{size_bytes // 8 - 1}Q", data)
@@ -174,7 +177,7 @@ class _Walk:
 
     def _overflow(self, first: int, size_bytes: int) -> bytes:
         page_size = self.meta.page_size
-        count = (_PAGE_HEADER.size + size_bytes + page_size - 1) // page_size
+        count = (PAGE_HEADER.size + size_bytes + page_size - 1) // page_size
         for page in range(first, first + count):
             self._take(page, "in use")
         if (first + count) * page_size > self._size_bytes:
@@ -184,4 +187,4 @@ class _Walk:
         number, _, flags, counted = _OVERFLOW_HEADER.unpack_from(data)
         if (number, flags, counted) != (first, _OVERFLOW, count):
             raise _damaged(f"page {first} is not the long record that belongs there")
-        return data[_PAGE_HEADER.size : _PAGE_HEADER.size + size_bytes]
+        return data[PAGE_HEADER.size : PAGE_HEADER.size + size_bytes]

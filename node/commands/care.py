@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from ledger import codec
 from node.commands.context import EXIT_NEGATIVE, EXIT_USAGE, InputUnusable, Settings, now_ms, settings
+from node.commands.progress import stages
 from node.doctor import Diagnosis, examine, read_genesis
 from node.findings import KINDS, Severity
 from node.home import FileUnusable, Home
@@ -79,7 +78,7 @@ def check(
         sample=sample,
         pages=not running,
     )
-    with _bar(found) as progress:
+    with stages(found) as progress:
         report = read_store(task, progress)
     found.emit(
         {
@@ -108,7 +107,7 @@ def resync_node(
         _cannot_look(found, FileUnusable(path=str(folder), reason="not a folder"))
     lock = locked(home)
     try:
-        with _bar(found) as progress:
+        with stages(found) as progress:
             plan = plan_resync(home, store_anyway=store, progress=progress)
         if not plan:
             found.emit(
@@ -221,21 +220,3 @@ def _what_will_happen(plan: ResyncPlan) -> tuple[str, str]:
     zh.append("不会删除任何文件。")
     en.append("Nothing is deleted.")
     return "\n".join(zh), "\n".join(en)
-
-
-@contextmanager
-def _bar(found: Settings) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    console = Console(stderr=True)
-    if found.json or not console.is_terminal:
-        yield lambda stage, done, total: None
-        return
-    with Progress(TextColumn("{task.description}"), BarColumn(), console=console, transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=max(total, 1))
-            bar.update(tasks[stage], completed=done, total=max(total, 1))
-
-        yield show

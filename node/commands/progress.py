@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -55,3 +55,21 @@ def _lines(found: Settings) -> Report:
             found.note(f"{zh} {step.subject}", f"{en} {step.subject}")
 
     return report
+
+
+@contextmanager
+def stages(found: Settings) -> Iterator[Callable[[str, int, int], None]]:
+    """A report function for work on a node's own files, told stage, done and total: a bar on a terminal, nothing elsewhere."""
+    console = Console(stderr=True)
+    if found.json or not console.is_terminal:
+        yield lambda stage, done, total: None
+        return
+    with Progress(TextColumn("{task.description}"), BarColumn(), console=console, transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=max(total, 1))
+            bar.update(tasks[stage], completed=done, total=max(total, 1))
+
+        yield show

@@ -17,21 +17,24 @@ from consensus.core.records import VoteRecord
 from consensus.disk import FileDisk
 from consensus.journal import Journal
 from contracts.genesis import genesis_state
-from ledger.crypto.registry import load_suite
 from ledger.lmdb_file import DATA_FILE
 from ledger.store import Store
 from ledger.types import Vote, VoteKind
+from node.cards import read_card
 from node.cli import app
 from node.doctor import Diagnosis, examine
 from node.findings import KINDS, Finding
 from node.founding import assemble_genesis, genesis_to_json
 from node.home import Home
-from node.identity import KeyFiles, create_identity, read_card
+from node.identity import create_identity
 from node.journal import MARK
+from node.keystore import KeyFiles
 from node.lock import HomeLock
 from node.poollog import PoolLog
+from tests.keeping import KEEPING, passphrase_file
+from tests.suites import suite_under_test
 
-SUITE = load_suite("intl")
+SUITE = suite_under_test()
 NOW_MS = 1_735_689_600_000
 DAY_MS = 86_400_000
 
@@ -57,6 +60,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             http_host="127.0.0.1",
             http_port=free_port() if number == 0 else 8000 + number,
             now_ms=NOW_MS,
+            keeping=KEEPING,
         )
         for number in range(4)
     ]
@@ -87,6 +91,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(made: Path, tmp_path: Path) -> Home:
     return Home(Path(shutil.copytree(made, tmp_path / "home")))
+
+
+@pytest.fixture(autouse=True)
+def words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file with the passphrase, named as an operator's service would."""
+    path = passphrase_file(tmp_path)
+    monkeypatch.setenv("ZHENGLIAN_PASSPHRASE_FILE", str(path))
+    return path
 
 
 def vote_key(home: Home) -> bytes:
@@ -180,7 +192,7 @@ SPOILS: dict[str, tuple[Callable[[Home], object], list[str]]] = {
     "no card": (lambda home: home.card.unlink(), ["file_missing"]),
     "bad genesis": (lambda home: home.genesis.write_text("{}"), ["genesis"]),
     "no vote key": (lambda home: KeyFiles(home).vote.unlink(), ["file_missing"]),
-    "another vote key": (spoil_key, ["identity"]),
+    "another vote key": (spoil_key, ["identity", "keys_readable"]),
     "open secret": (lambda home: KeyFiles(home).wrap.chmod(0o644), ["permissions", "identity"]),
     "open folder": (lambda home: home.keys.chmod(0o755), ["permissions"]),
     "no journal": (lose_journal, ["journal_missing"]),
@@ -361,3 +373,23 @@ def test_a_journal_that_is_gone_is_replaced_by_one_that_silences(home: Home) -> 
     disk = FileDisk(home.journal)
     assert Journal.open(disk).silenced == vote_key(home)
     disk.close()
+
+
+def said_codes(said: Any) -> list[str]:
+    return [finding["code"] for finding in said["findings"]]
+
+
+def test_keys_that_nobody_unlocked_are_a_note_and_readable_ones_a_warning(
+    home: Home, monkeypatch: pytest.MonkeyPatch, words: Path
+) -> None:
+    monkeypatch.delenv("ZHENGLIAN_PASSPHRASE_FILE")
+    assert run("doctor", home.root)[0] == 0
+    status, said = run("doctor", home.root, "--json")
+    assert (status, said_codes(said)) == (0, ["keys_locked"])
+    assert run("resync", home.root, "--store", "--yes")[0] == 0, "needs no secret"
+    monkeypatch.setenv(
+        "ZHENGLIAN_PASSPHRASE_FILE", str(passphrase_file(words.parent, "another passphrase", "w2"))
+    )
+    assert "identity" in said_codes(run("doctor", home.root, "--json")[1])
+    (home.keys / "vote.key").write_bytes(b"00" * 32)
+    assert "keys_readable" in said_codes(run("doctor", home.root, "--json")[1])

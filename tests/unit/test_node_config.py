@@ -95,6 +95,34 @@ def test_a_wrong_setting_is_named_with_what_belongs_there(
             assert word in message
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[retention]\nproof_blocks = 0\n", "retention.proof_blocks"),
+        ("[retention]\nage_days = -1\n", "retention.age_days"),
+        ("[retention]\nblocks = 500\n", "retention.blocks"),
+        ("[retention]\nblocks = 9999\n", "retention.blocks"),
+        ("[retention]\nblocks = 20000\nproof_blocks = 20001\n", "retention.blocks"),
+        (
+            "[retention]\nage_days = 365\n[sync]\nstate_sync_above_blocks = 0\n",
+            "sync.state_sync_above_blocks",
+        ),
+    ],
+)
+def test_a_retention_that_would_keep_newcomers_out_or_proves_nothing_is_refused(
+    tmp_path: Path, text: str, key: str
+) -> None:
+    with pytest.raises(ConfigFileInvalid) as caught:
+        load(tmp_path, NODE + text)
+    assert caught.value.fields["key"] == key
+
+
+def test_a_node_keeps_everything_unless_it_is_told_otherwise(tmp_path: Path) -> None:
+    kept = load(tmp_path, NODE).retention
+    assert (kept.proof_blocks, kept.blocks, kept.age_days) == (1000, 0, 0)
+    assert load(tmp_path, NODE + "[retention]\nblocks = 10000\nage_days = 365\n").retention.age_days == 365
+
+
 def test_one_peer_given_twice_is_refused(tmp_path: Path) -> None:
     peer = '[[network.peer]]\nname = "b"\nhost = "h"\nport = 1\n'
     assert len(load(tmp_path, NODE + peer).network.peer) == 1

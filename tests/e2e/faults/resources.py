@@ -80,6 +80,7 @@ def disk_full(bench: Bench) -> Iterator[None]:
             said = [line for line in cluster.tail(NODE).splitlines() if "critical" in line]
             bench.note(said[-1] if said else "and said nothing")
         bench.expect(status in {None, EXIT_STATUS_UNUSABLE}, "a full disk is not taken for a broken promise")
+        bench.expect("Traceback" not in cluster.said(NODE), "a full disk is told in a line, not as a trace")
         filler.unlink()
         cluster.start(NODE)
         cluster.wait_ready([NODE])

@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.lmdb_file import DATA_FILE
 from node.home import Home
-from node.identity import KeyFiles
+from node.keystore import KeyFiles
 from tests.e2e.harness import members
 from tests.e2e.harness.cluster import Cluster, until
 from tests.e2e.harness.scenario import Bench, scenario
