@@ -207,6 +207,7 @@ class Engine:
             clocks_apart_ms=dict(self._clocks_apart),
             evidence_count=self._evidence_count,
             undecodable_count=self._undecodable,
+            history_gone=self._fetcher.history_gone,
         )
 
     # --- messages that concern fetching -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ class EngineStatus:
         height: of the newest block given to the application as final.
         peer_heights: height that each peer claims.
         syncing: a final block is known that is not here yet.
+        history_gone: nobody who was asked has the finalized blocks that are missing here; only a snapshot helps.
         voting: takes part in this epoch; False for a follower.
         listening: restarted, and not heard from enough validators yet to vote.
         silenced: is a validator of this epoch, but its key must not vote until it has been rotated.
@@ -45,3 +46,4 @@ class EngineStatus:
     clocks_apart_ms: dict[bytes, int] = field(default_factory=dict)
     evidence_count: int = 0
     undecodable_count: int = 0
+    history_gone: bool = False

@@ -22,6 +22,7 @@ from consensus.core.messages import (
     Message,
 )
 from ledger import codec
+from ledger.errors import StorageDamaged
 from ledger.types import FinalizedBlock
 
 # Distinct things asked for at one time; more are refused and wished for again later.
@@ -68,6 +69,7 @@ class Fetcher:
 
     Attributes:
         heights: height that each peer claims.
+        history_gone: everybody was asked for finalized blocks, and nobody has them any more, not even who is past them.
     """
 
     def __init__(self, account: bytes) -> None:
@@ -80,6 +82,7 @@ class Fetcher:
         self._distrusted: dict[bytes, int] = {}
         self._slow: dict[bytes, int] = {}
         self.heights: dict[bytes, int] = {}
+        self.history_gone = False
 
     def enter(self, epoch: int, committee: tuple[bytes, ...]) -> None:
         """Begin an epoch with these validators; what the last one asked for is of no use any more."""
@@ -115,6 +118,8 @@ class Fetcher:
         if request is None or request.peer != peer:
             return False
         del self._open[kind, name]
+        if kind == "finalized":
+            self.history_gone = False
         return True
 
     def has_nothing(self, peer: bytes) -> list[tuple[bytes, Message]]:
@@ -126,6 +131,8 @@ class Fetcher:
         self._slow[peer] = self._now + SLOW_TICKS
         if self._next_peer(request.kind, request.message, request.asked) in request.asked:
             del self._open[key]
+            needed = request.message.first_height if isinstance(request.message, FetchFinalized) else 0
+            self.history_gone = any(self.heights.get(one, 0) >= needed for one in request.asked)
             return []
         return self._again(key, request)
 
@@ -215,7 +222,11 @@ class Server:
         size_bytes = 0
         height = request.first_height
         while 0 < height <= self._application.finalized_height() and len(blocks) < RANGE_BLOCKS_MAX:
-            finalized = self._application.block(height)
+            try:
+                finalized = self._application.block(height)
+            except StorageDamaged:
+                # Whoever asked finds it elsewhere.
+                break
             if finalized is None:
                 break
             blocks.append(finalized)

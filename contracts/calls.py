@@ -12,6 +12,7 @@ from typing import Annotated, Final, TypeVar
 from msgspec import Meta
 
 from contracts.actions import MembershipAction
+from contracts.args import Args as Args  # noqa: PLC0414  # part of this face
 from contracts.records import (
     CERTIFICATES_PER_TRACE_MAX,
     ITEMS_PER_GRANT_MAX,
@@ -36,6 +37,14 @@ from contracts.records import (
     TraceVerdict,
     TypeCode,
 )
+from contracts.region_actions import RegionAction
+from contracts.region_calls import (
+    RecognitionsRecognize,
+    RecognitionsRefresh,
+    RegionsFollow,
+    RegionsReportFork,
+)
+from contracts.upgrade_actions import UpgradeAction
 from ledger import codec
 from ledger.types import (
     AccountId,
@@ -55,10 +64,6 @@ from ledger.types import (
     Vote,
     Wire,
 )
-
-
-class Args(Wire):
-    """Base of every argument struct."""
 
 
 class NewKey(Wire):
@@ -126,6 +131,8 @@ Action = (
     | RegisterCertificateTypes
     | RegisterPurposes
     | MembershipAction
+    | RegionAction
+    | UpgradeAction
 )
 
 
@@ -420,6 +427,10 @@ CALLS: Final[dict[tuple[str, str], type[Args]]] = {
     ("traces", "request"): TracesRequest,
     ("traces", "conclude"): TracesConclude,
     ("deadlines", "tick"): DeadlinesTick,
+    ("regions", "follow"): RegionsFollow,
+    ("regions", "report_fork"): RegionsReportFork,
+    ("recognitions", "recognize"): RecognitionsRecognize,
+    ("recognitions", "refresh"): RecognitionsRefresh,
 }
 
 _NAMES: Final = {kind: name for name, kind in CALLS.items()}

@@ -7,9 +7,8 @@ too late or twice finds nothing to do and changes nothing.
 
 from __future__ import annotations
 
-from typing import Final, assert_never
+from typing import Final
 
-from contracts import governance, grants, releases
 from contracts.calls import DeadlinesTick
 from contracts.methods import OPERATOR_NODE, CallContext, method
 from contracts.schedule import due, pop_due
@@ -17,6 +16,11 @@ from contracts.state import Deadline, DeadlineKind
 
 # Each gives one event at most, and a result holds 64.
 DEADLINES_PER_TICK_MAX: Final = 64
+_CONTRACTS: Final = {
+    DeadlineKind.GRANT: "grants",
+    DeadlineKind.RELEASE: "releases",
+    DeadlineKind.PROPOSAL: "governance",
+}
 
 
 @method(DeadlinesTick, callers=OPERATOR_NODE, cost=600)
@@ -31,15 +35,7 @@ def tick(context: CallContext, _args: DeadlinesTick) -> int:
 
 
 def _carry_out(context: CallContext, deadline: Deadline) -> None:
-    match deadline.kind:
-        case DeadlineKind.GRANT:
-            grants.expire(context, deadline.object_id)
-        case DeadlineKind.RELEASE:
-            releases.fail_overdue(context, deadline.object_id)
-        case DeadlineKind.PROPOSAL:
-            governance.expire(context, deadline.object_id)
-        case _:
-            assert_never(deadline.kind)
+    context.contracts.carry_out_deadline(_CONTRACTS[deadline.kind], context, deadline.object_id)
 
 
 METHODS: Final = (tick,)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from contracts.region_denials import REGION_DENIALS
+from contracts.upgrade_denials import UPGRADE_DENIALS
 from ledger.errors import Category, InvariantViolation, LedgerError
 
 _INVALID = Category.INVALID
@@ -442,6 +444,8 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "下链 {release} 未涉及所追溯的证照，或从未生成文件",
         "Release {release} has none of the traced certificates, or its files never existed",
     ),
+    **REGION_DENIALS,
+    **UPGRADE_DENIALS,
 }
 
 

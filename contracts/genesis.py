@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from contracts import membership
+from contracts import membership, upgrades
 from contracts.denials import Denied
 from contracts.records import Network, ProtocolSchedule
-from contracts.registry import CALL_COST_MAX
+from contracts.registry import CALL_COST_MAX, CONTRACTS_AT_GENESIS
 from contracts.state import NETWORK, PROTOCOL, Draft
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import LedgerError
@@ -72,6 +72,7 @@ def genesis_state(suite: CryptoSuite, genesis: Genesis) -> dict[bytes, bytes]:
     )
     NETWORK.put(draft, None, record)
     PROTOCOL.put(draft, None, ProtocolSchedule(version=PROTOCOL_VERSION))
+    upgrades.found(draft, CONTRACTS_AT_GENESIS)
     try:
         membership.found(suite, draft, genesis)
     except Denied as denial:

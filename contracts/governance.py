@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
-from contracts import certificate_types, membership, organizations, protocol_versions
+from contracts import certificate_types, membership, organizations, protocol_versions, regions, upgrades
 from contracts.actions import (
     AddValidator,
     AdmitReader,
@@ -35,8 +35,11 @@ from contracts.calls import (
 from contracts.denials import Denied
 from contracts.methods import OPERATOR_ADMIN, CallContext, method
 from contracts.records import Proposal, ProposalState
+from contracts.region_actions import DistrustRegion, TrustRegion
 from contracts.schedule import schedule
 from contracts.state import PROPOSALS, DeadlineKind, Draft, StateReader, present
+from contracts.upgrade_actions import UpgradeContract, WithdrawContractUpgrade
+from contracts.versions import Contract
 from ledger import codec, domains
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, quorum_size
 
@@ -49,8 +52,13 @@ def _proposed_concerns(_state: StateReader, args: GovernancePropose) -> tuple[by
 
 def _proofs_cost(args: GovernancePropose) -> int:
     """What trying the action costs beyond the rest: vote keys are proven. Carrying it out happens once an epoch."""
-    changes = args.action.changes if isinstance(args.action, ChangeValidators) else ()
-    return membership.VOTE_KEY_CHECK_COST * len(changes)
+    match args.action:
+        case ChangeValidators(changes=changes):
+            return membership.VOTE_KEY_CHECK_COST * len(changes)
+        case TrustRegion():
+            return regions.trust_cost(args.action)
+        case _:
+            return 0
 
 
 @method(
@@ -137,6 +145,14 @@ def carry_out(context: CallContext, action: Action) -> None:
             protocol_versions.set_version(context, action)
         case WithdrawProtocolVersion():
             protocol_versions.withdraw_version(context, action)
+        case TrustRegion():
+            regions.trust_region(context, action)
+        case DistrustRegion():
+            regions.distrust_region(context, action)
+        case UpgradeContract():
+            upgrades.upgrade(context, action)
+        case WithdrawContractUpgrade():
+            upgrades.withdraw(context, action)
         case _:
             assert_never(action)
 
@@ -161,11 +177,14 @@ def _try(context: CallContext, action: Action) -> None:
     trial = CallContext(
         state=Draft(context.state),
         block=context.block,
+        contracts=context.contracts,
         transaction_id=b"",
         account=context.account,
         key=context.key,
     )
     carry_out(trial, action)
+    if isinstance(action, TrustRegion):
+        regions.prove_trust(action)
 
 
 def _decode(data: bytes) -> Action:
@@ -179,9 +198,9 @@ def _name(action: Action) -> str:
 
 def _target(action: Action) -> tuple[bytes, ...]:
     match action:
-        case (
-            RegisterCertificateTypes() | RegisterPurposes() | SetProtocolVersion() | WithdrawProtocolVersion()
-        ):
+        case RegisterCertificateTypes() | RegisterPurposes():
+            return ()
+        case SetProtocolVersion() | WithdrawProtocolVersion() | UpgradeContract() | WithdrawContractUpgrade():
             return ()
         case ChangeValidators(changes=changes):
             return tuple(
@@ -192,6 +211,10 @@ def _target(action: Action) -> tuple[bytes, ...]:
             return (reader.account,)
         case RemoveNode(account=account):
             return (account,)
+        case TrustRegion(trust=trust):
+            return (trust.chain_id,)
+        case DistrustRegion(chain_id=chain_id):
+            return (chain_id,)
         case RegisterOrganization() | SuspendOrganization() | ReinstateOrganization() | SetIssuance():
             return (action.account_id,)
         case _:
@@ -210,3 +233,4 @@ def _emit(context: CallContext, kind: str, proposal: Proposal, action: Action) -
 
 
 METHODS: Final = (propose, approve)
+CONTRACT: Final = Contract(name="governance", methods=METHODS, tables=(PROPOSALS,), on_deadline=expire)

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from contracts.certificate_types import check_distinct
 from contracts.denials import Denied
+from contracts.methods import CallContext
 from contracts.records import Certificate, GrantItem, PurposeTemplate
-from contracts.state import CERTIFICATES, StateReader
+from contracts.state import CERTIFICATES
 
 NAMES_SHOWN_MAX: Final = 1000
 
@@ -44,7 +45,7 @@ def check_asked(template: PurposeTemplate, items: tuple[GrantItem, ...]) -> None
         _check_within("over_ask", "attachments", item.attachments, allowed.attachments)
 
 
-def check_held(state: StateReader, item: GrantItem, holder: bytes) -> None:
+def check_held(context: CallContext, item: GrantItem, holder: bytes) -> None:
     """Whether the certificate that an item names, if any, is the holder's and of the item's type.
 
     Raises:
@@ -52,7 +53,7 @@ def check_held(state: StateReader, item: GrantItem, holder: bytes) -> None:
     """
     if not item.certificate:
         return
-    certificate = CERTIFICATES.get(state, item.certificate)
+    certificate = context.record(CERTIFICATES, item.certificate)
     if certificate is None:
         raise Denied("unknown_certificate", certificate=item.certificate.hex())
     if certificate.holder != holder or certificate.certificate_type != item.certificate_type:

@@ -27,11 +27,13 @@ from contracts.calls import (
     GrantsRevoke,
 )
 from contracts.denials import Denied
+from contracts.faces import GrantUses
 from contracts.grant_items import check_asked, check_held, give
 from contracts.methods import GRANTEE_OFFICER, HOLDER, HOLDERS, CallContext, method
 from contracts.records import AccountStatus, FetchType, Grant, GrantItem, GrantState, PurposeTemplate
 from contracts.schedule import schedule
 from contracts.state import ACCOUNTS, GRANTS, PURPOSES, DeadlineKind, StateReader, present
+from contracts.versions import Contract
 from ledger import domains
 from ledger.errors import invariant
 
@@ -96,7 +98,7 @@ def request(context: CallContext, args: GrantsRequest) -> bytes:
     _check_parties(context, args)
     check_asked(purpose, args.items)
     for item in args.items:
-        check_held(context.state, item, args.pii_principal_id)
+        check_held(context, item, args.pii_principal_id)
     _check_caps(purpose, args, context.time_ms)
     grant_id = context.new_id(GRANTS, domains.GRANT_ID, 16)
     grant = Grant(
@@ -217,20 +219,22 @@ def check_active(grant: Grant, time_ms: int) -> None:
         raise Denied("grant_not_active", grant=grant.grant_id.hex(), state=state.value)
 
 
-def reserve_use(context: CallContext, grant: Grant) -> None:
+def reserve_use(context: CallContext, grant_id: bytes) -> None:
     """Take one of the uses left for a release that begins.
 
     Raises:
         Denied: uses_exhausted.
     """
+    grant = _used(context, grant_id)
     if grant.uses_left == 0:
         raise Denied("uses_exhausted", grant=grant.grant_id.hex(), maximum=grant.uses_max)
     reserved = replace(grant, uses_left=grant.uses_left - 1, uses_reserved=grant.uses_reserved + 1)
     GRANTS.put(context.state, grant.grant_id, reserved)
 
 
-def make_use(context: CallContext, grant: Grant) -> None:
+def make_use(context: CallContext, grant_id: bytes) -> None:
     """Count a reserved use as made; the last one exhausts the grant."""
+    grant = _used(context, grant_id)
     invariant(grant.uses_reserved > 0, "a release is prepared without a reserved use")
     made = replace(grant, uses_reserved=grant.uses_reserved - 1)
     if made.uses_left == 0 and made.uses_reserved == 0:
@@ -239,11 +243,16 @@ def make_use(context: CallContext, grant: Grant) -> None:
         GRANTS.put(context.state, made.grant_id, made)
 
 
-def return_use(context: CallContext, grant: Grant) -> None:
+def return_use(context: CallContext, grant_id: bytes) -> None:
     """Give a reserved use back, whatever has become of the grant."""
+    grant = _used(context, grant_id)
     invariant(grant.uses_reserved > 0, "a release fails without a reserved use")
     back = replace(grant, uses_left=grant.uses_left + 1, uses_reserved=grant.uses_reserved - 1)
     GRANTS.put(context.state, grant.grant_id, back)
+
+
+def _used(context: CallContext, grant_id: bytes) -> Grant:
+    return present(GRANTS.get(context.state, grant_id), "the grant of a release")
 
 
 def _check_parties(context: CallContext, args: GrantsRequest) -> None:
@@ -309,7 +318,7 @@ def _opened(
 ) -> tuple[GrantItem, ...]:
     opened = give(asked, given)
     for item in given:
-        check_held(context.state, item, grant.pii_principal_id)
+        check_held(context, item, grant.pii_principal_id)
     return opened
 
 
@@ -341,3 +350,10 @@ def _save(context: CallContext, kind: str, grant: Grant) -> None:
 
 
 METHODS: Final = (request, approve, reject, pause, resume, narrow, revoke)
+CONTRACT: Final = Contract(
+    name="grants",
+    methods=METHODS,
+    tables=(GRANTS,),
+    on_deadline=expire,
+    face=GrantUses(check_active=check_active, reserve=reserve_use, make=make_use, give_back=return_use),
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from contracts.calls import CALLS, Args
 from contracts.denials import Denied
@@ -21,8 +21,12 @@ from ledger.domains import Domain
 from ledger.errors import DecodeError, InvariantViolation, LimitExceeded
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, EVENT_SUBJECTS_MAX, Event, Limits
 
+if TYPE_CHECKING:
+    from contracts.versions import InForce, Reading
+
 Output = bytes | int | None
 A = TypeVar("A", bound=Args)
+K = TypeVar("K")
 V = TypeVar("V")
 
 ORGANIZATIONS: Final = (AccountKind.DEPARTMENT, AccountKind.ENTERPRISE, AccountKind.AUDITOR)
@@ -83,17 +87,26 @@ class CallContext:
     Attributes:
         state: the transaction's own draft.
         block: the block around it.
+        contracts: the versions of contracts that hold in it.
         account, key: who acts, already authenticated.
         events: what happened so far.
     """
 
-    __slots__ = ("_transaction_id", "account", "block", "events", "key", "state")
+    __slots__ = ("_transaction_id", "account", "block", "contracts", "events", "key", "state")
 
     def __init__(
-        self, *, state: Draft, block: BlockContext, transaction_id: bytes, account: Account, key: Key
+        self,
+        *,
+        state: Draft,
+        block: BlockContext,
+        contracts: InForce,
+        transaction_id: bytes,
+        account: Account,
+        key: Key,
     ) -> None:
         self.state = state
         self.block = block
+        self.contracts = contracts
         self.account = account
         self.key = key
         self.events: list[Event] = []
@@ -103,6 +116,10 @@ class CallContext:
     def time_ms(self) -> int:
         """Block time."""
         return self.block.time_ms
+
+    def record(self, table: Table[K, V], key: K) -> V | None:
+        """A record of another contract, wherever the version that holds keeps it."""
+        return self.contracts.record(self.state, table, key)
 
     def new_id(self, records: Table[bytes, V], domain: Domain, size_bytes: int) -> bytes:
         """An id that only this transaction can give, free in the table of `records`.
@@ -164,7 +181,7 @@ class Method:
     callers: tuple[Caller, ...]
     cost: int
     args: type[Args]
-    concerns: Callable[[StateReader, Args], tuple[bytes, ...]]
+    concerns: Callable[[Reading, Args], tuple[bytes, ...]]
     run: Callable[[CallContext, Args], Output]
     extra_cost: Callable[[Args], int] | None = None
 
@@ -199,11 +216,19 @@ def method(
     *,
     callers: tuple[Caller, ...],
     cost: int,
-    concerns: Callable[[StateReader, A], tuple[bytes, ...]] = nobody,
+    concerns: Callable[[Reading, A], tuple[bytes, ...]] = nobody,
     extra_cost: Callable[[A], int] | None = None,
+    named: tuple[str, str] | None = None,
 ) -> Callable[[Callable[[CallContext, A], Output]], Method]:
-    """Make a `Method` of a function; its names are those that `calls.CALLS` gives to `args`."""
-    contract, name = next(names for names, kind in CALLS.items() if kind is args)
+    """Make a `Method` of a function.
+
+    Args:
+        args: its argument struct.
+        callers, cost, concerns, extra_cost: as in `Method`.
+        named: contract and name; those that `calls.CALLS` gives to `args` if left out. A later version of a contract that
+            has other arguments under the same name says them.
+    """
+    contract, name = named or next(names for names, kind in CALLS.items() if kind is args)
 
     def narrow(value: Args) -> A:
         if not isinstance(value, args):

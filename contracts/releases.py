@@ -19,9 +19,8 @@ from contracts.calls import ReleasesAcknowledge, ReleasesFail, ReleasesPrepare, 
 from contracts.certificate_types import check_distinct
 from contracts.certificates import why_not_valid
 from contracts.denials import Denied
+from contracts.faces import GrantUses
 from contracts.grant_items import open_names, shown
-from contracts.grants import check_active, make_use, reserve_use, return_use
-from contracts.grants import concerned as grant_concerned
 from contracts.methods import GRANTEE_OFFICER, OPERATOR_NODE, CallContext, method
 from contracts.records import (
     AccountKind,
@@ -44,6 +43,7 @@ from contracts.state import (
     StateReader,
     present,
 )
+from contracts.versions import Contract, Reading
 from ledger import domains
 from ledger.types import RELEASE_ID_SIZE_BYTES
 
@@ -52,8 +52,10 @@ FIELD_FORMATS: Final = (OutputFormat.JSON, OutputFormat.CSV)
 DEADLINE_PASSED: Final = "deadline"
 
 
-def _request_concerns(state: StateReader, args: ReleasesRequest) -> tuple[bytes, ...]:
-    return (*grant_concerned(state, args.grant_id), *(output.certificate for output in args.outputs))
+def _request_concerns(state: Reading, args: ReleasesRequest) -> tuple[bytes, ...]:
+    grant = state.record(GRANTS, args.grant_id)
+    parties = () if grant is None else (grant.pii_principal_id, grant.grantee)
+    return (args.grant_id, *parties, *(output.certificate for output in args.outputs))
 
 
 def _concerned(state: StateReader, release_id: bytes) -> tuple[bytes, ...]:
@@ -66,7 +68,7 @@ def _concerned(state: StateReader, release_id: bytes) -> tuple[bytes, ...]:
 @method(ReleasesRequest, callers=GRANTEE_OFFICER, cost=45, concerns=_request_concerns)
 def request(context: CallContext, args: ReleasesRequest) -> bytes:
     """Ask for data that a grant opens; reserves one use."""
-    grant = GRANTS.get(context.state, args.grant_id)
+    grant = context.record(GRANTS, args.grant_id)
     if grant is None:
         raise Denied("unknown_grant", grant=args.grant_id.hex())
     if grant.grantee != context.account.account_id:
@@ -74,7 +76,7 @@ def request(context: CallContext, args: ReleasesRequest) -> bytes:
     _check_open(context, grant, args.outputs)
     check_operator(context.state, args.released_by)
     release_id = context.new_id(RELEASES, domains.RELEASE_ID, RELEASE_ID_SIZE_BYTES)
-    reserve_use(context, grant)
+    _uses(context).reserve(context, grant.grant_id)
     release = Release(
         release_id=release_id,
         grant_id=grant.grant_id,
@@ -111,11 +113,11 @@ def prepare(context: CallContext, args: ReleasesPrepare) -> None:
         raise Denied("release_overdue", release=release.release_id.hex(), deadline_ms=release.deadline_ms)
     if len(args.files) != len(release.outputs):
         raise Denied("file_count", expected=len(release.outputs), actual=len(args.files))
-    grant = present(GRANTS.get(context.state, release.grant_id), "the grant of a release")
+    grant = present(context.record(GRANTS, release.grant_id), "the grant of a release")
     _check_open(context, grant, release.outputs)
     prepared = replace(release, state=ReleaseState.PREPARED, files=args.files, prepared_ms=context.time_ms)
     _save(context, "releases.prepared", prepared)
-    make_use(context, grant)
+    _uses(context).make(context, grant.grant_id)
 
 
 @method(
@@ -169,7 +171,7 @@ def check_operator(state: StateReader, account_id: bytes) -> None:
 
 def _check_open(context: CallContext, grant: Grant, outputs: tuple[Output, ...]) -> None:
     """Whether the grant, now, opens all the outputs to a grantee in good standing."""
-    check_active(grant, context.time_ms)
+    _uses(context).check_active(grant, context.time_ms)
     if grant.consent_mode is ConsentMode.QUERY:
         raise Denied("answers_only", grant=grant.grant_id.hex())
     grantee = present(ACCOUNTS.get(context.state, grant.grantee), "the grantee of a grant")
@@ -180,7 +182,7 @@ def _check_open(context: CallContext, grant: Grant, outputs: tuple[Output, ...])
 
 
 def _check_output(context: CallContext, grant: Grant, output: Output) -> None:
-    certificate = CERTIFICATES.get(context.state, output.certificate)
+    certificate = context.record(CERTIFICATES, output.certificate)
     if certificate is None:
         raise Denied("unknown_certificate", certificate=output.certificate.hex())
     if certificate.holder != grant.pii_principal_id:
@@ -219,6 +221,10 @@ def _check_certificate(context: CallContext, certificate: Certificate, output: O
             raise Denied("not_in_certificate", name=name, certificate=certificate.certificate_id.hex())
 
 
+def _uses(context: CallContext) -> GrantUses:
+    return context.contracts.face("grants", GrantUses)
+
+
 def _known(state: StateReader, release_id: bytes) -> Release:
     release = RELEASES.get(state, release_id)
     if release is None:
@@ -239,8 +245,7 @@ def _check_state(release: Release, wanted: ReleaseState, step: str) -> None:
 
 
 def _fail(context: CallContext, release: Release, reason: str) -> None:
-    grant = present(GRANTS.get(context.state, release.grant_id), "the grant of a release")
-    return_use(context, grant)
+    _uses(context).give_back(context, release.grant_id)
     _save(context, "releases.failed", replace(release, state=ReleaseState.FAILED, failure=reason))
 
 
@@ -268,3 +273,4 @@ def _save(context: CallContext, kind: str, release: Release) -> None:
 
 
 METHODS: Final = (request, prepare, acknowledge, fail)
+CONTRACT: Final = Contract(name="releases", methods=METHODS, tables=(RELEASES,), on_deadline=fail_overdue)

@@ -6,7 +6,8 @@ transaction is included twice, and either way its result carries an event, so th
 record.
 
 The order of checks for one transaction: may it be included at all (`admission.py`); does it fit into the
-block; is there such a method; can its arguments be read; is the account in good standing; may this kind of
+block; is there such a method in the version of the contract that holds; can its arguments be read; is the contract
+being migrated; is the account in good standing; may this kind of
 account with this kind of key call it; and then whatever the method itself asks.
 """
 
@@ -20,16 +21,18 @@ from contracts.calls import Args
 from contracts.denials import Denied
 from contracts.genesis import GenesisInvalid, genesis_state
 from contracts.methods import BlockContext, CallContext, Method, Output, make_event
+from contracts.migrations import begin_block
 from contracts.records import Account, AccountStatus
-from contracts.registry import METHODS, call_cost
+from contracts.registry import REGISTRY, cost_of
 from contracts.state import (
     INCLUDED,
     INCLUDED_BLOCKS,
     INCLUDED_CURSOR,
     Draft,
     IncludedBlock,
-    StateReader,
+    OrderedState,
 )
+from contracts.versions import Reading, Registry, ReleaseLacksContract
 from ledger import codec
 from ledger.errors import Category, LedgerError, invariant
 from ledger.types import RESULT_OK, Call, Event, Result, Transaction
@@ -79,10 +82,22 @@ class BlockExecution:
         state: as the parent block left it.
         context: the block.
         verify: checks signatures.
+        registry: the versions of contracts that this release has.
+
+    Raises:
+        ReleaseLacksContract: a version that takes over in this block is not among them.
     """
 
-    def __init__(self, state: StateReader, context: BlockContext, verify: SignatureVerifier) -> None:
+    def __init__(
+        self,
+        state: OrderedState,
+        context: BlockContext,
+        verify: SignatureVerifier,
+        registry: Registry = REGISTRY,
+    ) -> None:
         self._draft = Draft(state)
+        begin_block(registry, state, self._draft, context)
+        self._contracts = registry.in_force(self._draft)
         self._context = context
         self._verify = verify
         self._results: list[Result] = []
@@ -106,11 +121,13 @@ class BlockExecution:
         Raises:
             Inadmissible: no block may include it; this execution is as before.
             BlockFull: it does not fit into this block; this execution is as before.
+            ReleaseLacksContract: the version of its contract that holds is not among those of this release.
         """
         invariant(not self._finished, "a transaction was added to a finished block")
         sender = admit(self._draft, transaction, transaction_id, self._context, self._verify)
-        self._take_room(transaction)
-        result = self._run(transaction.body.call, transaction_id, sender)
+        method = self._method(transaction.body.call)
+        self._take_room(transaction, method)
+        result = self._run(transaction.body.call, method, transaction_id, sender)
         INCLUDED.put(self._draft, transaction_id, self._context.height)
         self._transaction_ids.append(transaction_id)
         self._until_ms = max(self._until_ms, transaction.body.valid_until_ms)
@@ -127,12 +144,17 @@ class BlockExecution:
         self._prune()
         return BlockOutcome(results=tuple(self._results), writes=self._draft.net_writes(), cost=self._cost)
 
-    def _take_room(self, transaction: Transaction) -> None:
+    def _method(self, call: Call) -> Method | None:
+        """What a call asks for in the version of its contract that holds; None if there is no such method."""
+        contract = self._contracts.find(call.contract)
+        return None if contract is None else contract.method(call.method)
+
+    def _take_room(self, transaction: Transaction, method: Method | None) -> None:
         limits = self._context.limits
         account = transaction.body.account
         of_account = self._by_account.get(account, 0) + 1
         size_bytes = self._size_bytes + len(codec.encode(transaction))
-        cost = self._cost + call_cost(transaction.body.call)
+        cost = self._cost + cost_of(method, transaction.body.call)
         for limit, actual, maximum in (
             ("block_transactions_max", len(self._results) + 1, limits.block_transactions_max),
             ("block_bytes_max", size_bytes, limits.block_bytes_max),
@@ -147,21 +169,22 @@ class BlockExecution:
         self._size_bytes = size_bytes
         self._cost = cost
 
-    def _run(self, call: Call, transaction_id: bytes, sender: Sender) -> Result:
+    def _run(self, call: Call, method: Method | None, transaction_id: bytes, sender: Sender) -> Result:
         draft = Draft(self._draft)
         context = CallContext(
             state=draft,
             block=self._context,
+            contracts=self._contracts,
             transaction_id=transaction_id,
             account=sender.account,
             key=sender.key,
         )
-        method = METHODS.get((call.contract, call.method))
         args: Args | None = None
         try:
             if method is None:
                 raise Denied("unknown_method", contract=call.contract, method=call.method)
             args = method.parse(call.args)
+            self._contracts.usable(call.contract)
             _check_standing(sender.account)
             method.authorize(sender.account, sender.key)
             output = method.run(context, args)
@@ -181,7 +204,8 @@ class BlockExecution:
         self, call: Call, sender: Sender, method: Method | None, args: Args | None, denial: Denied
     ) -> Event:
         """The record of a refused attempt, found by everyone whom it concerns as far as the ledger knows."""
-        concerned = method.concerns(self._draft, args) if method is not None and args is not None else ()
+        reading = Reading(self._draft, self._contracts)
+        concerned = method.concerns(reading, args) if method is not None and args is not None else ()
         return make_event(
             "access.refused" if method is None else f"{method.contract}.refused",
             concerned[0] if concerned else sender.account.account_id,
@@ -242,6 +266,7 @@ __all__ = [
     "BlockOutcome",
     "GenesisInvalid",
     "Inadmissible",
+    "ReleaseLacksContract",
     "Sender",
     "SignatureVerifier",
     "admit",

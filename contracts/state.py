@@ -13,6 +13,10 @@ here iterates over the state, so that the cost of a call never depends on how mu
 | `node_accounts` | | `NodeAccounts`: who has such a record, in order of admission |
 | `keys_taken/` | digest of purpose and key | account id of the node that has or had it |
 | `protocol` | | `records.ProtocolSchedule` |
+| `contracts/` | name | `upgrade_records.ContractSchedule` |
+| `contract_index` | | `upgrade_records.ContractIndex` |
+| `contract_changes/` | name, `/`, number (8 bytes) from 0 | `upgrade_records.ContractChange` |
+| `contract_migrations/` | name | `upgrade_records.ContractMigration`, while one goes on |
 | `evidence/` | number (8 bytes) from 0 | `records.EvidenceRecord` |
 | `evidence_known/` | epoch, view (8 bytes each), account id | number |
 | `evidence_counts/` | epoch (8 bytes), account id | how many of that validator and epoch |
@@ -23,6 +27,10 @@ here iterates over the state, so that the cost of a call never depends on how mu
 | `certificate_type_versions/` | code, `/`, version (8 bytes) | `records.CertificateType` |
 | `purposes/` | code | `records.PurposeTemplate` |
 | `certificates/` `grants/` `releases/` `traces/` `proposals/` | id | the record |
+| `regions/` | chain id of another network | `region_records.Region` |
+| `region_list` | | `region_records.RegionList` |
+| `region_sets/` | chain id, epoch (8 bytes) | that network's `ValidatorSet`, of the held epoch and the one before |
+| `recognitions/` | id | `region_records.Recognition` |
 | `included/` | transaction id | height of the block that holds it |
 | `included_blocks/` | height (8 bytes) | `IncludedBlock`, for pruning |
 | `included_cursor` | | lowest height not yet pruned |
@@ -50,6 +58,8 @@ from contracts.records import (
     Release,
     Trace,
 )
+from contracts.region_records import Recognition, Region, RegionList
+from contracts.upgrade_records import ContractChange, ContractIndex, ContractMigration, ContractSchedule
 from ledger import codec
 from ledger.errors import InvariantViolation, LedgerError, invariant
 from ledger.types import AccountId, Count, Hash, TimeMs, ValidatorSet, Wire
@@ -66,6 +76,14 @@ class StateReader(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """The value under `key`, or None."""
+        ...
+
+
+class OrderedState(StateReader, Protocol):
+    """State that can be gone through in the order of its keys, as migrations must."""
+
+    def scan(self, prefix: bytes, *, start: bytes = b"", limit: int) -> list[tuple[bytes, bytes]]:
+        """At most `limit` entries whose keys begin with `prefix`, from the key `start` on, sorted by key."""
         ...
 
 
@@ -130,6 +148,19 @@ class Table(Generic[K, V]):
         self._key = key
         # Keyed by the bytes themselves and giving an immutable struct, so that a hit can never be stale.
         self._decode = lru_cache(maxsize=DECODED_RECORDS_CACHED_MAX)(self._read) if hot else self._read
+
+    @property
+    def prefix(self) -> bytes:
+        """What its keys begin with."""
+        return self._prefix
+
+    def decode(self, data: bytes) -> V:
+        """A value of this table, from whomever.
+
+        Raises:
+            LedgerError: it is none.
+        """
+        return self._read(data)
 
     def key(self, key: K) -> bytes:
         """The state key of `key`, for proofs."""
@@ -220,6 +251,12 @@ NODES: Final = Table[bytes, NodeRecord]("nodes/", NodeRecord, _raw, hot=True)
 NODE_ACCOUNTS: Final = Table[None, NodeAccounts]("node_accounts", NodeAccounts, _single, hot=True)
 KEYS_TAKEN: Final = Table[bytes, bytes]("keys_taken/", bytes, _raw)
 PROTOCOL: Final = Table[None, ProtocolSchedule]("protocol", ProtocolSchedule, _single, hot=True)
+CONTRACTS: Final = Table[str, ContractSchedule]("contracts/", ContractSchedule, _code, hot=True)
+CONTRACT_INDEX: Final = Table[None, ContractIndex]("contract_index", ContractIndex, _single, hot=True)
+CONTRACT_CHANGES: Final = Table[tuple[str, int], ContractChange](
+    "contract_changes/", ContractChange, lambda key: _code(key[0]) + b"/" + _number(key[1])
+)
+MIGRATIONS: Final = Table[str, ContractMigration]("contract_migrations/", ContractMigration, _code)
 EVIDENCE: Final = Table[int, EvidenceRecord]("evidence/", EvidenceRecord, _number)
 EVIDENCE_KNOWN: Final = Table[tuple[int, int, bytes], int](
     "evidence_known/", int, lambda key: _number(key[0]) + _number(key[1]) + key[2]
@@ -245,6 +282,12 @@ GRANTS: Final = Table[bytes, Grant]("grants/", Grant, _raw)
 RELEASES: Final = Table[bytes, Release]("releases/", Release, _raw)
 TRACES: Final = Table[bytes, Trace]("traces/", Trace, _raw)
 PROPOSALS: Final = Table[bytes, Proposal]("proposals/", Proposal, _raw)
+REGIONS: Final = Table[bytes, Region]("regions/", Region, _raw, hot=True)
+REGION_LIST: Final = Table[None, RegionList]("region_list", RegionList, _single)
+REGION_SETS: Final = Table[tuple[bytes, int], ValidatorSet](
+    "region_sets/", ValidatorSet, lambda key: key[0] + _number(key[1])
+)
+RECOGNITIONS: Final = Table[bytes, Recognition]("recognitions/", Recognition, _raw)
 INCLUDED: Final = Table[bytes, int]("included/", int, _raw)
 INCLUDED_BLOCKS: Final = Table[int, IncludedBlock]("included_blocks/", IncludedBlock, _number)
 INCLUDED_CURSOR: Final = Table[None, int]("included_cursor", int, _single)
@@ -253,6 +296,17 @@ DEADLINES: Final = Table[tuple[int, int], Deadline](
 )
 DEADLINE_BUCKETS: Final = Table[int, DeadlineBucket]("deadline_buckets/", DeadlineBucket, _number)
 DEADLINE_INDEX: Final = Table[bytes, bytes]("deadline_index/", bytes, _raw)
+
+
+# Tables whose records are one contract's alone; all others are the ground, which no migration touches (`versions.py`).
+_OWNED: Final = (CERTIFICATES, GRANTS, RELEASES, TRACES, PROPOSALS, RECOGNITIONS)
+
+
+@lru_cache(maxsize=1)
+def ground_prefixes() -> frozenset[bytes]:
+    """What the keys of the network's ground begin with."""
+    tables = [table for table in globals().values() if isinstance(table, Table)]
+    return frozenset(table.prefix for table in tables) - {table.prefix for table in _OWNED}
 
 
 def present(record: V | None, what: str) -> V:

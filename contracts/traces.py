@@ -34,7 +34,7 @@ def request(context: CallContext, args: TracesRequest) -> bytes:
     for position, certificate_id in enumerate(args.certificates):
         if certificate_id in args.certificates[:position]:
             raise Denied("duplicate_name", name=certificate_id.hex())
-        if CERTIFICATES.get(context.state, certificate_id) is None:
+        if context.record(CERTIFICATES, certificate_id) is None:
             raise Denied("unknown_certificate", certificate=certificate_id.hex())
     check_operator(context.state, args.performed_by)
     trace_id = context.new_id(TRACES, domains.TRACE_ID, 16)
@@ -56,7 +56,7 @@ def request(context: CallContext, args: TracesRequest) -> bytes:
     context.emit(
         "traces.requested",
         trace_id,
-        (args.performed_by, *_certificates_and_holders(context.state, trace)),
+        (args.performed_by, *_certificates_and_holders(context, trace)),
         reason=args.reason,
         file_hash=args.file_hash,
     )
@@ -75,7 +75,7 @@ def conclude(context: CallContext, args: TracesConclude) -> None:
         raise Denied("state_transition", what="trace", state=trace.verdict.value, step=args.verdict.value)
     if bool(args.releases) is not (args.verdict in NAMES_RELEASES):
         raise Denied("verdict_mismatch", verdict=args.verdict.value, releases=len(args.releases))
-    parties = _parties_of_releases(context.state, trace, args.releases)
+    parties = _parties_of_releases(context, trace, args.releases)
     concluded = replace(
         trace,
         verdict=args.verdict,
@@ -87,26 +87,26 @@ def conclude(context: CallContext, args: TracesConclude) -> None:
     context.emit(
         "traces.concluded",
         trace.trace_id,
-        (trace.auditor, *parties, *_certificates_and_holders(context.state, trace)),
+        (trace.auditor, *parties, *_certificates_and_holders(context, trace)),
         verdict=args.verdict.value,
         releases=len(args.releases),
         report_hash=args.report_hash,
     )
 
 
-def _certificates_and_holders(state: StateReader, trace: Trace) -> tuple[bytes, ...]:
-    found = (CERTIFICATES.get(state, certificate_id) for certificate_id in trace.certificates)
+def _certificates_and_holders(context: CallContext, trace: Trace) -> tuple[bytes, ...]:
+    found = (context.record(CERTIFICATES, certificate_id) for certificate_id in trace.certificates)
     return (*trace.certificates, *(certificate.holder for certificate in found if certificate is not None))
 
 
 def _parties_of_releases(
-    state: StateReader, trace: Trace, release_ids: tuple[bytes, ...]
+    context: CallContext, trace: Trace, release_ids: tuple[bytes, ...]
 ) -> tuple[bytes, ...]:
     parties: list[bytes] = []
     for position, release_id in enumerate(release_ids):
         if release_id in release_ids[:position]:
             raise Denied("duplicate_name", name=release_id.hex())
-        release = RELEASES.get(state, release_id)
+        release = context.record(RELEASES, release_id)
         if release is None:
             raise Denied("unknown_release", release=release_id.hex())
         named = any(output.certificate in trace.certificates for output in release.outputs)

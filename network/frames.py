@@ -57,7 +57,7 @@ REQUEST_ID_MAX: Final = 2**64 - 1
 # What a vote waits behind: 2.6 ms on a line of 100 Mbit/s.
 FRAGMENT_BYTES_MAX: Final = 32 * 1024
 
-HELLO_BYTES_MAX: Final = 1024
+HELLO_BYTES_MAX: Final = 4096
 ERROR_BYTES_MAX: Final = 4 * 1024
 VOTES_BYTES_MAX: Final = 64 * 1024
 BLOCKS_BYTES_MAX: Final = 8 * 1024 * 1024

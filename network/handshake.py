@@ -1,7 +1,7 @@
 """The handshake: the one message each side sends when the TLS session stands.
 
     both sides   TLS 1.3, mutual; the peer's key is pinned, so its account is known      (network/tls.py)
-    both sides → HELLO{versions, chain, account, release, instance, ledger versions}
+    both sides → HELLO{versions, chain, account, release, instance, ledger versions, contracts}
     both sides   judge the other's HELLO with `agree`, alike; on a mismatch close, naming the error
     then         frames in the highest common version
 
@@ -13,15 +13,18 @@ that have no other version in common can still say so to each other.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from ledger import codec
-from ledger.types import AccountId, Count, Hash, Id16, Text, Wire
+from ledger.types import AccountId, Count, Hash, Id16, Name, Text, Wire
 from network.errors import ChainMismatch, NodeMismatch, VersionMismatch
 from network.frames import HELLO_BYTES_MAX
 
 PROTOCOL_VERSION_MIN: Final = 1
 PROTOCOL_VERSION_MAX: Final = 1
+CONTRACTS_TOLD_MAX: Final = 64
 
 
 class Hello(Wire, frozen=True):
@@ -36,6 +39,7 @@ class Hello(Wire, frozen=True):
         instance: 16 random bytes drawn at start; a new value means that the node was restarted.
         ledger_version_min: lowest version of blocks (`Header.version`) that its release can judge.
         ledger_version_max: highest one; shown, so that operators see who is ready before they switch.
+        contracts: name and latest version of each contract that its release has; shown for the same reason.
     """
 
     version_min: Count
@@ -46,6 +50,7 @@ class Hello(Wire, frozen=True):
     instance: Id16
     ledger_version_min: Count
     ledger_version_max: Count
+    contracts: Annotated[tuple[tuple[Name, Count], ...], Meta(max_length=CONTRACTS_TOLD_MAX)]
 
 
 def encode_hello(hello: Hello) -> bytes:

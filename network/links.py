@@ -57,6 +57,7 @@ class PeerStatus:
         version: protocol version agreed, 0 while disconnected.
         release: the peer's software release, empty before the first connection.
         ledger_versions: lowest and highest version of blocks that release can judge; (0, 0) before the first connection.
+        contracts: latest version of each contract that release has, by name; empty before the first connection.
         sent_bytes, received_bytes: frames, since start.
         queued_bytes: waiting in the send lanes now.
         unsent_frames: frames that full lanes cost since start, by lane.
@@ -76,6 +77,7 @@ class PeerStatus:
     version: int
     release: str
     ledger_versions: tuple[int, int]
+    contracts: dict[str, int]
     sent_bytes: int
     received_bytes: int
     queued_bytes: int
@@ -126,6 +128,7 @@ class PeerLink:
         self._requests: PeerRequests | None = None
         self._release = ""
         self._ledger_versions = (0, 0)
+        self._contracts: dict[str, int] = {}
         self._connections = 0
         self._load_certificates()
 
@@ -178,6 +181,7 @@ class PeerLink:
         self.connection = connection
         self._release = connection.peer.release
         self._ledger_versions = (connection.peer.ledger_version_min, connection.peer.ledger_version_max)
+        self._contracts = dict(connection.peer.contracts)
         self._connections += 1
         self.last_error = ""
         self._requests = PeerRequests(
@@ -262,6 +266,7 @@ class PeerLink:
             version=connection.version if connection else 0,
             release=self._release,
             ledger_versions=self._ledger_versions,
+            contracts=self._contracts,
             sent_bytes=self._traffic.sent_bytes,
             received_bytes=self._traffic.received_bytes,
             queued_bytes=connection.queued_bytes if connection else 0,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -58,6 +58,7 @@ class PeerNetwork:
         release: this node's software release, told to peers.
         versions: lowest and highest version of this protocol to speak.
         ledger_versions: lowest and highest version of blocks that this release can judge, told to peers.
+        contracts: latest version of each contract that this release has, by name; told to peers.
         timings: time-outs and pauses.
         logger: structlog or alike.
 
@@ -82,6 +83,7 @@ class PeerNetwork:
         release: str = "",
         versions: tuple[int, int] = (PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX),
         ledger_versions: tuple[int, int] = (1, 1),
+        contracts: Mapping[str, int] | None = None,
         timings: NetworkTimings | None = None,
         logger: Logger | None = None,
     ) -> None:
@@ -108,6 +110,7 @@ class PeerNetwork:
             instance=secrets.token_bytes(16),
             ledger_version_min=ledger_versions[0],
             ledger_version_max=ledger_versions[1],
+            contracts=tuple(sorted((contracts or {}).items())),
         )
         self._door = Door(self._links, hello, self._timings, tls)
         self._listener = Listener(listen, self._door.admit, self._logger)

@@ -23,7 +23,6 @@ from consensus.runner import ConsensusRunner
 from contracts.records import NodeRecord
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
-from ledger.store import Store
 from ledger.types import Genesis, Vote
 from network.peers import Channel, PeerAddress, PeerNetwork
 from node.bootstrap import begin, fetch_snapshot, open_store, wants_snapshot
@@ -39,13 +38,14 @@ from node.home import FileUnusable, Home
 from node.housekeeping import Housekeeping, warn_silenced
 from node.http.app import SITE, build_app
 from node.http.listener import BoundedSite, raise_descriptor_limit
-from node.identity import retire_vote_key
 from node.index.follower import catch_up, follow
 from node.index.sqlite import SqliteIndex
 from node.members import Members
 from node.mempool import Mempool, SignatureCache
 from node.observability import Metrics
 from node.poollog import PoolLog
+from node.rotation import retire_vote_key
+from node.servedstore import ServedStore
 from node.services.certificates import CertificateRenewal
 from node.services.deadlines import watch_deadlines
 from node.services.deposits import Deposits
@@ -63,7 +63,7 @@ from node.vault.blobs import LocalBlobStore
 from node.vault.directory import SealedDirectory
 from node.vault.keys import OperatorKeys
 from node.vault.records import RecordReader
-from node.versions import LEDGER_VERSIONS, RELEASE
+from node.versions import CONTRACT_VERSIONS, LEDGER_VERSIONS, RELEASE
 
 # What went wrong is outside, such as a full disk: worth a start once that is mended. A broken promise of its own is not.
 EXIT_STATUS_UNAVAILABLE: Final = 3
@@ -81,7 +81,7 @@ def wall_clock_ms() -> int:
 class Node:
     """One node: an operator's replica, voter, vault and API."""
 
-    def __init__(self, base: Foundation, journal: Journal, store: Store) -> None:
+    def __init__(self, base: Foundation, journal: Journal, store: ServedStore) -> None:
         """Put everything together.
 
         Args:
@@ -165,6 +165,7 @@ class Node:
             on_fatal=self._fail,
             release=RELEASE,
             ledger_versions=LEDGER_VERSIONS,
+            contracts=CONTRACT_VERSIONS,
         )
         self.members = Members(
             account=account,
@@ -441,6 +442,9 @@ class Node:
                 connected=peer.connected,
                 height=status.peer_heights.get(peer.node_id),
                 round_trip_ms=peer.rtt_ms,
+                release=peer.release,
+                ledger_version=peer.ledger_versions[1],
+                contracts=peer.contracts,
             )
             for peer in self.network.status()
         )

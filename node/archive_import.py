@@ -20,6 +20,8 @@ from consensus.journal import is_journal
 from consensus.journal_replay import replay
 from contracts.genesis import genesis_state
 from contracts.membership import nodes, validators
+from contracts.registry import REGISTRY
+from contracts.versions import Registry
 from ledger import readable
 from ledger.archive import (
     ArchivedBlob,
@@ -95,12 +97,13 @@ class Replay:
     Args:
         suite: the network's.
         store: grows.
+        registry: the versions of contracts that this release has; history needs those of its time.
 
     Attributes:
         executed: how many blocks were.
     """
 
-    def __init__(self, suite: CryptoSuite, store: Store) -> None:
+    def __init__(self, suite: CryptoSuite, store: Store, registry: Registry = REGISTRY) -> None:
         self._suite = suite
         self._store = store
         self._execution = Execution(
@@ -110,6 +113,7 @@ class Replay:
             verify=SignatureCache(suite),
             on_finalized=_nobody,
             clock_ms=lambda: 0,
+            registry=registry,
         )
         self.executed = 0
 
@@ -118,7 +122,7 @@ class Replay:
 
         Raises:
             ImportRefused: it is not the store's block, leaves a gap, or execution gives something else than was certified.
-            ReleaseTooOld: this release cannot judge it.
+            ReleaseTooOld, ReleaseLacksContract: this release cannot judge it.
             Unavailable: the disk is full; what was committed stays.
         """
         header = finalized.block.header

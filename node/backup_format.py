@@ -49,6 +49,7 @@ _PATH: Final = re.compile(
     r"card\.json|config\.toml|genesis\.json|peers\.json|store/data\.mdb"
     r"|blobs/[0-9a-f]{2}/[0-9a-f]{62}|keys/[a-z0-9][a-z0-9.-]{0,63}"
 )
+_SIGNATURE: Final = re.compile(rb"(?:[0-9a-f]{2}){1,1024}\n")
 _LINE: Final = re.compile(rb"([0-9a-f]{64})  ([\x21-\x7e]{1,%d})\n" % PATH_LENGTH_MAX)
 _LINE_BYTES_MAX: Final = 64 + 2 + PATH_LENGTH_MAX + 1
 
@@ -145,11 +146,11 @@ def parse_manifest(data: bytes, signed: bytes) -> Manifest:
         raise damaged(MANIFEST, f"格式不正确（{error}）", f"malformed ({error})") from None
     try:
         suite = load_suite(manifest.suite)
-        signature = bytes.fromhex(signed.decode("ascii").strip())
     except UnknownSuite as error:
         raise damaged(MANIFEST, error.message("zh"), error.message("en")) from None
-    except ValueError:
-        raise damaged(SIGNATURE, "不是十六进制", "not hexadecimal") from None
+    if not _SIGNATURE.fullmatch(signed):
+        raise damaged(SIGNATURE, "不是十六进制", "not hexadecimal")
+    signature = bytes.fromhex(signed.decode("ascii"))
     key = bytes.fromhex(manifest.public_key)
     if not suite.verify(manifest.scheme, key, domains.BACKUP, data, signature):
         raise damaged(SIGNATURE, "签名与清单不符", "the signature does not hold for the manifest")

@@ -17,15 +17,17 @@ from contracts.genesis import genesis_state
 from contracts.membership import validators
 from ledger.crypto.suite import chain_id
 from ledger.errors import LedgerError, Unavailable
-from ledger.store import Store
 from network.peers import Channel, PeerNetwork
-from node.config import snapshot_serving, state_sync
+from node.config import retention, snapshot_serving, state_sync
 from node.foundation import Foundation
 from node.founding import bundled_addresses, peer_addresses
-from node.identity import KeyFiles, discard_next_vote_key, load_identity, retire_vote_key
+from node.identity import load_identity
 from node.journal import begin_journal
+from node.keystore import KeyFiles
+from node.rotation import discard_next_vote_key, retire_vote_key
+from node.servedstore import ServedStore
 from node.statesync import SnapshotServer, StateSync
-from node.versions import LEDGER_VERSIONS, RELEASE
+from node.versions import CONTRACT_VERSIONS, LEDGER_VERSIONS, RELEASE
 
 # No network makes blocks faster, so that one this young needs no snapshot.
 BLOCK_MS_MIN: Final = 5
@@ -78,6 +80,7 @@ async def fetch_snapshot(base: Foundation) -> None:
         on_request=serve,
         release=RELEASE,
         ledger_versions=LEDGER_VERSIONS,
+        contracts=CONTRACT_VERSIONS,
     )
     await network.start()
     try:
@@ -99,7 +102,7 @@ async def fetch_snapshot(base: Foundation) -> None:
         await network.stop()
 
 
-def begin(base: Foundation) -> tuple[Foundation, Journal, Store | None]:
+def begin(base: Foundation) -> tuple[Foundation, Journal, ServedStore | None]:
     """Open journal and ledger, and see which vote key this node may use.
 
     A rotation that a crash cut short is finished. If the journal is lost, nobody knows what was voted, so a key that waits for
@@ -132,12 +135,12 @@ def begin(base: Foundation) -> tuple[Foundation, Journal, Store | None]:
     return base, journal, store
 
 
-def _retire_former_key(base: Foundation, store: Store) -> bool:
+def _retire_former_key(base: Foundation, store: ServedStore) -> bool:
     own = [one for one in validators(store).validators if one.account == base.identity.account]
     return any(retire_vote_key(base.home, base.suite, one.vote_key) for one in own)
 
 
-def open_store(base: Foundation) -> Store:
+def open_store(base: Foundation) -> ServedStore:
     """The ledger of this home; one that begins at genesis if there is none.
 
     Raises:
@@ -145,10 +148,12 @@ def open_store(base: Foundation) -> Store:
         OtherNetwork: it is another network's.
     """
     genesis = base.genesis
+    kept = retention(base.config)
     if has_ledger(base):
-        store = Store.open(base.home.store, base.suite)
+        store = ServedStore.open(base.home.store, base.suite, retention=kept)
     else:
-        store = Store.create(base.home.store, base.suite, genesis, genesis_state(base.suite, genesis))
+        state = genesis_state(base.suite, genesis)
+        store = ServedStore.create(base.home.store, base.suite, genesis, state, retention=kept)
     if store.genesis != genesis:
         store.close()
         raise OtherNetwork(path=str(base.home.store))

@@ -6,11 +6,11 @@ Rule: only finalized things are ever shown. `Chain` implements the port of that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
-from contracts import evidence, membership, protocol_versions
+from contracts import evidence, membership, protocol_versions, regions, upgrades
 from contracts.records import (
     Account,
     Certificate,
@@ -23,6 +23,7 @@ from contracts.records import (
     Release,
     Trace,
 )
+from contracts.region_records import Recognition, Region
 from contracts.state import (
     ACCOUNTS,
     CERTIFICATE_TYPES,
@@ -30,51 +31,70 @@ from contracts.state import (
     GRANTS,
     PROPOSALS,
     PURPOSES,
+    RECOGNITIONS,
     RELEASES,
     TRACES,
+    Table,
     certificate_type,
     present,
 )
+from contracts.upgrades import ContractStatus, PendingUpgrade
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import NotFound
 from ledger.receipts import build_receipt
-from ledger.store import Store
+from ledger.state_receipts import StateReceipt
 from ledger.store_records import NotHeld
 from ledger.types import EpochChange, FinalizedBlock, Genesis, Header, Receipt, Result, Trust, ValidatorSet
 from node.execution import Execution
-from node.services.ports import Location, NodeFacts
+from node.overlays import LayeredState
+from node.servedstore import ServedState, ServedStore
+from node.services.ports import HeightNotFinal, Location, NodeFacts
+from node.stateproofs import StateProofs
 
 CODES_MAX: Final = 10_000
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class StateRecords:
     """Records of the finalized state, decoded; implements the port `Records`."""
 
-    def __init__(self, execution: Execution, store: Store) -> None:
+    def __init__(self, execution: Execution, store: ServedStore) -> None:
         self._execution = execution
         self._store = store
+        self._proven = ServedState(store)
 
     def get(self, key: bytes) -> bytes | None:
         """Implements `contracts.state.StateReader` at the finalized head, whatever that is at the time of the call."""
-        return self._execution.state().get(key)
+        return self.state().get(key)
+
+    def state(self) -> LayeredState:
+        """State at the finalized head, proven value by value. A short-lived view: take a new one for each use."""
+        return LayeredState(self._proven, self._execution.state().layers)
+
+    def record(self, table: Table[K, V], key: K) -> V | None:
+        """A record of whichever contract, wherever the version that holds at the finalized head keeps it."""
+        state = self.state()
+        return self._execution.contracts(state).record(state, table, key)
 
     def account(self, account_id: bytes) -> Account | None:
         return ACCOUNTS.get(self, account_id)
 
     def certificate(self, certificate_id: bytes) -> Certificate | None:
-        return CERTIFICATES.get(self, certificate_id)
+        return self.record(CERTIFICATES, certificate_id)
 
     def grant(self, grant_id: bytes) -> Grant | None:
-        return GRANTS.get(self, grant_id)
+        return self.record(GRANTS, grant_id)
 
     def release(self, release_id: bytes) -> Release | None:
-        return RELEASES.get(self, release_id)
+        return self.record(RELEASES, release_id)
 
     def trace(self, trace_id: bytes) -> Trace | None:
-        return TRACES.get(self, trace_id)
+        return self.record(TRACES, trace_id)
 
     def proposal(self, proposal_id: bytes) -> Proposal | None:
-        return PROPOSALS.get(self, proposal_id)
+        return self.record(PROPOSALS, proposal_id)
 
     def certificate_type(self, code: str) -> CertificateType | None:
         return certificate_type(self, code)
@@ -92,6 +112,15 @@ class StateRecords:
         found = (PURPOSES.get(self, code) for code in sorted(self._codes(PURPOSES.key(""))))
         return tuple(purpose for purpose in found if purpose is not None)
 
+    def region(self, chain_id: bytes) -> Region | None:
+        return regions.region(self, chain_id)
+
+    def regions(self) -> tuple[Region, ...]:
+        return regions.regions(self._execution.state())
+
+    def recognition(self, recognition_id: bytes) -> Recognition | None:
+        return self.record(RECOGNITIONS, recognition_id)
+
     def _codes(self, prefix: bytes) -> list[str]:
         """Codes under a table's prefix at the finalized head: what is durable, and what the overlays add."""
         keys = {key for key, _ in self._store.scan(prefix, limit=CODES_MAX)}
@@ -100,17 +129,29 @@ class StateRecords:
         return [key.removeprefix(prefix).decode() for key in keys]
 
 
+class _StateAt:
+    """State as a finalized block left it."""
+
+    def __init__(self, proofs: StateProofs, height: int) -> None:
+        self._proofs = proofs
+        self._height = height
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._proofs.value(key, self._height)
+
+
 class Chain:
     """Reads and waits on the finalized chain of this node."""
 
     def __init__(
-        self, *, suite: CryptoSuite, store: Store, execution: Execution, facts: Callable[[], NodeFacts]
+        self, *, suite: CryptoSuite, store: ServedStore, execution: Execution, facts: Callable[[], NodeFacts]
     ) -> None:
         self._suite = suite
         self._store = store
         self._execution = execution
         self._facts = facts
         self._grown = asyncio.Event()
+        self._proofs = StateProofs(suite, store, state=execution.state, block=self.finalized)
         self.records = StateRecords(execution, store)
 
     @property
@@ -146,7 +187,7 @@ class Chain:
     @property
     def validators(self) -> ValidatorSet:
         """The set that votes on the successor of the finalized head."""
-        return self._execution.validators()
+        return membership.validators(self.records.state())
 
     def validator_set(self, epoch: int) -> ValidatorSet | None:
         """The set of an epoch, past or present, or the one that a seal has decided."""
@@ -154,7 +195,7 @@ class Chain:
 
     def nodes(self) -> tuple[NodeRecord, ...]:
         """Every node of the peer network, in the order of admission."""
-        return membership.nodes(self._execution.state())
+        return membership.nodes(self.records.state())
 
     def evidence_count(self) -> int:
         """How many proofs of conflicting votes are on record."""
@@ -162,18 +203,31 @@ class Chain:
 
     def evidence(self, first: int, limit: int) -> tuple[EvidenceRecord, ...]:
         """Proofs by number, from `first` on upwards, at most `limit`."""
-        state = self._execution.state()
+        state = self.records.state()
         numbers = range(max(first, 0), min(max(first, 0) + limit, evidence.count(state)))
         return tuple(present(evidence.record(state, number), "numbered evidence") for number in numbers)
 
     @property
     def protocol_version(self) -> int:
         """Of the block after the finalized head."""
-        return protocol_versions.protocol_version(self._execution.state(), self.height + 1)
+        return protocol_versions.protocol_version(self.records.state(), self.height + 1)
 
     def pending_protocol(self) -> tuple[int, int] | None:
         """(version, height) of a protocol version that is set and not yet in force."""
         return self._execution.pending_protocol()
+
+    def contracts(self) -> tuple[ContractStatus, ...]:
+        """What the finalized head says of every contract's versions."""
+        return upgrades.contracts(self.records.state())
+
+    def pending_upgrades(self) -> tuple[PendingUpgrade, ...]:
+        """Versions of contracts that are set and not in force at the finalized head."""
+        return self._execution.pending_upgrades()
+
+    @property
+    def contract_versions(self) -> Mapping[str, int]:
+        """The latest version of every contract that this release has."""
+        return self._execution.registry.known
 
     def status(self) -> NodeFacts:
         return self._facts()
@@ -186,6 +240,17 @@ class Chain:
 
     def finalized(self, height: int) -> FinalizedBlock | None:
         return self._execution.block(height) if 0 < height <= self.height else None
+
+    def contents(self, height: int) -> FinalizedBlock | None:
+        """The block for who needs no proof of it: the certificate's signature is not verified."""
+        if height <= self._store.height:
+            return self._store.contents(height) if height > 0 else None
+        return self.finalized(height)
+
+    @property
+    def damage(self) -> str:
+        """What this node has found damaged of its own store, and does not serve; empty while nothing was."""
+        return self._store.damage
 
     def results(self, height: int) -> tuple[Result, ...]:
         return self._execution.results(height) or ()
@@ -205,6 +270,22 @@ class Chain:
         return build_receipt(
             self._suite, self.genesis.network, finalized, self.results(location.height), location.index
         )
+
+    def state_receipt(self, key: bytes, height: int | None = None) -> StateReceipt:
+        """Implements the port; reads a few nodes of the tree, so it is called on the loop like any other read."""
+        wanted = self.height if height is None else height
+        if wanted > self.height:
+            raise HeightNotFinal(height=wanted, last_height=self.height)
+        with self._store.watched(f"proof of {key.hex()}"):
+            return self._proofs.receipt(key, wanted)
+
+    def record_key(self, table: Table[K, V], key: K, height: int | None = None) -> bytes:
+        """Implements the port: by the versions of contracts that held after that block."""
+        wanted = self.height if height is None else height
+        if wanted > self.height:
+            raise HeightNotFinal(height=wanted, last_height=self.height)
+        with self._store.watched("versions of contracts"):
+            return self._execution.contracts(_StateAt(self._proofs, wanted)).key(table, key)
 
     def trust(self) -> Trust:
         """The trust point of genesis: with the epoch changes since, it proves what any epoch finalized."""

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from ledger.errors import LedgerError
 from node.commands import (
+    archive,
     cert,
     devnet,
     gov,
@@ -24,6 +25,9 @@ from node.commands import (
     nodes,
     org,
     person,
+    proof,
+    recognition,
+    region,
     release,
     status,
     trace,
@@ -34,12 +38,14 @@ from node.commands.context import (
     EXIT_UNAVAILABLE,
     InputUnusable,
     Settings,
+    asker,
     default_language,
     default_settings,
 )
+from zhenglian.unlocking import Sources, use_sources
 
 _FLAGS: Final = ("--json",)
-_WITH_VALUE: Final = ("--lang", "--node", "--key")
+_WITH_VALUE: Final = ("--lang", "--node", "--key", "--passphrase-file", "--pin-file", "--pkcs11-module")
 
 
 class Zhenglian(TyperGroup):
@@ -101,13 +107,34 @@ def options(
     key: Annotated[
         Path | None, typer.Option("--key", envvar="ZHENGLIAN_KEY", help="Key file. 密钥文件。")
     ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        typer.Option("--passphrase-file", help="Holds the passphrase; mode 0600. 口令文件。"),
+    ] = None,
+    pin_file: Annotated[
+        Path | None, typer.Option("--pin-file", help="Holds a token's PIN; mode 0600. 密码设备 PIN 文件。")
+    ] = None,
+    pkcs11_module: Annotated[
+        Path | None,
+        typer.Option("--pkcs11-module", help="A token's PKCS#11 library. 密码设备的 PKCS#11 库。"),
+    ] = None,
 ) -> None:
     if lang not in {"", "zh", "en"}:
         raise typer.BadParameter("zh | en", param_hint="--lang")
-    ctx.obj = Settings(json=json, language=lang or default_language(), nodes=tuple(node or ()), key_path=key)
+    language = lang or default_language()
+    use_sources(
+        Sources(
+            passphrase_file=passphrase_file,
+            pin_file=pin_file,
+            module=pkcs11_module,
+            ask=asker(language) if not json and sys.stdin.isatty() else None,
+        )
+    )
+    ctx.obj = Settings(json=json, language=language, nodes=tuple(node or ()), key_path=key)
 
 
 app.add_typer(nodes.app, name="node")
+app.add_typer(archive.app, name="archive")
 app.command("status")(status.status)
 app.add_typer(devnet.app, name="devnet")
 app.add_typer(keys.app, name="keys")
@@ -116,11 +143,14 @@ app.add_typer(cert.app, name="cert")
 app.add_typer(grant.app, name="grant")
 app.add_typer(release.app, name="release")
 app.command("trace")(trace.trace)
+app.add_typer(proof.app, name="proof")
 app.command("verify")(verify.verify)
 app.command("trust")(verify.trust)
 app.add_typer(person.app, name="person")
 app.add_typer(org.app, name="org")
 app.add_typer(gov.app, name="gov")
+app.add_typer(region.app, name="region")
+app.add_typer(recognition.app, name="recognition")
 
 
 def main() -> None:

@@ -14,15 +14,19 @@ from functools import lru_cache
 from typing import Final
 
 from consensus.application import ProposalContext
-from contracts import protocol_versions
+from contracts import protocol_versions, upgrades
 from contracts.admission import Inadmissible, TooLarge, admit
 from contracts.membership import validators
 from contracts.methods import BlockContext
+from contracts.migrations import require_versions
+from contracts.registry import REGISTRY
 from contracts.runtime import AccountQuotaUsed, BlockExecution, BlockFull, BlockOutcome
-from contracts.state import Draft
+from contracts.state import Draft, StateReader
+from contracts.upgrades import PendingUpgrade
+from contracts.versions import InForce, Registry
 from ledger import codec, state_tree
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import Category, InvariantViolation, LedgerError, invariant
+from ledger.errors import InvariantViolation, invariant
 from ledger.hashing import (
     PROTOCOL_VERSION_MAX,
     block_digest,
@@ -36,26 +40,12 @@ from ledger.store import Store
 from ledger.store_records import CommittedBlock
 from ledger.types import Block, FinalizedBlock, Header, Result, ValidatorSet
 from node.mempool import Mempool, Pending, SignatureCache
-from node.overlays import Executed, LayeredState
+from node.overlays import Executed, OrderedState
 from node.prospects import Prospects
+from node.upgrades import ReleaseTooOld
 
 HEADER_SIZE_BYTES_MAX: Final = 1024
 VALIDATOR_SETS_HASHED_MAX: Final = 16
-
-
-class ReleaseTooOld(LedgerError):
-    """The network has gone over to a protocol version that this release does not know. Fields: version, supported, height."""
-
-    code = "release_too_old"
-    category = Category.UNAVAILABLE
-    zh = (
-        "网络自区块 {height} 起使用协议版本 {version}，本软件最高支持版本 {supported}；"
-        "请升级 zhenglian 后重新启动，账本数据无须改动"
-    )
-    en = (
-        "From block {height} on the network has protocol version {version}; this release knows {supported} at most. "
-        "Upgrade zhenglian and start it again; the ledger on disk stays as it is"
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +67,7 @@ class Execution:
         on_finalized: called for each block in height order, after it is final and executed.
         clock_ms: wall clock; tells only whether there is work.
         protocol_version_max: the latest protocol version that this release knows.
+        registry: the versions of contracts that this release has.
 
     Attributes:
         paused: no work and no proposals, because too much waits for the store (`node/committer.py`).
@@ -92,6 +83,7 @@ class Execution:
         on_finalized: Callable[[FinalizedExecution], None],
         clock_ms: Callable[[], int],
         protocol_version_max: int = PROTOCOL_VERSION_MAX,
+        registry: Registry = REGISTRY,
     ) -> None:
         self._suite = suite
         self._store = store
@@ -101,6 +93,8 @@ class Execution:
         self._genesis = store.genesis
         self._clock_ms = clock_ms
         self._protocol_version_max = protocol_version_max
+        self._registry = registry
+        self._migrating = (b"", False)
         self._prospects = Prospects(mempool)
         self._validators_hash = lru_cache(maxsize=VALIDATOR_SETS_HASHED_MAX)(
             lambda voters: validators_hash(suite, voters)
@@ -118,6 +112,8 @@ class Execution:
     def has_work(self) -> bool:
         if self.paused:
             return False
+        if self._migration_goes_on():
+            return True
         now_ms = max(self._clock_ms(), self._head.time_ms + 1)
         return self._prospects.any(self._head_digest, now_ms, self._judge_at(now_ms))
 
@@ -147,17 +143,18 @@ class Execution:
 
         Raises:
             ReleaseTooOld: a block on `parent` has a protocol version that this release does not know.
+            ReleaseLacksContract: a block on `parent` needs a version of a contract that this release does not have.
         """
         parent_header = self._header_of(parent)
         if parent_header is None or self.paused:
             return None
-        state = LayeredState(self._store, self._layers(parent))
+        state = OrderedState(self._store, self._layers(parent))
         voters = validators(state)
         if context.epoch != voters.epoch:
             return None
         version = self._version(state, parent_header.height + 1)
         block_context = self._context(parent_header, context.epoch, context.time_ms, context.proposer)
-        execution = BlockExecution(state, block_context, self._verify)
+        execution = BlockExecution(state, block_context, self._verify, self._registry)
         entries = self._fill(execution)
         chosen = tuple(entry.transaction for entry in entries)
         outcome = execution.finish()
@@ -196,6 +193,7 @@ class Execution:
 
         Raises:
             ReleaseTooOld: a block on its parent has a protocol version that this release does not know.
+            ReleaseLacksContract: it needs a version of a contract that this release does not have.
         """
         known = self._unfinalized.get(digest)
         if known is not None:
@@ -235,21 +233,37 @@ class Execution:
 
     # --- what the rest of the node asks ---
 
-    def state(self) -> LayeredState:
+    def state(self) -> OrderedState:
         """State at the finalized head. A short-lived view: take a new one for each use."""
-        return LayeredState(self._store, self._layers(self._head_digest))
+        return OrderedState(self._store, self._layers(self._head_digest))
 
     def pending_protocol(self) -> tuple[int, int] | None:
         """(version, height) of a protocol version that operators have set and that is not in force at the finalized head."""
         return protocol_versions.pending_protocol(self.state(), self._head.height)
 
+    def pending_upgrades(self) -> tuple[PendingUpgrade, ...]:
+        """Versions of contracts that operators have set and that do not hold at the finalized head."""
+        return upgrades.pending(self.state())
+
+    def contracts(self, state: StateReader) -> InForce:
+        """The versions of contracts that hold on a state."""
+        return self._registry.in_force(state)
+
+    @property
+    def registry(self) -> Registry:
+        """The versions of contracts that this release has."""
+        return self._registry
+
     def check_release(self) -> None:
         """See at start that this release can judge the next block.
 
         Raises:
-            ReleaseTooOld: it cannot.
+            ReleaseTooOld: its protocol version is not known.
+            ReleaseLacksContract: a version of a contract is not there.
         """
-        self._version(self.state(), self._head.height + 1)
+        state, height = self.state(), self._head.height + 1
+        self._version(state, height)
+        require_versions(self._registry, state, height)
 
     def results(self, height: int) -> tuple[Result, ...] | None:
         waiting = self._undurable.get(height)
@@ -310,6 +324,12 @@ class Execution:
             size_bytes += len(entry.encoded)
         return taken
 
+    def _migration_goes_on(self) -> bool:
+        """Whether blocks are wanted for a migration's sake; asked often, and told by the head alone."""
+        if self._migrating[0] != self._head_digest:
+            self._migrating = (self._head_digest, upgrades.migrating(self.state()))
+        return self._migrating[1]
+
     def _header_of(self, digest: bytes) -> Header | None:
         if digest == self._head_digest:
             return self._head
@@ -329,7 +349,7 @@ class Execution:
         """What raises Inadmissible unless a block on the finalized head made at `now_ms` may hold a transaction."""
 
         @lru_cache(maxsize=1)
-        def here() -> tuple[LayeredState, BlockContext]:
+        def here() -> tuple[OrderedState, BlockContext]:
             state = self.state()
             return state, self._context(self._head, validators(state).epoch, now_ms, b"")
 
@@ -353,14 +373,14 @@ class Execution:
             limits=self._genesis.limits,
         )
 
-    def _version(self, state: LayeredState, height: int) -> int:
+    def _version(self, state: StateReader, height: int) -> int:
         """The protocol version of a block at `height` on `state`, which this release must know."""
         version = protocol_versions.protocol_version(state, height)
         if version > self._protocol_version_max:
             raise ReleaseTooOld(version=version, supported=self._protocol_version_max, height=height)
         return version
 
-    def _update(self, state: LayeredState, parent: Header, outcome: BlockOutcome) -> TreeUpdate:
+    def _update(self, state: OrderedState, parent: Header, outcome: BlockOutcome) -> TreeUpdate:
         return state_tree.update(self._suite, state, parent.height, outcome.writes, parent.height + 1)
 
     def _execute(self, block: Block, digest: bytes) -> Executed | None:
@@ -369,11 +389,11 @@ class Execution:
         parent = self._header_of(header.parent)
         if parent is None or header.height != parent.height + 1:
             return None
-        state = LayeredState(self._store, self._layers(header.parent))
+        state = OrderedState(self._store, self._layers(header.parent))
         if not self._header_fits(header, parent, state) or not self._size_fits(block):
             return None
         context = self._context(parent, header.epoch, header.time_ms, header.proposer)
-        execution = BlockExecution(state, context, self._verify)
+        execution = BlockExecution(state, context, self._verify, self._registry)
         ids = tuple(transaction_id(self._suite, transaction.body) for transaction in block.transactions)
         try:
             for name, transaction in zip(ids, block.transactions, strict=True):
@@ -391,7 +411,7 @@ class Execution:
             next_validators=_following(state, outcome),
         )
 
-    def _header_fits(self, header: Header, parent: Header, state: LayeredState) -> bool:
+    def _header_fits(self, header: Header, parent: Header, state: StateReader) -> bool:
         version = self._version(state, header.height)
         voters = validators(state)
         return (
@@ -433,7 +453,7 @@ class Execution:
                 del self._unfinalized[overlay.digest]
 
 
-def _following(state: LayeredState, outcome: BlockOutcome) -> ValidatorSet:
+def _following(state: StateReader, outcome: BlockOutcome) -> ValidatorSet:
     """The set that votes on the block after."""
     after = Draft(state)
     after.writes.update(outcome.writes)

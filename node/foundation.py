@@ -6,6 +6,7 @@ Rule: whatever is wrong with a home folder is found here, at once, with a messag
 from __future__ import annotations
 
 import os
+import resource
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +54,15 @@ def lay_foundation(folder: Path) -> Foundation:
         LedgerError: configuration, identity or genesis cannot be used, or another process runs here.
     """
     require_own_packages()
-    check_vectors()
     home = Home(folder)
     config = load_config(home.config)
     configure_logging(json=config.log.format == "json", level=config.log.level)
     users_tls = _tls_for_users(config.http)
     network = load_network(home)
     suite = load_suite(network.genesis.suite)
+    check_vectors(suite.name)
+    # A crash leaves no image of the memory, which has the keys open from here on.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     identity = load_identity(home, suite)
     # Whatever the node writes from here on is its own, also what libraries create.
     os.umask(0o077)

@@ -38,9 +38,9 @@ from ledger.types import (
 )
 from network.peers import PEERS_MAX, PeerAddress
 from network.tls import load_certificate, load_certificate_der, spki_sha256
+from node.cards import NodeCard, read_card
 from node.config import Host, NodeConfig, Port
 from node.home import Home, read_file, write_file
-from node.identity import NodeCard, read_card
 from node.newcomers import check_card, operator_of
 from zhenglian.api import Hex16
 

@@ -18,11 +18,11 @@ from ledger.errors import LedgerError
 from network.peers import PeerNetwork
 from network.tls import TlsIdentity, certificate_expires_at_ms, load_certificate_der
 from node.execution import Execution
-from node.identity import certificate_of
 from node.index.sqlite import SqliteIndex
 from node.mempool import Mempool
 from node.observability import Metrics
-from node.versions import LEDGER_VERSIONS
+from node.rotation import certificate_of
+from node.upgrades import Coming, coming
 
 TICK_S: Final = 5.0
 SWEEP_EVERY_TICKS: Final = 120
@@ -79,11 +79,32 @@ class Housekeeping:
             )
         if status.silenced:
             warn_silenced()
-        pending = self.execution.pending_protocol()
-        if pending is not None and pending[0] > LEDGER_VERSIONS[1]:
-            log.error("this release is too old for what comes", version=pending[0], height=pending[1])
+        if status.history_gone and status.syncing:
+            log.error(
+                "no peer has the blocks any more that this node lacks",
+                height=status.height,
+                remedy="stop the node; set state_sync_above_blocks = 1 in [sync]; zhenglian node resync --store; start it",
+            )
+        for one in self._lacking():
+            log.error(
+                "this release is too old for what comes; upgrade before that height, or the node stops there",
+                contract=one.contract or "the protocol itself",
+                version=one.version,
+                supported=one.supported,
+                height=one.height,
+            )
+
+    def _lacking(self) -> tuple[Coming, ...]:
+        """What is set and this release has not got."""
+        execution = self.execution
+        found = coming(
+            execution.pending_protocol(), execution.pending_upgrades(), known=execution.registry.known
+        )
+        return tuple(one for one in found if one.lacking)
 
     def _measure(self) -> None:
+        stops = [one.height for one in self._lacking()]
+        self.metrics.release_stops_height.set(min(stops, default=0))
         status = self.runner.status()
         self.metrics.view.set(status.view)
         self.metrics.epoch.set(status.epoch)

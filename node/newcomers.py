@@ -12,7 +12,7 @@ from contracts.actions import AddValidator, RotateVoteKey
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import LedgerError
 from ledger.types import GenesisKey, GenesisOperator
-from node.identity import NodeCard
+from node.cards import NodeCard
 
 
 class CardRefused(LedgerError):

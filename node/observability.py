@@ -175,6 +175,11 @@ class Metrics:
         registry = CollectorRegistry()
         self.registry = registry
         self.height = Gauge("zhenglian_height", "Height of the finalized head", registry=registry)
+        self.release_stops_height = Gauge(
+            "zhenglian_release_stops_height",
+            "Height at which this release stops because it lacks a version that is set; 0 if none",
+            registry=registry,
+        )
         self.view = Gauge("zhenglian_view", "Consensus view", registry=registry)
         self.epoch = Gauge("zhenglian_epoch", "Validator-set period", registry=registry)
         self.peers_connected = Gauge("zhenglian_peers_connected", "Peers connected", registry=registry)

@@ -6,11 +6,13 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from typing import Protocol
 
 from ledger.state_tree import TreeUpdate
-from ledger.store import Store
 from ledger.types import Block, Header, Result, ValidatorSet
 
 
@@ -40,12 +42,26 @@ class Executed:
         return self.block.header
 
 
+class StateSource(Protocol):
+    """What lies beneath the overlays: a store, or what proves the values of one."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def tree_node(self, key: bytes) -> bytes | None: ...
+
+
+class OrderedSource(StateSource, Protocol):
+    """A store whose entries can be gone through in the order of their keys."""
+
+    def scan(self, prefix: bytes, *, start: bytes = b"", limit: int) -> list[tuple[bytes, bytes]]: ...
+
+
 class LayeredState:
     """State as of one block: the overlays from the store up to it, newest first, then the store."""
 
     __slots__ = ("_store", "layers")
 
-    def __init__(self, store: Store, layers: Sequence[Executed]) -> None:
+    def __init__(self, store: StateSource, layers: Sequence[Executed]) -> None:
         self._store = store
         self.layers = layers
 
@@ -61,3 +77,30 @@ class LayeredState:
             if node is not None:
                 return node
         return self._store.tree_node(key)
+
+
+class OrderedState(LayeredState):
+    """A layered state that can also be gone through in the order of its keys."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, store: OrderedSource, layers: Sequence[Executed]) -> None:
+        super().__init__(store, layers)
+        self._source = store
+
+    def scan(self, prefix: bytes, *, start: bytes = b"", limit: int) -> list[tuple[bytes, bytes]]:
+        """At most `limit` entries whose keys begin with `prefix`, from the key `start` on, sorted by key."""
+        changed: dict[bytes, bytes | None] = {}
+        for layer in reversed(self.layers):
+            changed.update(
+                (key, layer.writes[key]) for key in layer.writes if key.startswith(prefix) and key >= start
+            )
+
+        def stored() -> Iterator[tuple[bytes, bytes]]:
+            seek = start
+            while page := self._source.scan(prefix, start=seek, limit=limit):
+                yield from (entry for entry in page if entry[0] not in changed)
+                seek = page[-1][0] + b"\0"
+
+        added = sorted((key, value) for key, value in changed.items() if value is not None)
+        return list(islice(merge(stored(), added), limit))

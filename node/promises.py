@@ -13,6 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from ledger.errors import LedgerError, Unavailable
+from node.home import FileUnusable
 from node.poollog import PoolLog
 
 log = structlog.get_logger()
@@ -92,9 +93,19 @@ class Promises:
             failure: LedgerError | None = None
             try:
                 await asyncio.to_thread(self._write_batch, [entry.encoded for entry in batch], rewritten)
+            except (OSError, FileUnusable) as error:
+                # A full disk is no surprise worth a trace, and one word on it is enough.
+                reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+                failure = Unavailable(what="pool log", reason=reason)
+                if not self._in_doubt:
+                    log.error(
+                        "pool log cannot be written; transactions are refused until it can", reason=reason
+                    )
             except Exception as error:
                 log.exception("pool log cannot be written")
                 failure = Unavailable(what="pool log", reason=str(error) or type(error).__name__)
+            if self._in_doubt and failure is None:
+                log.info("pool log can be written again")
             self._in_doubt = failure is not None
             for entry in batch:
                 self._written(entry, failure)

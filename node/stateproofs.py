@@ -63,6 +63,22 @@ class StateProofs:
                 return self._checked(finalized, key)
         return self._checked(finalized, key)
 
+    def value(self, key: bytes, height: int) -> bytes | None:
+        """What a finalized block left under a key, unproven; see `receipt`.
+
+        Raises:
+            HeightNotProvable, HeightNotFinal: it is not kept for that height.
+        """
+        state = self._state()
+        newest = state.layers[0].header.height if state.layers else self._store.height
+        if height <= self._store.height and height < newest:
+            try:
+                return self._store.value_at(key, height)
+            except (NotFound, NotHeld):
+                raise self._not_provable(height) from None
+        layers = [layer for layer in state.layers if layer.header.height <= height]
+        return LayeredState(self._store, layers).get(key)
+
     def _checked(self, finalized: FinalizedBlock, key: bytes) -> StateReceipt:
         proven = self._prove(key, finalized.block.header.height)
         network = self._store.genesis.network

@@ -26,7 +26,7 @@ from zhenglian.keyfile import KeyFile
 from zhenglian.plans.certificates import Attachment, Issued
 from zhenglian.plans.grants import given_items
 from zhenglian.plans.people import AlreadyEnrolled, NoTag
-from zhenglian.plans.proofs import verify
+from zhenglian.plans.proofs import verify, verify_any, verify_state
 from zhenglian.plans.releases import Retrieved
 from zhenglian.plans.transactions import output
 from zhenglian.progress import Progress
@@ -59,4 +59,6 @@ __all__ = [
     "given_items",
     "output",
     "verify",
+    "verify_any",
+    "verify_state",
 ]

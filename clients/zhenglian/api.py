@@ -106,8 +106,20 @@ class PeerView(Response, frozen=True):
     round_trip_ms: float | None
 
 
+class UpgradeView(Response, frozen=True):
+    """A version that is set: of a contract, or of the protocol where `contract` is null.
+
+    `supported` is the latest version that the answering node's release has; if that is less, the node stops at `height`.
+    """
+
+    contract: str | None
+    version: int
+    height: int
+    supported: int
+
+
 class NodeStatus(Response, frozen=True):
-    """How this node and its network are."""
+    """How this node and its network are; `upgrades` are versions that are set and do not hold yet."""
 
     network: str
     chain_id: Hex32
@@ -127,6 +139,7 @@ class NodeStatus(Response, frozen=True):
     voting: bool
     started: datetime
     clock: datetime
+    upgrades: list[UpgradeView] = []
 
 
 class ValidatorView(Response, frozen=True):

@@ -25,7 +25,9 @@ class NodeView(Response, frozen=True):
 
     `certificates` are its X.509 certificates in DER, `directory_wrap` is the person-directory key sealed to
     `wrap_key`, empty if it was not given it. `connected` and `height` are what the answering
-    node sees now; null while it knows nothing.
+    node sees now; null while it knows nothing. `release`, `protocol_supported` and `contracts` are what that node said of its
+    software when it was last connected: its name, and the latest version of the protocol and of each contract that it has; null
+    while it never was.
     """
 
     account: Hex16
@@ -38,6 +40,9 @@ class NodeView(Response, frozen=True):
     directory_wrap: Hex
     connected: bool | None
     height: int | None
+    release: str | None = None
+    protocol_supported: int | None = None
+    contracts: dict[str, int] | None = None
 
 
 class VoteView(Response, frozen=True):
@@ -67,10 +72,51 @@ class EvidenceView(Response, frozen=True):
 class ProtocolView(Response, frozen=True):
     """Which protocol version the next block has, and what has been set to follow (null if nothing was).
 
-    `supported` is the latest version that the answering node's release knows.
+    `supported` is the latest version that the answering node's release knows; `suites` are the crypto suites that it can do.
     """
 
     version: int
     supported: int
+    suites: list[str]
     next_version: int | None
     next_height: int | None
+
+
+class ContractChangeView(Response, frozen=True):
+    """What became of a version of a contract that was set; `reason` says why it failed."""
+
+    version: int
+    outcome: Literal["switched", "failed", "withdrawn"]
+    height: int
+    time: datetime
+    entries: int
+    reason: str
+
+
+class MigrationView(Response, frozen=True):
+    """A migration that goes on: towards which version, what it does now, and how many records it has copied.
+
+    While it is copying, calls of the contract are denied (`contract_migrating`); while it is sweeping or undoing they are not.
+    """
+
+    version: int
+    step: Literal["copying", "sweeping", "undoing"]
+    entries: int
+
+
+class ContractView(Response, frozen=True):
+    """The versions of a contract.
+
+    `version` holds now, since `since_height` (0: since genesis; version 0: the network has not got it). `supported` is the latest
+    version that the answering node's release has. `next_version` takes over at `next_height`; null if nothing is set. `changes`
+    are what became of versions that were set, newest first.
+    """
+
+    name: str
+    version: int
+    since_height: int
+    supported: int
+    next_version: int | None
+    next_height: int | None
+    migration: MigrationView | None
+    changes: list[ContractChangeView]

@@ -26,6 +26,7 @@ from zhenglian.api import DepositRequest
 __all__ = [
     "attachment_salt",
     "commitment_of",
+    "content_of",
     "deposit_leaves",
     "encode_value",
     "field_salt",
@@ -79,14 +80,15 @@ def commitment_of(suite: CryptoSuite, request: DepositRequest) -> bytes:
             for name, value in request.fields.items()
         ],
         [
-            (item.name, attachment_salt(suite, seed, item.name), item.media_type, _content(item.data))
+            (item.name, attachment_salt(suite, seed, item.name), item.media_type, content_of(item.data))
             for item in request.attachments
         ],
     )
     return commitment_root(suite, leaves)
 
 
-def _content(text: str) -> bytes:
+def content_of(text: str) -> bytes:
+    """The bytes of an attachment. Raises DecodeError."""
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

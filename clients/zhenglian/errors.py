@@ -180,3 +180,68 @@ def problem_from(status: int, body: bytes, url: str) -> LedgerError:
         return ApiError(msgspec.json.decode(body, type=Problem))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return UnexpectedAnswer(url=url, reason=f"HTTP {status} without a problem document")
+
+
+class PassphraseNeeded(LedgerError):
+    """A secret is locked, and nothing says with which passphrase. Fields: what."""
+
+    code = "passphrase_needed"
+    category = Category.UNAUTHENTICATED
+    zh = (
+        "需要 {what} 的口令：请使用 --passphrase-file，或设置 ZHENGLIAN_PASSPHRASE_FILE，"
+        "或提供 systemd 凭据 zhenglian-passphrase，或在终端中运行"
+    )
+    en = (
+        "A passphrase is needed for {what}: give --passphrase-file, set ZHENGLIAN_PASSPHRASE_FILE, pass the systemd "
+        "credential zhenglian-passphrase, or run on a terminal"
+    )
+
+
+class NewPassphraseNeeded(PassphraseNeeded):
+    """A secret is to be locked, and nothing says how. Fields: what."""
+
+    zh = PassphraseNeeded.zh + "；若确要明文保存密钥，请加 --unencrypted"
+    en = PassphraseNeeded.en + "; to leave the key readable on purpose, add --unencrypted"
+
+
+class PassphraseWrong(LedgerError):
+    """A box does not open. Fields: path."""
+
+    code = "passphrase_wrong"
+    category = Category.UNAUTHENTICATED
+    zh = "口令不正确，或文件 {path} 已被改动"
+    en = "The passphrase is wrong, or {path} was changed"
+
+
+class PassphraseUnusable(LedgerError):
+    """No passphrase can be had from there, or it is none to rely on. Fields: source, reason_zh, reason_en."""
+
+    code = "passphrase_unusable"
+    zh = "{source} 中的口令不可用：{reason_zh}"
+    en = "Cannot use the passphrase from {source}: {reason_en}"
+
+
+class PinNeeded(LedgerError):
+    """A token is to be used, and nothing says its PIN. Fields: token."""
+
+    code = "pin_needed"
+    category = Category.UNAUTHENTICATED
+    zh = "需要密码设备 {token} 的 PIN：请使用 --pin-file，或设置 ZHENGLIAN_PIN_FILE，或提供凭据 zhenglian-pin，或在终端运行"
+    en = (
+        "The token {token} needs its PIN: give --pin-file, set ZHENGLIAN_PIN_FILE, pass the systemd credential zhenglian-pin, "
+        "or run on a terminal"
+    )
+
+
+class ModuleNeeded(LedgerError):
+    """A key is in a token, and nothing says which library reaches it. Fields: token."""
+
+    code = "pkcs11_module_needed"
+    zh = (
+        "密钥在密码设备 {token} 中：请使用 --pkcs11-module 或 ZHENGLIAN_PKCS11_MODULE 给出其 PKCS#11 库，"
+        "节点则在 config.toml 中设置 keys.pkcs11_module"
+    )
+    en = (
+        "The key is in the token {token}: name its PKCS#11 library with --pkcs11-module or ZHENGLIAN_PKCS11_MODULE; for a "
+        "node, with keys.pkcs11_module in config.toml"
+    )

@@ -91,6 +91,7 @@ class Operations:
     nodes = operation(plans.governance.nodes)
     evidence = operation(plans.governance.evidence)
     protocol = operation(plans.governance.protocol)
+    contracts = operation(plans.governance.contracts)
     add_organization_key = operation(plans.governance.add_organization_key)
     revoke_organization_key = operation(plans.governance.revoke_organization_key)
 
@@ -122,8 +123,27 @@ class Operations:
     retrieve = operation(plans.releases.retrieve)
     retrieve_again = operation(plans.releases.retrieve_again)
 
+    certificate_proof = operation(plans.proofs.certificate_proof)
+    grant_proof = operation(plans.proofs.grant_proof)
+    release_proof = operation(plans.proofs.release_proof)
+    state_proof = operation(plans.proofs.state_proof)
+
     trace = operation(plans.traces.trace)
     trace_view = operation(plans.traces.trace_view)
+
+    regions = operation(plans.regions.regions)
+    region = operation(plans.regions.region)
+    region_trust = operation(plans.regions.region_trust)
+    present_trust = operation(plans.regions.present_trust)
+    follow_region = operation(plans.regions.follow_region)
+    report_fork = operation(plans.regions.report_fork)
+    certificate_home_proof = operation(plans.recognitions.certificate_home_proof)
+    recognize = operation(plans.recognitions.recognize)
+    refresh_recognition = operation(plans.recognitions.refresh_recognition)
+    recognition = operation(plans.recognitions.recognition)
+    recognitions = operation(plans.recognitions.recognitions)
+    recognition_proof = operation(plans.recognitions.recognition_proof)
+    check_disclosure = operation(plans.recognitions.check_disclosure)
 
     stream_blocks = stream(streams.blocks)
     stream_events = stream(streams.events)

@@ -7,6 +7,7 @@ as malformed. Members with a default may be left out; unknown ones are refused b
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -86,3 +87,20 @@ def _choice(document: Any, kind: inspect.UnionType, where: str) -> Any:
     if not isinstance(tag, str) or tag not in choices:
         raise DecodeError(what=f"{where}.type", reason=f"one of {', '.join(map(str, choices))} is expected")
     return _struct(document, choices[tag], where)
+
+
+def to_plain(value: Any) -> Any:
+    """A struct of `contracts.records` or `contracts.calls`, or what occurs in one, as JSON: the way back."""
+    match value:
+        case Wire():
+            tag = value.__struct_config__.tag
+            members = {name: to_plain(getattr(value, name)) for name in value.__struct_fields__}
+            return members if tag is None else {"type": tag, **members}
+        case bytes():
+            return value.hex()
+        case tuple() | list():
+            return [to_plain(item) for item in value]
+        case Enum():
+            return value.value
+        case _:
+            return value

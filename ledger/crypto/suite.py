@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ledger.domains import Domain
-from ledger.errors import LedgerError
+from ledger.errors import Category, LedgerError
 from ledger.types import Genesis, QuorumCertificate, ValidatorSet, Vote
 
 
@@ -19,6 +19,15 @@ class UnknownSuite(LedgerError):
     code = "unknown_suite"
     zh = "未知的密码套件：{suite}"
     en = "Unknown crypto suite: {suite}"
+
+
+class SuiteUnavailable(LedgerError):
+    """This computer's libraries do not have what a suite needs. Fields: suite, reason."""
+
+    code = "suite_unavailable"
+    category = Category.UNAVAILABLE
+    zh = "本机的密码库不支持密码套件 {suite}（{reason}）；请使用链接 OpenSSL 3 且含 SM2、SM3 的 Python"
+    en = "Crypto suite {suite} is not available here ({reason}); use a Python linked with an OpenSSL 3 that has SM2 and SM3"
 
 
 class Signer(Protocol):

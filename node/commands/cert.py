@@ -11,8 +11,8 @@ import typer
 
 from contracts.records import CertificateState
 from ledger.errors import DecodeError
-from node.commands.context import hex_id, moment_ms, now_ms, read_file, read_json, settings
-from zhenglian import Attachment
+from node.commands.context import hex_id, moment_ms, now_ms, read_file, read_json, settings, write_output
+from zhenglian import Attachment, disclosures
 from zhenglian.api import ATTACHMENT_SIZE_BYTES_MAX, FieldValue
 
 app = typer.Typer(no_args_is_help=True, help="Certificates and their types. 证照与证照类型。")
@@ -66,6 +66,13 @@ def issue(
     file: Annotated[
         Path, typer.Argument(help="JSON: certificate_type, holder, fields, attachments, … 证照内容 JSON。")
     ],
+    disclosure: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the holder: the data with salts and proofs, to be shown part by part; personal data. "
+            "交持证人保存的披露文件（含个人数据）。"
+        ),
+    ] = None,
 ) -> None:
     """Seal a certificate's data and put it on the ledger. 证照上链。"""
     found = settings(ctx)
@@ -88,6 +95,8 @@ def issue(
             else 0,
             supersedes=hex_id(wanted.supersedes, "supersedes") if wanted.supersedes else "",
         )
+    if disclosure is not None:
+        write_output(disclosure, disclosures.to_json(issued.disclosure))
     found.emit(
         {
             "certificate_id": issued.certificate_id,
@@ -157,3 +166,23 @@ def state(
             hex_id(certificate, "certificate id"), new_state, holds=not end, reason=reason
         )
     found.emit(view, found.say("状态已上链。", "The state is on the ledger."))
+
+
+@app.command("home-proof")
+def home_proof(
+    ctx: typer.Context,
+    certificate: Id,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write. 写入文件。")],
+    height: Annotated[
+        int | None,
+        typer.Option(
+            "--height", min=1, help="After which block; the newest if left out. 区块高度，缺省为最新。"
+        ),
+    ] = None,
+) -> None:
+    """What this network proves of a certificate, for another to recognise it. 供其他地区互认的证照证明。"""
+    found = settings(ctx)
+    with found.client(signed=True) as client:
+        text = client.certificate_home_proof(hex_id(certificate, "certificate id"), height=height)
+    write_output(out, text.encode())
+    found.emit({"proof": str(out)}, found.say(f"证照证明已写入 {out}", f"{out} written."))

@@ -186,6 +186,15 @@ def default_settings() -> Settings:
     return Settings(json=False, language=default_language(), nodes=(), key_path=None)
 
 
+def asker(language: str) -> Callable[[str, str], str]:
+    """Asks the person at the terminal for a secret, which is not shown."""
+
+    def ask(zh: str, en: str) -> str:
+        return str(typer.prompt(zh if language == "zh" else en, hide_input=True, err=True))
+
+    return ask
+
+
 def default_language() -> str:
     """zh for a Chinese environment, else en."""
     named = os.environ.get("ZHENGLIAN_LANG") or os.environ.get("LC_ALL") or os.environ.get("LANG") or ""

@@ -12,9 +12,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ledger.crypto.registry import SUITE_DEFAULT
 from node.commands.context import Settings, settings
+from node.commands.options import SuiteOption, UnencryptedOption
 from node.commands.status import watch_nodes
 from node.devnet import NODES_DEFAULT, Devnet
+from zhenglian.unlocking import PASSPHRASE_VARIABLE
 
 app = typer.Typer(no_args_is_help=True, help="A network of real nodes on this machine. 本机试验网络。")
 
@@ -33,12 +36,18 @@ def up(
     base_port: Annotated[
         int, typer.Option(min=0, max=65000, help="First port; 0 finds free ones. 起始端口，0 为自动。")
     ] = 0,
+    suite: SuiteOption = SUITE_DEFAULT,
+    unencrypted: UnencryptedOption = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Leave them running. 后台运行。")] = False,
 ) -> None:
     """Start a network, new or existing; in the foreground it is stopped on Ctrl-C. 启动试验网络。"""
     found = settings(ctx)
     exists = (folder / "devnet.json").exists()
-    devnet = Devnet.open(folder) if exists else Devnet.create(folder, nodes, base_port)
+    devnet = (
+        Devnet.open(folder)
+        if exists
+        else (Devnet.create(folder, nodes, base_port, suite=suite, unencrypted=unencrypted))
+    )
     # A request to end is an interruption, so that the nodes are stopped on it too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -148,4 +157,7 @@ def _show(found: Settings, devnet: Devnet) -> None:
     found.rows({"dir": str(devnet.folder), "nodes": rows}, columns, cells)
     if any(row["running"] for row in rows) and not sys.stdout.isatty():
         first = devnet.urls[0]
+        if devnet.passphrase_file.exists():
+            named = f"{PASSPHRASE_VARIABLE}={devnet.passphrase_file}"
+            found.note(f"使用其密钥：export {named}", f"To use its keys: export {named}")
         found.note(f"接口文档：{first}/docs", f"API page: {first}/docs")

@@ -9,6 +9,7 @@ import typer
 
 from node.commands import proposals
 from node.commands.context import hex_id, settings
+from node.commands.preflight import supporters
 
 app = typer.Typer(no_args_is_help=True, help="Operators' proposals and votes. 治理提案与表决。")
 app.add_typer(proposals.app, name="propose")
@@ -105,6 +106,36 @@ def nodes(ctx: typer.Context) -> None:
         for view in views
     ]
     found.rows(views, columns, rows)
+
+
+@app.command("contracts")
+def contracts(ctx: typer.Context) -> None:
+    """Versions of contracts: in force, set, and what each node's release has. 合约版本。"""
+    found = settings(ctx)
+    with found.client() as client:
+        views, every = client.contracts(), client.nodes()
+    columns = (
+        found.say("合约", "contract"),
+        found.say("现行版本", "in force"),
+        found.say("起始高度", "since"),
+        found.say("待启用", "set"),
+        found.say("迁移", "migration"),
+        found.say("各节点支持", "supported by"),
+        found.say("历次变更", "changes"),
+    )
+    rows = [
+        (
+            view.name,
+            view.version,
+            view.since_height,
+            "—" if view.next_version is None else f"{view.next_version} @ {view.next_height}",
+            "—" if view.migration is None else f"{view.migration.step} ({view.migration.entries})",
+            supporters(view.name, every, found.language),
+            [f"{one.version} {one.outcome} @ {one.height} {one.reason}".rstrip() for one in view.changes],
+        )
+        for view in views
+    ]
+    found.rows({"contracts": views, "nodes": every}, columns, rows)
 
 
 @app.command("evidence")

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
-from ledger.crypto.registry import load_suite
-from node.commands import care, upkeep
+from ledger.crypto.registry import SUITE_DEFAULT, load_suite
+from node.cards import read_card
+from node.commands import backup, care, locks, prune, upkeep
 from node.commands import status as status_command
 from node.commands.context import now_ms, read_file, settings, write_output
+from node.commands.options import SuiteOption, TokenOption, UnencryptedOption
 from node.config import HTTP_PORT_DEFAULT, PEER_PORT_DEFAULT, load_config
 from node.founding import (
     BUNDLE_BYTES_MAX,
@@ -23,11 +25,15 @@ from node.founding import (
     make_bundle,
 )
 from node.home import Home
-from node.identity import create_identity, read_card
+from node.identity import TOKEN_PREFIX, InFiles, InToken, Keeping, create_identity, require_new_identity
+from zhenglian.unlocking import sources
 
 app = typer.Typer(no_args_is_help=True, help="Run a node; found a network. 运行节点，组建网络。")
 care.add_to(app)
+backup.add_to(app)
+prune.add_to(app)
 upkeep.add_to(app)
+locks.add_to(app)
 
 DEFAULT_HOME = Path("zhenglian-home")
 HomeFolder = Annotated[
@@ -49,21 +55,29 @@ def init(
         int, typer.Option(min=1, max=65535, help="Port of the API. 接口端口。")
     ] = HTTP_PORT_DEFAULT,
     home: HomeFolder = DEFAULT_HOME,
-    suite: Annotated[str, typer.Option(help="Crypto suite. 密码套件。")] = "intl",
+    suite: SuiteOption = SUITE_DEFAULT,
+    token_label: TokenOption = "",
+    key_prefix: Annotated[
+        str, typer.Option("--key-prefix", help="Of the keys' labels in the token. 密钥在设备中的标签前缀。")
+    ] = TOKEN_PREFIX,
+    unencrypted: UnencryptedOption = False,
 ) -> None:
     """Make this node's keys, card and configuration. 生成节点密钥、名片与配置。"""
     found = settings(ctx)
     folder = Home(home)
+    chosen = load_suite(suite)
+    require_new_identity(folder)
     card = create_identity(
         folder,
         network=network,
         name=name,
-        suite=load_suite(suite),
+        suite=chosen,
         peer_host=peer_host,
         peer_port=peer_port,
         http_host=http_host,
         http_port=http_port,
         now_ms=now_ms(),
+        keeping=_keeping(home, token_label, key_prefix, unencrypted=unencrypted),
     )
     found.emit(
         {"home": str(home), "card": str(folder.card), "account": card.account, "name": card.name},
@@ -76,6 +90,13 @@ def init(
     )
 
 
+def _keeping(home: Path, token_label: str, key_prefix: str, *, unencrypted: bool) -> Keeping:
+    """What the user says of how the keys are kept."""
+    if token_label:
+        return InToken(sources().token(token_label), key_prefix)
+    return None if unencrypted else InFiles(sources().new_passphrase(str(home / "keys")))
+
+
 @app.command("genesis")
 def genesis(
     ctx: typer.Context,
@@ -86,7 +107,9 @@ def genesis(
     network_name: Annotated[
         str, typer.Option("--network-name", help="Default: that of the first card. 网络名称。")
     ] = "",
-    suite: Annotated[str, typer.Option(help="Crypto suite. 密码套件。")] = "intl",
+    suite: Annotated[
+        str, typer.Option(help="Crypto suite; default: that of the first card. 密码套件。")
+    ] = "",
 ) -> None:
     """Assemble the network out of its operators' cards. 汇总名片，生成网络文件。"""
     found = settings(ctx)
@@ -95,7 +118,7 @@ def genesis(
         network_name or read[0].network,
         read,
         time_ms=now_ms(),
-        suite=load_suite(suite),
+        suite=load_suite(suite or read[0].suite),
         directory_key=secrets.token_bytes(DIRECTORY_KEY_SIZE_BYTES),
     )
     write_output(out, bundle_to_json(make_bundle(founded)))

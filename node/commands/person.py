@@ -5,7 +5,6 @@ Rule: an identity number is asked for or read from standard input; it is never a
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -14,6 +13,7 @@ import typer
 
 from contracts.calls import NewKey
 from contracts.records import KeyRole
+from ledger.crypto.registry import load_suite
 from ledger.errors import DecodeError
 from node.commands.context import EXIT_NEGATIVE, Settings, hex_id, read_file, read_json, settings
 
@@ -51,8 +51,9 @@ def enroll(
     """Open a person's account and bind its first key. 为个人开户。"""
     found = settings(ctx)
     account, key = public_key(public, KeyRole.HOLDER)
-    digest = hashlib.sha256(read_file(assertion, "assertion")).digest()
+    content = read_file(assertion, "assertion")
     with found.client(signed=True) as client:
+        digest = load_suite(client.network().suite).digest(content)
         enrolled = client.enroll_person(
             _identity_number(found), key, assertion=digest, method=method, account=bytes.fromhex(account)
         )
@@ -63,7 +64,7 @@ def public_key(path: Path, role: KeyRole) -> tuple[str, NewKey]:
     """Account and public key out of what `keys show --json` printed. Raises DecodeError for anything else."""
     document = read_json(path, "public key")
     try:
-        if "secret" in document:
+        if "secret" in document or "sealed" in document:
             raise DecodeError(
                 what=str(path), reason="this is the secret key file; hand over `keys show --json` only"
             )

@@ -13,7 +13,9 @@ from typing import Final
 
 from ledger.errors import Category, LedgerError
 from ledger.types import quorum_size
+from zhenglian import Client
 from zhenglian.api import NodeStatus
+from zhenglian.api_network import NodeView
 
 # How far behind the highest node one may be and still be level: blocks are made while we look.
 HEAD_LAG_BLOCKS_MAX: Final = 16
@@ -31,6 +33,21 @@ class QuorumNotLive(LedgerError):
     en = (
         "The new validators need {needed} that are connected and level; {live} are. Not ready: {missing}. "
         "Bring them up first (admit them as read nodes), or insist with --force"
+    )
+
+
+class ReleaseLacksContractVersion(LedgerError):
+    """A node does not have the proposed version of a contract, or cannot be asked. Fields: contract, version, missing."""
+
+    code = "release_lacks_contract_version"
+    category = Category.CONFLICT
+    zh = (
+        "以下节点没有合约 {contract} 的版本 {version}（或无法查询），到时将停止：{missing}。"
+        "请先升级，或用 --force 坚持提出"
+    )
+    en = (
+        "These nodes do not have version {version} of the contract {contract}, or cannot be asked, and would stop: {missing}. "
+        "Upgrade them first, or insist with --force"
     )
 
 
@@ -104,3 +121,38 @@ def missing(found: Sequence[Readiness], language: str) -> str:
     return ("、" if zh else ", ").join(
         f"{one.name}（{one.zh}）" if zh else f"{one.name} ({one.en})" for one in found if not one.ready
     )
+
+
+def require_contract(name: str, version: int, client: Client, urls: Sequence[str], language: str) -> None:
+    """See that every node has a version of a contract: those that are named, and every other that their network knows.
+
+    A validator that nobody is connected to counts as lacking it; a read node does only once it said so.
+
+    Raises:
+        ReleaseLacksContractVersion: one lacks it.
+    """
+    lacking = [url for url in urls if not _answers_with(name, version, url, language)]
+    for node in client.nodes():
+        told = node.contracts
+        if node.role == "validator" if told is None else told.get(name, 0) < version:
+            lacking.append(f"{node.name} ({node.release or '?'})")
+    if lacking:
+        raise ReleaseLacksContractVersion(contract=name, version=version, missing=", ".join(lacking))
+
+
+def supporters(name: str, nodes: Sequence[NodeView], language: str) -> str:
+    """Which version of a contract each node's release has, in one line."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        version = "?" if node.contracts is None else str(node.contracts.get(name, 0))
+        found.setdefault(version, []).append(node.name)
+    separator = "、" if language == "zh" else ", "
+    return "; ".join(f"{version}: {separator.join(names)}" for version, names in sorted(found.items()))
+
+
+def _answers_with(name: str, version: int, url: str, language: str) -> bool:
+    try:
+        with Client(url, language=language) as client:
+            return any(one.name == name and one.supported >= version for one in client.contracts())
+    except LedgerError:
+        return False

@@ -24,18 +24,21 @@ from contracts.actions import (
     WithdrawProtocolVersion,
 )
 from contracts.calls import Action, GovernancePropose
+from contracts.upgrade_actions import UpgradeContract, WithdrawContractUpgrade
 from ledger.crypto.registry import load_suite
 from ledger.errors import LedgerError, NotFound, Unavailable
+from node.cards import NodeCard, read_card
 from node.commands.context import DEFAULT_NODE, Settings, read_json, settings
 from node.commands.preflight import (
     ReleaseLacksVersion,
     missing,
     readiness,
+    require_contract,
     require_live_quorum,
 )
 from node.commands.status import ask_all
 from node.home import Home
-from node.identity import NodeCard, load_identity, read_card
+from node.identity import load_identity
 from node.newcomers import addition, check_card, operator_of, rotation
 from zhenglian import Client
 from zhenglian.plain import from_plain
@@ -231,6 +234,39 @@ def withdraw_protocol_version(
     bench = _bench(ctx)
     with bench.client:
         bench.propose(WithdrawProtocolVersion(version=version))
+
+
+@app.command("upgrade-contract")
+def upgrade_contract(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of the contract. 合约名称。")],
+    version: Annotated[int, typer.Argument(min=1, help="The present one and one. 版本，须为现行版本加一。")],
+    height: Annotated[
+        int, typer.Option("--height", min=1, help="Block height at which it takes over. 启用高度。")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Propose it though a node lacks it. 有节点不支持也提出。")
+    ] = False,
+) -> None:
+    """Have a contract's next version take over at a height. 自某高度启用合约新版本。"""
+    bench = _bench(ctx)
+    with bench.client:
+        if not force:
+            urls = bench.found.nodes or (DEFAULT_NODE,)
+            require_contract(name, version, bench.client, urls, bench.found.language)
+        bench.propose(UpgradeContract(contract=name, version=version, height=height))
+
+
+@app.command("withdraw-contract-upgrade")
+def withdraw_contract_upgrade(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of the contract. 合约名称。")],
+    version: Annotated[int, typer.Argument(min=1, help="Which was set. 待撤回的版本。")],
+) -> None:
+    """Take a contract's version back before its height. 撤回待启用的合约版本。"""
+    bench = _bench(ctx)
+    with bench.client:
+        bench.propose(WithdrawContractUpgrade(contract=name, version=version))
 
 
 def _require_releases(found: Settings, version: int) -> None:

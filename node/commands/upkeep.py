@@ -17,8 +17,10 @@ from ledger.crypto.registry import load_suite
 from node.commands.context import now_ms, settings, write_output
 from node.founding import bundle_to_json, load_network, make_bundle
 from node.home import Home
-from node.identity import KeyFiles, load_identity, make_next_certificate, rotate_vote_key, switch_certificate
+from node.identity import load_identity
+from node.keystore import KeyFiles
 from node.lock import HomeLock, is_in_use
+from node.rotation import make_next_certificate, rotate_vote_key, switch_certificate
 from zhenglian import Client, KeyFile
 from zhenglian.api_network import NodeView
 

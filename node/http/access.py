@@ -40,6 +40,7 @@ GRANTEE_OFFICER: Final = Access(
 )
 AUDITOR_OFFICER: Final = Access(frozenset({AccountKind.AUDITOR}), frozenset({KeyRole.OFFICER}))
 OVERSEER: Final = Access(OVERSEERS, frozenset(KeyRole))
+ORGANIZATION: Final = Access(OVERSEERS | {AccountKind.DEPARTMENT, AccountKind.ENTERPRISE}, frozenset(KeyRole))
 
 
 class RouteTableInvalid(LedgerError):

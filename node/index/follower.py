@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from ledger.errors import Unavailable, invariant
+from ledger.errors import StorageDamaged, Unavailable, invariant
 from ledger.types import FinalizedBlock, Result
 from node.index.ports import BlockFacts, Index
 
@@ -20,6 +20,7 @@ BLOCKS_PER_BATCH_MAX: Final = 256
 EVENTS_PER_BATCH_MAX: Final = 10_000
 IDLE_WAIT_S: Final = 30.0
 RETRY_S: Final = 5.0
+DAMAGED_RETRY_S: Final = 600.0
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ class FinalizedSource(Protocol):
     @property
     def first_height(self) -> int: ...
 
-    def finalized(self, height: int) -> FinalizedBlock | None: ...
+    def contents(self, height: int) -> FinalizedBlock | None: ...
 
     def results(self, height: int) -> tuple[Result, ...]: ...
 
@@ -60,6 +61,11 @@ async def follow(chain: FinalizedSource, index: Index) -> None:
             log.error("the index cannot be written; trying again", reason=str(error))
             await asyncio.sleep(RETRY_S)
             continue
+        except StorageDamaged as error:
+            # Told by who found it; the chain goes on, and so may the index when the node has been mended.
+            log.error("the index waits: the chain cannot be read", reason=str(error))
+            await asyncio.sleep(DAMAGED_RETRY_S)
+            continue
         await chain.wait_height_above(height, IDLE_WAIT_S)
 
 
@@ -68,7 +74,7 @@ def _next_batch(chain: FinalizedSource, first: int) -> list[BlockFacts]:
     batch: list[BlockFacts] = []
     events = 0
     for height in range(first, min(chain.height, first + BLOCKS_PER_BATCH_MAX - 1) + 1):
-        finalized = chain.finalized(height)
+        finalized = chain.contents(height)
         invariant(finalized is not None, "the store has every block from its first one up to its height")
         if finalized is None:
             break

@@ -33,7 +33,8 @@ from network.tls import (
 )
 from node.chain import Chain
 from node.home import Home
-from node.identity import KeyFiles, certificate_of, make_next_certificate, switch_certificate
+from node.keystore import KeyFiles
+from node.rotation import certificate_of, make_next_certificate, switch_certificate
 from node.services.node_account import NodeAccount
 from node.services.ports import Denied
 

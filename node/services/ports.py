@@ -6,9 +6,10 @@ port raises `LedgerError`s only; what the chain refused is `Denied`, which carri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from contracts.records import (
     Account,
@@ -25,8 +26,12 @@ from contracts.records import (
     Release,
     Trace,
 )
+from contracts.region_records import Recognition, Region
+from contracts.state import Table
+from contracts.upgrades import ContractStatus, PendingUpgrade
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError
+from ledger.state_receipts import StateReceipt
 from ledger.types import (
     EpochChange,
     FinalizedBlock,
@@ -39,6 +44,9 @@ from ledger.types import (
     ValidatorSet,
 )
 from node.index.ports import Index
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Denied(LedgerError):
@@ -96,16 +104,31 @@ class Records(Protocol):
         """All, by code."""
         ...
 
+    def region(self, chain_id: bytes) -> Region | None: ...
+
+    def regions(self) -> tuple[Region, ...]:
+        """Every other network that operators have decided on, in the order in which they came."""
+        ...
+
+    def recognition(self, recognition_id: bytes) -> Recognition | None: ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerFacts:
-    """One other node as seen from here. `height` and `round_trip_ms` are None while unknown."""
+    """One other node as seen from here.
+
+    `height` and `round_trip_ms` are None while unknown; `release`, `ledger_version` (the latest that it judges) and
+    `contracts` (the latest version of each that it has) are empty while it was never connected.
+    """
 
     account: bytes
     name: str
     connected: bool
     height: int | None
     round_trip_ms: float | None
+    release: str = ""
+    ledger_version: int = 0
+    contracts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +156,30 @@ class NodeFacts:
     voting: bool
     started_ms: int
     clock_ms: int
+
+
+class HeightNotProvable(LedgerError):
+    """The state of that height is no longer kept here. Fields: height, first_height, last_height."""
+
+    code = "height_not_provable"
+    category = Category.GONE
+    zh = (
+        "本节点已不保留区块高度 {height} 的状态，可证明的高度为 {first_height} 至 {last_height}；"
+        "请使用已保存的回执，或向保存更久的节点查询"
+    )
+    en = (
+        "The state at height {height} is no longer kept here: heights {first_height} to {last_height} can be "
+        "proven; use a receipt kept from then, or ask a node that keeps more"
+    )
+
+
+class HeightNotFinal(LedgerError):
+    """There is no finalized block of that height yet. Fields: height, last_height."""
+
+    code = "height_not_final"
+    category = Category.MISSING
+    zh = "区块高度 {height} 尚未最终确认，当前高度为 {last_height}"
+    en = "Height {height} is not final yet; the chain is at height {last_height}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +246,19 @@ class Chain(Protocol):
         """(version, height) of a protocol version that is set and not in force at the head."""
         ...
 
+    def contracts(self) -> tuple[ContractStatus, ...]:
+        """The versions of every contract at the head: in force, set, being migrated to, and what became of others."""
+        ...
+
+    @property
+    def contract_versions(self) -> Mapping[str, int]:
+        """The latest version of every contract that this release has."""
+        ...
+
+    def pending_upgrades(self) -> tuple[PendingUpgrade, ...]:
+        """Versions of contracts that are set and not in force at the head."""
+        ...
+
     @property
     def head_time_ms(self) -> int:
         """Block time of the finalized head."""
@@ -213,6 +273,11 @@ class Chain(Protocol):
         """Header of a finalized block, genesis (height 0) included."""
         ...
 
+    @property
+    def damage(self) -> str:
+        """What this node has found damaged of its own store, and does not serve; empty while nothing was."""
+        ...
+
     def finalized(self, height: int) -> FinalizedBlock | None:
         """A finalized block from height 1 on."""
         ...
@@ -225,6 +290,26 @@ class Chain(Protocol):
 
     def receipt(self, transaction_id: bytes) -> Receipt:
         """Raises NotFound unless the transaction is final here; NotHeld where that was perhaps before a snapshot."""
+        ...
+
+    def state_receipt(self, key: bytes, height: int | None = None) -> StateReceipt:
+        """What the state held under a key after a block, or that it held nothing, with the proof of it.
+
+        Args:
+            key: state key, 1 … 511 bytes.
+            height: of the block; the finalized head where None.
+
+        Raises:
+            HeightNotProvable, HeightNotFinal: no proof can be made here for that height.
+        """
+        ...
+
+    def record_key(self, table: Table[K, V], key: K, height: int | None = None) -> bytes:
+        """The state key under which a contract kept a record of a table after a block; its versions may differ in that.
+
+        Raises:
+            HeightNotProvable, HeightNotFinal: that height is not held here.
+        """
         ...
 
     def trust(self) -> Trust: ...

@@ -130,13 +130,15 @@ class Submission:
     def status(self, transaction_id: bytes) -> TransactionStatus:
         location = self._chain.locate(transaction_id)
         if location is not None:
-            header = self._chain.header(location.height)
+            header, results = self._chain.header(location.height), self._chain.results(location.height)
+            if header is None or location.index >= len(results):
+                self._require_history(transaction_id)  # pruned since it was found
             return TransactionStatus(
                 transaction_id=transaction_id,
                 standing=Standing.FINALIZED,
                 location=location,
                 time_ms=header.time_ms if header is not None else None,
-                result=self._chain.results(location.height)[location.index],
+                result=results[location.index],
             )
         if transaction_id in self._mempool:
             return TransactionStatus(transaction_id=transaction_id, standing=Standing.PENDING)

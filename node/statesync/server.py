@@ -230,8 +230,18 @@ class SnapshotServer:
                 raise Unavailable(what="snapshot", reason="it took too long, or the node stops")
             time.sleep(PAUSE_S)
 
+        def make() -> SnapshotFile:
+            # The state is proven as it is written; the block comes from the store, which proves what it gives.
+            try:
+                store.block(view.height())
+                store.results(view.height())
+            except LedgerError:
+                view.close()
+                raise
+            return make_snapshot(self._suite, view, self._folder, breathe)
+
         try:
-            file = await asyncio.to_thread(make_snapshot, self._suite, view, self._folder, breathe)
+            file = await asyncio.to_thread(make)
         except LedgerError as error:
             log.warning("no snapshot could be made", reason=str(error))
             return

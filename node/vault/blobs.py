@@ -7,6 +7,7 @@ file is never visible under its name.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -14,11 +15,13 @@ from ledger import domains
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import LimitExceeded, StorageDamaged, Unavailable
 from ledger.lmdb_file import sync_folder
+from ledger.types import HASH_SIZE_BYTES
 from node.home import write_file
 
 BLOB_SIZE_BYTES_MAX: Final = 9 * 1024 * 1024
 # Blobs come at peers' word, and leave so much of the disk to ledger and journal, without which a node stops.
 DISK_KEPT_FREE_BYTES: Final = 1024 * 1024 * 1024
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 
 class BlobStore(Protocol):
@@ -102,3 +105,11 @@ class LocalBlobStore:
         except FileNotFoundError:
             return False
         return True
+
+    def names(self) -> Iterator[bytes]:
+        """The names of the blobs that are here, in ascending order; one subfolder is listed at a time."""
+        for folder in sorted(self._folder.glob("??")):
+            for path in sorted(folder.iterdir()):
+                text = folder.name + path.name
+                if len(text) == 2 * HASH_SIZE_BYTES and set(text) <= _HEX_DIGITS:
+                    yield bytes.fromhex(text)

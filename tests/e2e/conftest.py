@@ -11,8 +11,9 @@ import pytest
 
 from contracts.calls import NewKey, RegisterCertificateTypes, RegisterOrganization, RegisterPurposes
 from contracts.records import AccountKind, KeyRole, PurposeTemplate, TemplateItem
-from ledger.crypto.registry import load_suite
 from node.devnet import Devnet
+from tests.keeping import lend_passphrase
+from tests.suites import suite_under_test
 from zhenglian import Client, KeyFile
 from zhenglian.catalogue import CertificateTypeSpec, load_catalogue
 from zhenglian_demo.cast import on_chain_type
@@ -22,7 +23,9 @@ SETTLE_S = 180.0
 # For one command of the program; only a machine that is very busy comes near it.
 COMMAND_S = 180.0
 DAY_MS = 86_400_000
-SUITE = load_suite("intl")
+SUITE = suite_under_test()
+# Before any network is made; the keys of every one of them are locked with it.
+lend_passphrase()
 
 
 def until(so: Callable[[], bool], what: str, timeout_s: float = SETTLE_S) -> None:
@@ -52,7 +55,7 @@ def same_blocks(devnet: Devnet) -> int:
 
 @pytest.fixture(scope="module")
 def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    with Devnet.create(tmp_path_factory.mktemp("e2e") / "devnet") as network:
+    with Devnet.create(tmp_path_factory.mktemp("e2e") / "devnet", suite=SUITE.name) as network:
         network.start_all()
         network.wait_ready(READY_S)
         yield network

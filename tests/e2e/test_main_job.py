@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from contracts.records import GrantItem, Output, OutputFormat
+from contracts.records import GrantItem, GrantState, Output, OutputFormat
+from contracts.state import GRANTS
 from ledger.errors import Category
 from node.devnet import Devnet
 from tests.e2e.conftest import COMMAND_S, DAY_MS, READY_S, City, citizen, until
-from zhenglian import ApiError, Attachment, Client, Denied
+from zhenglian import ApiError, Attachment, Client, Denied, verify_state
 from zhenglian_demo.certificates import make_certificate
 from zhenglian_demo.leaks import half_sorted, rasterize
 from zhenglian_demo.people import make_people
@@ -299,3 +300,30 @@ def verified(trust: Path, receipt: Path, text: str) -> int:
     return subprocess.run(
         command, check=False, capture_output=True, env=environment, timeout=COMMAND_S
     ).returncode
+
+
+def test_that_a_grant_was_active_and_now_is_revoked_is_proven_to_anybody(
+    city: City, holder: Holder, folder: Path
+) -> None:
+    bank = city.banks[0].client
+    grant_id = holder.granted(bank)
+    seen(bank, grant_id, "active")
+    trust = bank.trust()
+    before = verify_state(bank.grant_proof(grant_id), trust, bank.epochs())
+    assert before.value is not None
+    assert GRANTS.decode(before.value).state is GrantState.ACTIVE
+    holder.client.revoke_grant(grant_id)
+    seen(bank, grant_id, "revoked")
+    after = verify_state(holder.client.grant_proof(grant_id), trust, bank.epochs())
+    assert after.height > before.height
+    assert after.value is not None
+    assert GRANTS.decode(after.value).state is GrantState.REVOKED
+    then = bank.grant_proof(grant_id, height=before.height)
+    assert verify_state(then, trust, bank.epochs()).value == before.value
+    assert verify_state(bank.grant_proof(grant_id, height=1), trust).value is None, "nothing was there yet"
+    with pytest.raises(ApiError) as refused:
+        city.banks[1].client.grant_proof(grant_id)
+    assert refused.value.category is Category.FORBIDDEN
+    with pytest.raises(ApiError) as beyond:
+        bank.grant_proof(grant_id, height=after.height + 10**9)
+    assert beyond.value.code == "height_not_final"

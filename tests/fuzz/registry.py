@@ -6,16 +6,24 @@ from typing import Final
 
 from tests.fuzz.target import Target
 from tests.fuzz.targets import (
+    archive,
+    backup,
     consensus,
     contracts,
     core,
     crypto,
+    crypto_sm,
     gossip,
     http,
+    keys,
     ledger,
     network,
     node,
+    regions,
     snapshot,
+    threshold,
+    tree,
+    watermark,
 )
 
 TARGETS: Final[dict[str, Target]] = {
@@ -26,10 +34,18 @@ TARGETS: Final[dict[str, Target]] = {
         *network.TARGETS,
         *ledger.TARGETS,
         *snapshot.TARGETS,
+        *tree.TARGETS,
+        *archive.TARGETS,
+        *backup.TARGETS,
         *crypto.TARGETS,
+        *crypto_sm.TARGETS,
+        *threshold.TARGETS,
         *contracts.TARGETS,
+        *regions.TARGETS,
         *node.TARGETS,
         *gossip.TARGETS,
         *http.TARGETS,
+        *keys.TARGETS,
+        *watermark.TARGETS,
     )
 }

@@ -21,7 +21,7 @@ from typing import Final
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant, MutantStale, apply
-from tests.mutants.suites import SUITES
+from tests.mutants.suites import MAPPING_SUITES, SUITES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 # What the suites import or read; the rest of the tree is not copied.
@@ -75,9 +75,10 @@ class Copy:
         """Whether a suite passes here, and the end of what it said."""
         path = os.pathsep.join([str(self.folder), str(self.folder / "clients")])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
+        memory = "unlimited" if suite in MAPPING_SUITES else SUITE_MEMORY_KIB_MAX
         try:
             done = subprocess.run(
-                ("/bin/bash", "-c", f'ulimit -v {SUITE_MEMORY_KIB_MAX}; exec "$@"', suite, *SUITES[suite]),
+                ("/bin/bash", "-c", f'ulimit -v {memory}; exec "$@"', suite, *SUITES[suite]),
                 cwd=self.folder,
                 env=environment,
                 capture_output=True,

@@ -19,9 +19,39 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
     "engine": (*_PYTEST, "tests/unit/test_consensus_rules.py", "tests/unit/test_consensus_runner.py"),
     "journal": (*_PYTEST, "tests/unit/test_consensus_journal.py"),
     "quorum": (*_PYTEST, "tests/unit/test_ledger_quorum.py", "tests/unit/test_ledger_crypto.py"),
+    "sm": (*_PYTEST, "tests/unit/test_quorum_list.py", "tests/unit/test_crypto_sm.py"),
     "contracts": (*_PYTEST, "tests/unit/test_contracts_runtime.py", "tests/unit/test_contracts_access.py"),
+    "regions": (
+        *_PYTEST,
+        "tests/unit/test_contracts_regions.py",
+        "tests/unit/test_contracts_recognitions.py",
+        "tests/unit/test_sdk_regions.py",
+    ),
+    "archive": (*_PYTEST, "tests/unit/test_archive_format.py", "tests/unit/test_archive_import.py"),
+    "keys": (
+        *_PYTEST,
+        "tests/unit/test_keys_at_rest.py",
+        "tests/unit/test_node_locks.py",
+        "tests/unit/test_sdk_keyfile.py",
+    ),
+    "restart": (*_PYTEST, "tests/unit/test_restart.py"),
     "receipts": (*_PYTEST, "tests/unit/test_ledger_receipts.py"),
+    "proofs": (
+        *_PYTEST,
+        "tests/unit/test_ledger_state_receipts.py",
+        "tests/unit/test_ledger_receipts.py",
+        "tests/unit/test_ledger_proof_vectors.py",
+    ),
+    "tree": (*_PYTEST, "tests/unit/test_ledger_state_tree.py"),
+    "store": (
+        *_PYTEST,
+        "tests/unit/test_ledger_history.py",
+        "tests/unit/test_ledger_retention.py",
+        "tests/unit/test_ledger_growth.py",
+    ),
     "scenarios": (*_PYTEST, "tests/simulation/test_scenarios.py"),
     "epochs": (*_PYTEST, "tests/simulation/test_epochs.py"),
     "seeds": (sys.executable, "-m", "tests.simulation", "--seeds", "12"),
 }
+# These open stores, whose maps take far more address space than memory.
+MAPPING_SUITES: Final = frozenset({"archive", "restart", "store"})

@@ -45,6 +45,7 @@ from contracts.records import (
     Release,
     TemplateItem,
 )
+from contracts.registry import REGISTRY
 from contracts.runtime import BlockContext, BlockExecution, BlockOutcome, genesis_state
 from contracts.state import GRANTS, RELEASES
 from ledger import codec
@@ -277,6 +278,7 @@ class World:
         self.chain_id = chain_id(SUITE, document)
         self.limits = document.limits
         self.entries: dict[bytes, bytes] = genesis_state(SUITE, document)
+        self.registry = REGISTRY
         self.time_ms = START_MS
         self.height = 0
         self.sent = 0
@@ -285,6 +287,10 @@ class World:
 
     def get(self, key: bytes) -> bytes | None:
         return self.entries.get(key)
+
+    def scan(self, prefix: bytes, *, start: bytes = b"", limit: int) -> list[tuple[bytes, bytes]]:
+        keys = sorted(key for key in self.entries if key.startswith(prefix) and key >= start)
+        return [(key, self.entries[key]) for key in keys[:limit]]
 
     def context(self) -> BlockContext:
         return BlockContext(
@@ -298,7 +304,7 @@ class World:
         )
 
     def execution(self) -> BlockExecution:
-        return BlockExecution(self, self.context(), verify)
+        return BlockExecution(self, self.context(), verify, self.registry)
 
     def sign(self, who: Actor, what: Args | Call, **changes: object) -> Transaction:
         self.sent += 1
@@ -417,7 +423,7 @@ class World:
         return GrantsApprove(**{**values, **changes})  # type: ignore[arg-type]
 
     def grant_record(self, grant_id: bytes) -> Grant:
-        grant = GRANTS.get(self, grant_id)
+        grant = self.registry.in_force(self).record(self, GRANTS, grant_id)
         assert grant is not None
         return grant
 

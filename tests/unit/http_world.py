@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
@@ -38,11 +39,15 @@ from contracts.records import (
     Trace,
     TraceVerdict,
 )
-from ledger import codec, domains
+from contracts.region_records import Recognition, Region
+from contracts.registry import REGISTRY
+from contracts.state import Table
+from contracts.upgrades import ContractStatus, PendingUpgrade
+from ledger import codec, domains, state_tree
 from ledger.crypto.suite import CryptoSuite, Signer, chain_id, key_id
 from ledger.errors import LedgerError, NotFound
 from ledger.hashing import genesis_header, results_root, sign_transaction, transaction_id, transactions_root
-from ledger.receipts import build_receipt
+from ledger.receipts import StateReceipt, build_receipt, build_state_receipt
 from ledger.types import (
     Block,
     Call,
@@ -72,6 +77,8 @@ from node.services.ports import (
     Caller,
     DepositInput,
     Draft,
+    HeightNotFinal,
+    HeightNotProvable,
     Location,
     NodeFacts,
     PeerFacts,
@@ -83,8 +90,11 @@ from node.services.ports import (
     TraceReport,
     TransactionStatus,
 )
+from tests.suites import scheme_under_test
 from tests.unit.ledger_world import GENESIS_TIME_MS, NETWORK, SUITE, fixed, make_genesis
 
+K = TypeVar("K")
+V = TypeVar("V")
 NOW_MS = GENESIS_TIME_MS + 3_600_000
 
 
@@ -106,12 +116,12 @@ class Actor:
 
     @property
     def key_id(self) -> bytes:
-        return key_id(SUITE, "ed25519", self.signer.public_key)
+        return key_id(SUITE, scheme_under_test(), self.signer.public_key)
 
     def record(self) -> Account:
         key = Key(
             key_id=self.key_id,
-            scheme="ed25519",
+            scheme=scheme_under_test(),
             public_key=self.signer.public_key,
             role=self.role,
             label=f"key of {self.name}",
@@ -153,6 +163,8 @@ class FakeRecords:
     def __init__(self) -> None:
         self.accounts = {actor.account: actor.record() for actor in ACTORS}
         self.certificates: dict[bytes, Certificate] = {}
+        self.other_networks: dict[bytes, Region] = {}
+        self.recognitions: dict[bytes, Recognition] = {}
         self.grants: dict[bytes, Grant] = {}
         self.releases: dict[bytes, Release] = {}
         self.traces: dict[bytes, Trace] = {}
@@ -190,6 +202,15 @@ class FakeRecords:
     def purposes(self) -> tuple[PurposeTemplate, ...]:
         return tuple(self.templates.values())
 
+    def region(self, chain_id: bytes) -> Region | None:
+        return self.other_networks.get(chain_id)
+
+    def regions(self) -> tuple[Region, ...]:
+        return tuple(self.other_networks.values())
+
+    def recognition(self, recognition_id: bytes) -> Recognition | None:
+        return self.recognitions.get(recognition_id)
+
 
 class FakeChain:
     """Blocks are appended by hand; their certificates are no proofs."""
@@ -203,7 +224,11 @@ class FakeChain:
         self.blocks: list[tuple[FinalizedBlock, tuple[Result, ...]]] = []
         self.syncing = False
         self.proofs: list[EvidenceRecord] = []
+        self.contracts_there: tuple[ContractStatus, ...] = ()
         self.protocol_to_come: tuple[int, int] | None = None
+        self.state: dict[bytes, bytes] = {b"limits": b"\x01"}
+        self.first_proven = 1
+        self.found_damaged = ""
         self._grown = asyncio.Event()
 
     @property
@@ -261,6 +286,26 @@ class FakeChain:
     def pending_protocol(self) -> tuple[int, int] | None:
         return self.protocol_to_come
 
+    def contracts(self) -> tuple[ContractStatus, ...]:
+        return self.contracts_there
+
+    def pending_upgrades(self) -> tuple[PendingUpgrade, ...]:
+        return tuple(
+            PendingUpgrade(
+                contract=one.name, version=one.schedule.next_version, height=one.schedule.next_height
+            )
+            for one in self.contracts_there
+            if one.schedule.next_height
+        )
+
+    @property
+    def contract_versions(self) -> Mapping[str, int]:
+        return REGISTRY.known
+
+    def record_key(self, table: Table[K, V], key: K, height: int | None = None) -> bytes:
+        del height
+        return table.key(key)
+
     def status(self) -> NodeFacts:
         first, second = self.validators.validators[:2]
         return NodeFacts(
@@ -289,6 +334,13 @@ class FakeChain:
     def finalized(self, height: int) -> FinalizedBlock | None:
         return self.blocks[height - 1][0] if 0 < height <= self.height else None
 
+    def contents(self, height: int) -> FinalizedBlock | None:
+        return self.finalized(height)
+
+    @property
+    def damage(self) -> str:
+        return self.found_damaged
+
     def results(self, height: int) -> tuple[Result, ...]:
         return self.blocks[height - 1][1] if 0 < height <= self.height else ()
 
@@ -306,13 +358,24 @@ class FakeChain:
         finalized, results = self.blocks[location.height - 1]
         return build_receipt(SUITE, NETWORK, finalized, results, location.index)
 
+    def state_receipt(self, key: bytes, height: int | None = None) -> StateReceipt:
+        """Of the one state that all heights share; its proof holds, its certificate is none."""
+        wanted = self.height if height is None else height
+        if wanted > self.height:
+            raise HeightNotFinal(height=wanted, last_height=self.height)
+        if wanted < self.first_proven:
+            raise HeightNotProvable(height=wanted, first_height=self.first_proven, last_height=self.height)
+        tree = state_tree.update(SUITE, state_tree.NodeMap({}), None, self.state, 0)
+        proof = state_tree.prove(SUITE, state_tree.NodeMap(tree.nodes), 0, key)
+        return build_state_receipt(NETWORK, self.blocks[wanted - 1][0], key, self.state.get(key), proof)
+
     def epoch_changes(self, from_epoch: int, limit: int) -> tuple[EpochChange, ...]:
         del from_epoch, limit
         return ()
 
     def trust(self) -> Trust:
         return Trust(
-            version=1, network=NETWORK, suite="intl", chain_id=self._chain_id, validators=self.validators
+            version=1, network=NETWORK, suite=SUITE.name, chain_id=self._chain_id, validators=self.validators
         )
 
     async def wait_height_above(self, height: int, timeout_s: float) -> int:

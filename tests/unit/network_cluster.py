@@ -134,6 +134,7 @@ class Member:
         release: str = "test",
         versions: tuple[int, int] = (1, 1),
         ledger_versions: tuple[int, int] = (1, 1),
+        contracts: dict[str, int] | None = None,
     ) -> None:
         self.network = PeerNetwork(
             node_id=self.node_id,
@@ -149,6 +150,7 @@ class Member:
             release=release,
             versions=versions,
             ledger_versions=ledger_versions,
+            contracts=contracts,
             timings=timings,
             logger=self.log,
         )
@@ -194,6 +196,7 @@ class RawPeer:
             "instance": b"\1" * 16,
             "ledger_version_min": 1,
             "ledger_version_max": 1,
+            "contracts": (),
         }
         self.say(encode_frame(Frame(FrameKind.HELLO, payload=encode_hello(Hello(**{**fields, **changes})))))
 

@@ -31,10 +31,11 @@ from contracts.records import (
     PurposeTemplate,
     TemplateItem,
 )
+from contracts.registry import REGISTRY
+from contracts.versions import Registry
 from ledger import domains
 from ledger.crypto.suite import QuorumScheme, VoteSigner
 from ledger.hashing import PROTOCOL_VERSION_MAX, block_digest, sign_transaction, transaction_id
-from ledger.store import Store
 from ledger.types import (
     Block,
     Call,
@@ -55,7 +56,9 @@ from ledger.types import (
 from node.chain import Chain
 from node.execution import Execution, FinalizedExecution
 from node.mempool import Mempool, PoolLimits, SignatureCache
+from node.servedstore import ServedStore
 from node.services.ports import Caller, NodeFacts
+from tests.suites import suite_under_test
 from tests.unit.contracts_world import (
     AUDITOR,
     AUDITOR_ADMIN,
@@ -159,7 +162,7 @@ def make_genesis(limits: Limits | None = None) -> Genesis:
         )
     return Genesis(
         network="test",
-        suite="intl",
+        suite=suite_under_test().name,
         time_ms=START_MS,
         validators=ValidatorSet(epoch=1, validators=tuple(validators)),
         operators=tuple(operators),
@@ -177,6 +180,7 @@ class Replica:
         pool: PoolLimits | None = None,
         at: int = 0,
         protocol_version_max: int = PROTOCOL_VERSION_MAX,
+        registry: Registry = REGISTRY,
     ) -> None:
         self.folder = folder
         self.at = at
@@ -184,9 +188,9 @@ class Replica:
         path = folder / "store"
         exists = path.exists()
         self.store = (
-            Store.open(path, SUITE)
+            ServedStore.open(path, SUITE)
             if exists
-            else Store.create(path, SUITE, document, genesis_state(SUITE, document))
+            else ServedStore.create(path, SUITE, document, genesis_state(SUITE, document))
         )
         self.mempool = Mempool(pool or PoolLimits())
         self.verify = SignatureCache(SUITE)
@@ -199,6 +203,7 @@ class Replica:
             on_finalized=self.on_finalized,
             clock_ms=lambda: self.now_ms,
             protocol_version_max=protocol_version_max,
+            registry=registry,
         )
         self.chain = Chain(suite=SUITE, store=self.store, execution=self.execution, facts=self.facts)
         self.now_ms = max(START_MS, self.store.head.time_ms)

@@ -14,10 +14,12 @@ from ledger.errors import DecodeError
 from ledger.receipts import build_receipt, epochs_to_json, receipt_to_json, trust_to_json
 from node.cli import app, hoisted
 from node.commands.release import parse_output
+from tests.keeping import passphrase_file
+from tests.suites import vector
 from tests.unit.ledger_world import SUITE, World, fixed
 from tests.unit.sdk_ledger import KEY, Ledger, in_thread, serving
+from zhenglian import KeyFile
 
-VECTORS = Path(__file__).parents[1] / "vectors"
 AWAY = "http://127.0.0.1:9"
 RELEASE_OF = "00" * 16
 
@@ -46,7 +48,7 @@ class Ran:
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
     path = tmp_path / "officer.json"
-    KEY.save(path)
+    KEY.save(path, unencrypted=True)
     return path
 
 
@@ -54,7 +56,7 @@ def key_file(tmp_path: Path) -> Path:
 
 
 def test_a_good_receipt_is_told_with_exit_0() -> None:
-    ran = Ran(["verify", "--trust", VECTORS / "trust.json", VECTORS / "receipt.json", "--json"])
+    ran = Ran(["verify", "--trust", vector("trust.json"), vector("receipt.json"), "--json"])
     assert ran.code == 0
     assert ran.json["valid"] is True
     assert set(ran.json) == {
@@ -74,7 +76,7 @@ def test_a_good_receipt_is_told_with_exit_0() -> None:
 
 
 def test_the_trust_beside_the_receipt_is_taken_when_none_is_named() -> None:
-    assert Ran(["verify", VECTORS / "receipt.json"]).code == 0
+    assert Ran(["verify", vector("receipt.json")]).code == 0
 
 
 @pytest.mark.parametrize(
@@ -89,11 +91,11 @@ def test_the_trust_beside_the_receipt_is_taken_when_none_is_named() -> None:
     ],
 )
 def test_any_change_to_a_receipt_is_told_with_exit_1_and_a_reason(tmp_path: Path, old: str, new: str) -> None:
-    text = (VECTORS / "receipt.json").read_text()
+    text = vector("receipt.json").read_text()
     assert old in text
     changed = tmp_path / "receipt.json"
     changed.write_text(text.replace(old, new, 1))
-    ran = Ran(["--json", "verify", "--trust", VECTORS / "trust.json", changed])
+    ran = Ran(["--json", "verify", "--trust", vector("trust.json"), changed])
     assert ran.code == 1
     assert ran.json["valid"] is False
     assert ran.json["check"]
@@ -101,11 +103,12 @@ def test_any_change_to_a_receipt_is_told_with_exit_1_and_a_reason(tmp_path: Path
 
 
 def test_a_receipt_under_somebody_elses_trust_does_not_hold(tmp_path: Path) -> None:
-    text = (VECTORS / "trust.json").read_text()
+    text = vector("trust.json").read_text()
     place = text.index('"vote_key": "') + len('"vote_key": "')
-    other = text[:place] + text[place : place + 96][::-1] + text[place + 96 :]
+    end = text.index('"', place)
+    other = text[:place] + text[place:end][::-1] + text[end:]
     (tmp_path / "trust.json").write_text(other)
-    assert Ran(["verify", "--trust", tmp_path / "trust.json", VECTORS / "receipt.json"]).code == 1
+    assert Ran(["verify", "--trust", tmp_path / "trust.json", vector("receipt.json")]).code == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b"\xff\xff", b"[" * 5000])
@@ -113,12 +116,12 @@ def test_a_file_that_is_no_receipt_is_rejected_and_no_trust_is_bad_input(
     tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "x.json").write_bytes(content)
-    assert Ran(["verify", "--trust", VECTORS / "trust.json", tmp_path / "x.json"]).code == 1
-    assert Ran(["verify", "--trust", tmp_path / "x.json", VECTORS / "receipt.json"]).code == 2
+    assert Ran(["verify", "--trust", vector("trust.json"), tmp_path / "x.json"]).code == 1
+    assert Ran(["verify", "--trust", tmp_path / "x.json", vector("receipt.json")]).code == 2
 
 
 def test_a_file_that_cannot_be_read_is_bad_input(tmp_path: Path) -> None:
-    ran = Ran(["verify", "--trust", VECTORS / "trust.json", tmp_path / "none.json", "--json"])
+    ran = Ran(["verify", "--trust", vector("trust.json"), tmp_path / "none.json", "--json"])
     assert ran.code == 2
     assert ran.json["error"]["code"] == "input_unusable"
 
@@ -181,7 +184,7 @@ def test_an_error_in_json_has_code_texts_and_fields() -> None:
 
 def test_a_new_key_is_private_and_its_secret_never_shown(tmp_path: Path) -> None:
     path = tmp_path / "k.json"
-    made = Ran(["keys", "new", path, "--role", "holder", "--label", "phone", "--json"])
+    made = Ran(["keys", "new", path, "--role", "holder", "--label", "phone", "--json", "--unencrypted"])
     assert made.code == 0
     assert path.stat().st_mode & 0o777 == 0o600
     secret = json.loads(path.read_text())["secret"]
@@ -197,8 +200,45 @@ def test_a_new_key_is_private_and_its_secret_never_shown(tmp_path: Path) -> None
         "role",
         "label",
         "network",
+        "lock",
     }
     assert Ran(["keys", "new", path]).code == 2, "never overwritten"
+
+
+def test_a_key_is_readable_only_when_that_is_said(tmp_path: Path) -> None:
+    path, words = tmp_path / "k.json", passphrase_file(tmp_path)
+    refused = Ran(["keys", "new", path, "--json"])
+    assert (refused.code, refused.json["error"]["code"]) == (4, "passphrase_needed")
+    assert "--unencrypted" in refused.json["error"]["message_en"]
+    assert not path.exists()
+    made = Ran(["keys", "new", path, "--json", "--passphrase-file", words])
+    assert (made.code, made.json["lock"]) == (0, "passphrase")
+    assert Ran(["keys", "show", path, "--json"]).json == made.json, "what is public needs no passphrase"
+    wrong = passphrase_file(tmp_path, "not the passphrase", "wrong")
+    ran = Ran(
+        ["cert", "show", "00" * 16, "--key", path, "--node", AWAY, "--json", "--passphrase-file", wrong]
+    )
+    assert (ran.code, ran.json["error"]["code"]) == (4, "passphrase_wrong")
+    ran = Ran(
+        ["cert", "show", "00" * 16, "--key", path, "--node", AWAY, "--json", "--passphrase-file", words]
+    )
+    assert ran.json["error"]["code"] == "not_reachable", "the key opened"
+
+
+def test_a_key_files_passphrase_is_changed(tmp_path: Path) -> None:
+    path, words = tmp_path / "k.json", passphrase_file(tmp_path)
+    new = passphrase_file(tmp_path, "another passphrase", "new")
+    assert Ran(["keys", "new", path, "--unencrypted"]).code == 0
+    secret = json.loads(path.read_text())["secret"]
+    assert Ran(["keys", "passphrase", path, "--new-passphrase-file", words]).code == 0
+    assert Ran(["keys", "passphrase", path, "--new-passphrase-file", new]).code == 4
+    short = passphrase_file(tmp_path, "elevenchars", "short")
+    ran = Ran(["keys", "passphrase", path, "--passphrase-file", words, "--new-passphrase-file", short])
+    assert ran.code == 2
+    ran = Ran(["keys", "passphrase", path, "--passphrase-file", words, "--new-passphrase-file", new])
+    assert ran.code == 0
+    assert KeyFile.load(path, "another passphrase").secret == secret
+    assert secret not in path.read_text()
 
 
 def test_a_key_that_others_may_read_is_refused(key_file: Path) -> None:
@@ -240,7 +280,7 @@ async def test_a_transaction_is_sent_and_its_receipt_verified(tmp_path: Path, ke
     receipt = tmp_path / "r.json"
     got = await run(ledger, "tx", "receipt", sent.json["transaction_id"], "--out", receipt)
     assert got.code == 0
-    assert Ran(["verify", "--trust", VECTORS / "trust.json", receipt]).code == 0, "the same network's keys"
+    assert Ran(["verify", "--trust", vector("trust.json"), receipt]).code == 0, "the same network's keys"
 
 
 async def test_a_denied_transaction_exits_1_with_the_ledgers_code(key_file: Path) -> None:
@@ -267,7 +307,7 @@ async def test_a_release_is_requested_and_gone_on_with(tmp_path: Path, key_file:
     assert second.code == 0
     one, two = (next(folder.glob("*-0.csv")) for folder in (tmp_path, tmp_path / "again"))
     assert _same(one, two)
-    assert Ran(["verify", "--trust", VECTORS / "trust.json", first.json["receipt"]]).code == 0
+    assert Ran(["verify", "--trust", vector("trust.json"), first.json["receipt"]]).code == 0
 
 
 def _same(one: Path, two: Path) -> bool:
@@ -275,7 +315,7 @@ def _same(one: Path, two: Path) -> bool:
 
 
 async def test_a_trace_that_finds_nobody_exits_1(key_file: Path) -> None:
-    leak = VECTORS / "receipt.json"
+    leak = vector("receipt.json")
     ran = await run(Ledger(), "trace", leak, "--certificate", "00" * 16, "--json", key=key_file)
     assert ran.code == 1
     assert ran.json["verdict"] == "none"
@@ -299,7 +339,7 @@ async def test_the_trust_file_is_written_only_when_the_nodes_agree(tmp_path: Pat
     ):
         agreed = await in_thread(lambda: Ran(["trust", "--out", out, "--node", one, "--node", same]))
         assert agreed.code == 0
-        assert Ran(["verify", "--trust", out, VECTORS / "receipt.json"]).code == 0
+        assert Ran(["verify", "--trust", out, vector("receipt.json")]).code == 0
         differing = await in_thread(
             lambda: Ran(["trust", "--out", tmp_path / "2.json", "--node", one, "--node", other, "--json"])
         )

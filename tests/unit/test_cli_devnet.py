@@ -14,10 +14,11 @@ import msgspec
 import pytest
 
 from ledger.types import VALIDATORS_MAX
-from node.devnet import Devnet, DevnetUnusable, NodeDidNotStart, ProcessFile, _started
+from node.cards import read_card
+from node.devnet import Devnet, DevnetUnusable, NodeDidNotStart
+from node.devnet_system import ProcessFile, started_at
 from node.founding import load_network
 from node.home import Home
-from node.identity import read_card
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_a_process_of_the_same_id_and_another_start_is_not_hit(
 def test_the_recorded_process_is_ended_and_its_record_with_it(
     devnet: Devnet, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    record(devnet, 2, sleeper.pid, _started(sleeper.pid) or "")
+    record(devnet, 2, sleeper.pid, started_at(sleeper.pid) or "")
     assert Devnet.open(devnet.folder).running(2)
     assert devnet.kill(2)
     assert sleeper.wait() == -signal.SIGKILL
@@ -104,7 +105,7 @@ def test_the_recorded_process_is_ended_and_its_record_with_it(
 def test_leaving_the_context_ends_only_what_was_started_in_it(
     devnet: Devnet, sleeper: subprocess.Popen[bytes]
 ) -> None:
-    record(devnet, 3, sleeper.pid, _started(sleeper.pid) or "")
+    record(devnet, 3, sleeper.pid, started_at(sleeper.pid) or "")
     with Devnet.open(devnet.folder):
         pass
     assert sleeper.poll() is None
@@ -112,8 +113,8 @@ def test_leaving_the_context_ends_only_what_was_started_in_it(
 
 
 def test_a_process_is_known_by_its_start_and_a_dead_one_by_none() -> None:
-    assert _started(os.getpid()) == _started(os.getpid())
-    assert _started(2**22 + 1) is None
+    assert started_at(os.getpid()) == started_at(os.getpid())
+    assert started_at(2**22 + 1) is None
 
 
 def test_a_node_that_ends_is_reported_with_its_log(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from contracts.calls import GovernanceApprove
 from contracts.records import AccountStatus, NodeRole
 from contracts.state import ACCOUNTS
 from ledger.errors import NotFound, Unavailable
+from node.cards import NodeCard
 from node.commands import gov
 from node.commands.context import Settings
 from node.commands.preflight import (
@@ -36,12 +37,13 @@ from node.commands.preflight import (
 from node.home import Home
 from node.http.app import build_app
 from node.http.config import HttpConfig
-from node.identity import NodeCard, create_identity, load_identity
+from node.identity import create_identity, load_identity
 from node.newcomers import CardRefused, addition, check_card, operator_of
 from node.observability import Metrics
 from node.services.people import People
 from node.services.ports import NodeFacts, PeerFacts, Services
 from node.vault.directory import KeyedDirectory, SealedDirectory
+from tests.suites import OTHER
 from tests.unit.contracts_world import OPERATORS, START_MS, SUITE
 from tests.unit.node_replica import SIGNERS
 from tests.unit.node_world import Node, running
@@ -300,7 +302,7 @@ def test_a_card_for_another_network_or_without_its_proof_is_refused(tmp_path: Pa
     other = make_card(tmp_path / "b", "b", network="elsewhere", port=7300)
     for bad, network in (
         (other, "test"),
-        (replace(card, suite="sm"), "test"),
+        (replace(card, suite=OTHER), "test"),
         (replace(card, possession=other.possession), "test"),
     ):
         with pytest.raises(CardRefused) as refused:

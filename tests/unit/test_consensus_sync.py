@@ -109,6 +109,39 @@ def test_peers_that_have_nothing_are_asked_once_each_however_fast_they_say_so() 
     assert some.has_nothing(account_of(1)) == []
 
 
+def test_a_peer_that_has_pruned_what_is_asked_for_is_left_for_one_that_has_it() -> None:
+    some = fetcher()
+    for other in (1, 2, 3):
+        some.heard(account_of(other), 500)
+    [(pruned, question)] = some.want(WantFinalized(first_height=7))
+    [(other, again)] = some.has_nothing(pruned)
+    assert other != pruned
+    assert again == question
+    assert not some.history_gone
+    assert some.answered(other, "finalized", b"")
+
+
+def test_that_nobody_has_the_blocks_any_more_is_known_until_somebody_gives_some() -> None:
+    some = fetcher()
+    for other in (1, 2, 3):
+        some.heard(account_of(other), 500)
+    requests = some.want(WantFinalized(first_height=7))
+    while requests:
+        requests = some.has_nothing(requests[0][0])
+    assert some.history_gone
+    [(peer, _)] = some.want(WantFinalized(first_height=7))
+    assert some.answered(peer, "finalized", b"")
+    assert not some.history_gone
+
+
+def test_that_nobody_is_so_far_yet_is_not_taken_for_pruned() -> None:
+    some = fetcher()
+    requests = some.want(WantFinalized(first_height=7))
+    while requests:
+        requests = some.has_nothing(requests[0][0])
+    assert not some.history_gone
+
+
 def test_a_question_that_nobody_answers_is_dropped_and_may_be_asked_again() -> None:
     some = fetcher()
     some.want(BLOCKS)

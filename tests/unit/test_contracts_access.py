@@ -38,6 +38,7 @@ from contracts.calls import (
 )
 from contracts.denials import DENIALS, Denied, denial_message
 from contracts.records import KEYS_PER_ACCOUNT_MAX, CertificateState, KeyRole, TraceVerdict
+from contracts.region_calls import RegionsReportFork
 from contracts.registry import METHODS
 from contracts.state import ACCOUNTS
 from ledger.errors import InvariantViolation
@@ -70,6 +71,7 @@ from tests.unit.contracts_world import (
     new_key,
     preparation,
 )
+from tests.unit.regions_world import Home
 
 CALLERS: dict[str, Actor] = {
     "operator admin": OPERATORS[0],
@@ -89,6 +91,7 @@ ADMINS = {"department admin", "enterprise admin", "auditor admin"}
 GRANTEES = {"department officer", "enterprise officer"}
 NODE = {"operator admin", "operator node", "reader admin", "reader node"}
 HOLDERS = {"person", "enterprise admin"}
+MESSENGERS = NODE | GRANTEES | {"auditor officer"}
 MAY_CALL: dict[str, set[str]] = {
     "governance.propose": {"operator admin"},
     "governance.approve": {"operator admin"},
@@ -116,6 +119,10 @@ MAY_CALL: dict[str, set[str]] = {
     "traces.request": {"auditor officer"},
     "traces.conclude": {"operator node"},
     "deadlines.tick": {"operator node"},
+    "regions.follow": MESSENGERS,
+    "regions.report_fork": MESSENGERS,
+    "recognitions.recognize": GRANTEES,
+    "recognitions.refresh": MESSENGERS,
 }
 
 
@@ -124,6 +131,7 @@ def some_calls(world: World) -> dict[str, Args]:
     grant_id = world.grant()
     x16, x8, x32 = identity("x"), identity("x", 8), identity("x", 32)
     key = new_key(actor("somebody", "key"), KeyRole.OFFICER)
+    home = Home()
     calls: tuple[Args, ...] = (
         GovernancePropose(action=SuspendOrganization(account_id=AUDITOR.account, reason="test")),
         GovernanceApprove(proposal_id=x16),
@@ -151,6 +159,10 @@ def some_calls(world: World) -> dict[str, Args]:
         TracesRequest(file_hash=x32, reason="leak", certificates=(x16,), performed_by=NODES[0].account),
         TracesConclude(trace_id=x16, verdict=TraceVerdict.NONE, releases=(), report_hash=x32),
         DeadlinesTick(),
+        home.following(home.seal()),
+        RegionsReportFork(region=home.chain_id, first=home.final(), second=home.final()),
+        home.recognizing(),
+        home.refreshing(x16),
     )
     names = {kind: ".".join(name) for name, kind in CALLS.items()}
     return {names[type(args)]: args for args in calls}

@@ -372,7 +372,8 @@ def test_proofs_of_possession_are_paid_for_before_they_are_checked() -> None:
     assert call_cost(call(GovernancePropose(action=most))) <= CALL_COST_MAX
     world = World(Limits(block_cost_max=CALL_COST_MAX))
     execution = world.execution()
-    *fitting, over = (world.sign(OPERATORS[0], GovernancePropose(action=most)) for _ in range(3))
+    room = CALL_COST_MAX // call_cost(call(GovernancePropose(action=most)))
+    *fitting, over = (world.sign(OPERATORS[0], GovernancePropose(action=most)) for _ in range(room + 1))
     for sent in fitting:
         execution.add(sent, transaction_id(SUITE, sent.body))
     with pytest.raises(BlockFull):

@@ -32,6 +32,7 @@ from ledger import codec
 from ledger.errors import InvariantViolation
 from ledger.hashing import transaction_id
 from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Call, Genesis, Limits, Transaction
+from tests.suites import OTHER
 from tests.unit.contracts_world import (
     BANK,
     BANK_ADMIN,
@@ -401,7 +402,7 @@ def test_a_genesis_that_contradicts_itself_is_refused() -> None:
         admin, node = document.operators[0].keys
         return operator(document, keys=(swap(admin, **changes), node))
 
-    assert "suite" in _broken(lambda document: swap(document, suite="sm"))
+    assert "suite" in _broken(lambda document: swap(document, suite=OTHER))
     assert "same accounts" in _broken(lambda document: swap(document, operators=document.operators[::-1]))
     assert "same accounts" in _broken(lambda document: operator(document, account=bytes(16)))
     assert "no node key" in _broken(lambda document: operator(document, keys=document.operators[0].keys[:1]))

@@ -27,6 +27,9 @@ PATH_VALUES = {
     "height": "1",
     "file": "0",
     "code": "loan",
+    "state_key": "6c",
+    "region": "00" * 32,
+    "recognition": "00" * 16,
 }
 EVERYBODY = [
     Caller(account=b"a" * 16, key_id=b"k" * 16, kind=kind, role=role)

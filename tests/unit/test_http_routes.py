@@ -64,6 +64,21 @@ async def test_health_is_being_alive_and_readiness_is_being_level(tmp_path: Path
         assert (await not_ready.json())["code"] == "unavailable"
 
 
+async def test_a_node_that_found_its_store_damaged_lives_and_is_not_ready_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    async with w.served(tmp_path) as world:
+        world.chain.found_damaged = "block 7: other transactions"
+        assert (await world.request("GET", "/healthz")).status == 200
+        not_ready = await world.request("GET", "/readyz")
+        assert not_ready.status == 503
+        problem = await not_ready.json()
+        assert (problem["code"], problem["fields"]["what"]) == ("storage_damaged", "block 7")
+        for remedy in ("zhenglian node doctor", "zhenglian node resync"):
+            assert remedy in problem["detail_zh"]
+            assert remedy in problem["detail_en"]
+
+
 async def test_head_answers_like_get_without_a_body(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
         head = await world.request("HEAD", "/v1/network")

@@ -190,13 +190,21 @@ async def test_two_releases_speak_the_highest_version_in_common(make: Make) -> N
         await member.net.stop()
     addresses = [member.address() for member in (older, newer, far)]
     await older.start(*addresses[1:], release="1.0", versions=(1, 2))
-    await newer.start(addresses[0], addresses[2], release="2.0", versions=(2, 3), ledger_versions=(1, 4))
+    await newer.start(
+        addresses[0],
+        addresses[2],
+        release="2.0",
+        versions=(2, 3),
+        ledger_versions=(1, 4),
+        contracts={"grants": 2},
+    )
     await far.start(*addresses[:2], release="4.0", versions=(3, 5))
     await older.connected(newer)
     await newer.connected(older, far)
     seen = {status.name: status for status in older.net.status()}
     assert (seen["node-2"].version, seen["node-2"].release) == (2, "2.0")
     assert seen["node-2"].ledger_versions == (1, 4)
+    assert seen["node-2"].contracts == {"grants": 2}
     assert {status.name: status.version for status in newer.net.status()} == {"node-1": 2, "node-3": 3}
     await older.log.until(lambda: older.net.status()[1].last_error == VersionMismatch.code)
     refusals = [fields["reason"] for fields in older.log.named("peer.unreachable")]

@@ -20,6 +20,7 @@ OWN = Hello(
     instance=b"i" * 16,
     ledger_version_min=1,
     ledger_version_max=2,
+    contracts=(("grants", 2),),
 )
 THEIRS = msgspec.structs.replace(OWN, node=b"b" * 16)
 
@@ -77,6 +78,6 @@ def test_hello_survives_encoding_and_nothing_else_decodes() -> None:
         with pytest.raises(DecodeError):
             decode_hello(bad)
     with pytest.raises(LimitExceeded):
-        decode_hello(bytes(2000))
+        decode_hello(bytes(5000))
     with pytest.raises(DecodeError):
         decode_hello(encode_hello(msgspec.structs.replace(OWN, chain_id=b"short")))

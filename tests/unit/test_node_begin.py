@@ -10,16 +10,19 @@ import pytest
 
 from consensus.disk import FileDisk
 from consensus.journal import Journal
-from ledger.crypto.registry import load_suite
 from node.bootstrap import BLOCK_MS_MIN, OtherNetwork, begin, has_ledger, open_store, wants_snapshot
+from node.cards import read_card
 from node.config import SyncSection
 from node.foundation import Foundation, lay_foundation
 from node.founding import assemble_genesis, install_network, make_bundle
 from node.home import Home
-from node.identity import KeyFiles, create_identity, read_card, rotate_vote_key
+from node.identity import create_identity
+from node.keystore import KeyFiles
 from node.lock import HomeInUse
+from node.rotation import rotate_vote_key
+from tests.suites import suite_under_test
 
-SUITE = load_suite("intl")
+SUITE = suite_under_test()
 NOW_MS = 1_735_689_600_000
 
 

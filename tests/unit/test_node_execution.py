@@ -30,7 +30,7 @@ from ledger import codec, domains
 from ledger.errors import InvariantViolation
 from ledger.hashing import block_digest, results_root, transaction_id, transactions_root, validators_hash
 from ledger.types import Block, Limits, Transaction, Vote, VoteKind
-from node.execution import ReleaseTooOld
+from node.upgrades import ReleaseTooOld
 from tests.unit.contracts_world import (
     BANK_ADMIN,
     LI,

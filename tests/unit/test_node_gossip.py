@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import codec
-from ledger.crypto.registry import load_suite
 from ledger.errors import DecodeError, LedgerError, LimitExceeded
 from ledger.hashing import transaction_id
 from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Call, Transaction, TransactionBody
@@ -20,8 +19,9 @@ from node.gossip import Gossip, GossipFault, Sent, Verdict
 from node.gossip_asks import ASK_MS, FAILURE_KEPT_MS, LATER_MS, Asks
 from node.gossip_messages import IDS_MAX, Answer, Offer, Push
 from node.mempool import Mempool, PoolLimits
+from tests.suites import suite_under_test
 
-SUITE = load_suite("intl")
+SUITE = suite_under_test()
 A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
 
 

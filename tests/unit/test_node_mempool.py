@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import codec
-from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import key_id
 from ledger.errors import Busy
 from ledger.hashing import sign_transaction, transaction_id
 from ledger.types import Call, Transaction, TransactionBody
 from node.mempool import EXPIRIES_SPARE, Mempool, PoolLimits, SignatureCache
 from node.poollog import PoolLog
+from tests.suites import suite_under_test
 
-SUITE = load_suite("intl")
+SUITE = suite_under_test()
 SECRET, SIGNER = SUITE.generate_signer()
 
 

@@ -32,7 +32,7 @@ from node.mempool import PoolLimits
 from node.poollog import PoolLog
 from node.services.ports import Standing
 from tests.unit.contracts_world import BANK, LI, NODES, SUITE, Actor
-from tests.unit.node_world import Node, running
+from tests.unit.node_world import Node, eventually, running
 
 
 def tick(at: Node, lifetime_ms: int = 60_000, who: Actor = NODES[0]) -> Transaction:
@@ -299,7 +299,7 @@ async def test_a_disk_that_fails_is_reported_and_nothing_is_acknowledged(
         assert (await here.submission.submit(sent, wait_s=0)).standing is Standing.PENDING
         assert not entered.is_set()
         assert logged(tmp_path) == [codec.encode(earlier), codec.encode(sent)]
-        assert codec.encode(sent) in here.spread
+        await eventually(lambda: codec.encode(sent) in here.spread)  # with the next batch
 
 
 async def test_a_record_written_in_part_is_reported_and_harms_no_later_one(

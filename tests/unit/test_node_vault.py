@@ -27,7 +27,6 @@ from contracts.records import (
 )
 from contracts.state import GRANTS, NODE_ACCOUNTS, NODES, RELEASES, TRACES, Draft, NodeAccounts
 from ledger import codec, commitments
-from ledger.crypto.registry import load_suite
 from ledger.errors import LimitExceeded, StorageDamaged, Unavailable, VerificationFailed
 from node.services.spool import Spool
 from node.vault.blobs import BLOB_SIZE_BYTES_MAX, DISK_KEPT_FREE_BYTES, LocalBlobStore, blob_hash
@@ -42,8 +41,9 @@ from node.vault.records import (
     field_leaf,
     seal_record,
 )
+from tests.suites import suite_under_test
 
-SUITE = load_suite("intl")
+SUITE = suite_under_test()
 HERE, THERE = b"h" * 16, b"t" * 16
 PERSON, BANK = b"p" * 16, b"b" * 16
 CERTIFICATE, OTHER_CERTIFICATE = b"c" * 16, b"d" * 16

@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 
 from contracts.calls import Args, NodesSetCertificates
 from contracts.records import NodeRecord, NodeRole
-from ledger.crypto.registry import load_suite
 from ledger.types import Result
 from network.tls import CERTIFICATE_LIFE_S, TlsIdentity
+from node.cards import read_card
 from node.home import Home
-from node.identity import KeyFiles, certificate_of, create_identity, make_next_certificate, read_card
+from node.identity import create_identity
+from node.keystore import KeyFiles
+from node.rotation import certificate_of, make_next_certificate
 from node.services.certificates import OVERLAP_S, CertificateRenewal, Situation, Step, next_step
 from node.services.ports import Denied
+from tests.suites import suite_under_test
 
 OLD, NEW, OTHER = b"old", b"new", b"other"
 BORN_MS = 1_700_000_000_000
@@ -108,7 +111,7 @@ class World:
             self.home,
             network="test",
             name="operator",
-            suite=load_suite("intl"),
+            suite=suite_under_test(),
             peer_host="127.0.0.1",
             peer_port=1,
             http_host="127.0.0.1",

@@ -21,7 +21,9 @@ from zhenglian.api import (
     FieldValue,
     TransactionView,
 )
+from zhenglian.api_regions import Disclosure
 from zhenglian.deposits import commitment_of, require_attachment_size
+from zhenglian.disclosures import disclosure_of
 from zhenglian.errors import Mismatch
 from zhenglian.exchange import Core, Plan, Request, decode, get
 from zhenglian.plans import transactions
@@ -39,11 +41,15 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A certificate that is final on the ledger."""
+    """A certificate that is final on the ledger.
+
+    `disclosure` is its data with all salts and proofs, for the holder to keep and to show from (`zhenglian.disclosures`).
+    """
 
     certificate_id: str
     draft: DepositDraft
     transaction: TransactionView
+    disclosure: Disclosure
 
 
 def issue_certificate(
@@ -107,7 +113,13 @@ def issue_certificate(
             supersedes=bytes.fromhex(supersedes),
         ),
     )
-    return Issued(certificate_id=request.certificate_id, draft=draft, transaction=view)
+    network = yield from exchange.network(core)
+    return Issued(
+        certificate_id=request.certificate_id,
+        draft=draft,
+        transaction=view,
+        disclosure=disclosure_of(suite, bytes.fromhex(network.chain_id), request),
+    )
 
 
 def _upload(attachment: Attachment) -> AttachmentUpload:

@@ -11,7 +11,7 @@ from contracts.calls import (
     OrganizationsRevokeKey,
 )
 from zhenglian.api import ProposalView, TransactionView
-from zhenglian.api_network import EvidenceView, NodeView, ProtocolView, ValidatorSetView
+from zhenglian.api_network import ContractView, EvidenceView, NodeView, ProtocolView, ValidatorSetView
 from zhenglian.exchange import Core, Plan, get
 from zhenglian.plans import transactions
 from zhenglian.plans.chain import pages, query
@@ -64,6 +64,11 @@ def evidence(core: Core) -> Plan[list[EvidenceView]]:
 def protocol(core: Core) -> Plan[ProtocolView]:
     """The protocol version, and the one that is to come into force."""
     return (yield from get(core, "/v1/protocol", ProtocolView))
+
+
+def contracts(core: Core) -> Plan[list[ContractView]]:
+    """The versions of every contract: in force, set, being migrated to, and the latest that the answering node's release has."""
+    return (yield from get(core, "/v1/contracts", list[ContractView]))
 
 
 def add_organization_key(core: Core, key: NewKey) -> Plan[TransactionView]:

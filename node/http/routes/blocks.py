@@ -61,6 +61,8 @@ class BlockFeed:
         for number in range(self._after + 1, min(height, self._after + sse.BATCH_MAX) + 1):
             view = views.block(self._chain, names, number)
             if view is None:
+                if number < self._chain.first_height and not messages:
+                    raise NotHeld(what="block", id=number, first_height=self._chain.first_height)
                 break
             messages.append(Message(event="block", id=str(number), data=json_bytes(view)))
             self._after = number

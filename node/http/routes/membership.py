@@ -1,4 +1,4 @@
-"""Who makes up the network: validators of each epoch, nodes, evidence against validators, protocol versions.
+"""Who makes up the network: validators of each epoch, nodes, evidence against validators, versions of protocol and contracts.
 
 Rule: all of it is on the ledger and public.
 """
@@ -70,6 +70,10 @@ async def protocol(context: Context[None, NoQuery]) -> Reply:
     return Reply(body=views.protocol(context.services.chain))
 
 
+async def contracts(context: Context[None, NoQuery]) -> Reply:
+    return Reply(body=views.contracts(context.services.chain))
+
+
 ROUTES: Final = (
     Route(
         method="GET",
@@ -110,5 +114,14 @@ ROUTES: Final = (
         response=api_network.ProtocolView,
         summary_zh="协议版本及待启用的版本",
         summary_en="The protocol version, and the one that is to come into force",
+    ),
+    Route(
+        method="GET",
+        path="/v1/contracts",
+        access=PUBLIC,
+        handler=contracts,
+        response=list[api_network.ContractView],
+        summary_zh="各合约的版本：现行、待启用、迁移进度，以及本节点软件支持的版本",
+        summary_en="Versions of contracts: in force, set, being migrated to, and the latest that this node's release has",
     ),
 )

@@ -6,11 +6,11 @@ all, now and then, is nobody's secret. Everything under a bare state key is for 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from msgspec import Meta
 
-from contracts.state import CERTIFICATES, GRANTS, RELEASES
+from contracts.state import CERTIFICATES, GRANTS, RELEASES, Table
 from ledger.receipts import state_receipt_to_json
 from node.http import access
 from node.http.access import OVERSEER, SESSION
@@ -18,6 +18,8 @@ from node.http.routes.visibility import sees_certificate
 from node.http.routing import Context, Query, Reply, Route
 
 HEIGHT_MAX: Final = 2**53 - 1
+
+V = TypeVar("V")
 
 
 class ProofQuery(Query):
@@ -39,12 +41,16 @@ def _proven(context: Context[None, ProofQuery], key: bytes) -> Reply:
     return Reply(body=state_receipt_to_json(receipt).encode())
 
 
+def _proven_record(context: Context[None, ProofQuery], table: Table[bytes, V], record_id: bytes) -> Reply:
+    return _proven(context, context.services.chain.record_key(table, record_id, context.query.height))
+
+
 async def certificate(context: Context[None, ProofQuery]) -> Reply:
     certificate_id = context.id("certificate")
     found = context.services.chain.records.certificate(certificate_id)
     if found is not None:
         access.check(await sees_certificate(context.services, context.session, found), "certificate")
-    return _proven(context, CERTIFICATES.key(certificate_id))
+    return _proven_record(context, CERTIFICATES, certificate_id)
 
 
 async def grant(context: Context[None, ProofQuery]) -> Reply:
@@ -52,7 +58,7 @@ async def grant(context: Context[None, ProofQuery]) -> Reply:
     found = context.services.chain.records.grant(grant_id)
     if found is not None:
         access.check(access.may_see_grant(context.session, found), "grant")
-    return _proven(context, GRANTS.key(grant_id))
+    return _proven_record(context, GRANTS, grant_id)
 
 
 async def release(context: Context[None, ProofQuery]) -> Reply:
@@ -60,7 +66,7 @@ async def release(context: Context[None, ProofQuery]) -> Reply:
     found = context.services.chain.records.release(release_id)
     if found is not None:
         access.check(access.may_see_release(context.session, found), "release")
-    return _proven(context, RELEASES.key(release_id))
+    return _proven_record(context, RELEASES, release_id)
 
 
 async def state(context: Context[None, ProofQuery]) -> Reply:

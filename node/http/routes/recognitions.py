@@ -83,8 +83,9 @@ async def recognitions(context: Context[None, RecognitionsQuery]) -> Reply:
 
 
 async def proof(context: Context[None, ProofQuery]) -> Reply:
-    key = RECOGNITIONS.key(context.id("recognition"))
-    receipt = context.services.chain.state_receipt(key, context.query.height)
+    chain, height = context.services.chain, context.query.height
+    key = chain.record_key(RECOGNITIONS, context.id("recognition"), height)
+    receipt = chain.state_receipt(key, height)
     return Reply(body=state_receipt_to_json(receipt).encode())
 
 
@@ -99,7 +100,7 @@ async def home_proof(context: Context[None, ProofQuery]) -> Reply:
     def entry(key: bytes) -> StateReceipt:
         return services.chain.state_receipt(key, height)
 
-    certificate = entry(CERTIFICATES.key(certificate_id))
+    certificate = entry(services.chain.record_key(CERTIFICATES, certificate_id, height))
     issuer = None
     if certificate.value is not None and found is not None:
         issuer = entry(ACCOUNTS.key(found.issuer))

@@ -15,6 +15,7 @@ from node.http.docs_page import CONTENT_SECURITY_POLICY, PAGE
 from node.http.routing import Context, NoQuery, Reply, Route
 from node.http.views import chain as views
 from node.http.views.common import Names
+from node.servedstore import ServedDamaged
 from zhenglian import api
 
 METRICS_MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -28,7 +29,11 @@ async def healthz(_context: Context[None, NoQuery]) -> Reply:
 
 
 async def readyz(context: Context[None, NoQuery]) -> Reply:
-    """The node is level with the network."""
+    """The node is level with the network, and has found nothing damaged of what it serves."""
+    damage = context.services.chain.damage
+    if damage:
+        what, _, reason = damage.partition(": ")
+        raise ServedDamaged(what=what, reason=reason)
     facts = context.services.chain.status()
     if facts.syncing:
         raise Unavailable(what="node", reason="it is catching up with the network")

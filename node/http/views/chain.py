@@ -12,6 +12,7 @@ from ledger.types import RESULT_OK, FinalizedBlock, Header, Result, Transaction,
 from node.http.views.common import Names, instant
 from node.index.ports import IndexedEvent, cursor_of
 from node.services.ports import Chain, NodeFacts, PeerFacts, TransactionStatus
+from node.upgrades import coming
 from zhenglian import api
 
 
@@ -40,6 +41,17 @@ def node_status(chain: Chain, facts: NodeFacts, names: Names) -> api.NodeStatus:
         voting=facts.voting,
         started=instant(facts.started_ms),
         clock=instant(facts.clock_ms),
+        upgrades=[
+            api.UpgradeView(
+                contract=one.contract or None,
+                version=one.version,
+                height=one.height,
+                supported=one.supported,
+            )
+            for one in coming(
+                chain.pending_protocol(), chain.pending_upgrades(), known=chain.contract_versions
+            )
+        ],
     )
 
 
@@ -132,7 +144,7 @@ def transaction(status: TransactionStatus, chain: Chain, names: Names) -> api.Tr
     time_ms = status.time_ms
     if location is not None and status.result is not None:
         finalized = chain.finalized(location.height)
-        invariant(finalized is not None, "a finalized transaction is in a finalized block")
+        # Its block may have been pruned since it was found.
         if finalized is not None:
             header = finalized.block.header
             time_ms = header.time_ms

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from contracts.records import EvidenceRecord, NodeRecord
+from contracts.upgrade_records import ContractSchedule
+from contracts.upgrades import ContractStatus
+from ledger.crypto.registry import available_suites
 from ledger.hashing import PROTOCOL_VERSION_MAX
 from ledger.types import ValidatorSet, Vote, VoteKind, quorum_size
 from node.http.views.common import Names, instant
-from node.services.ports import Chain, NodeFacts
+from node.services.ports import Chain, NodeFacts, PeerFacts
+from node.versions import CONTRACT_VERSIONS, LEDGER_VERSIONS
 from zhenglian import api, api_network
+
+
+class _Software(TypedDict):
+    """What a node said of its software."""
+
+    release: str | None
+    protocol_supported: int | None
+    contracts: dict[str, int] | None
 
 
 def validator_set(voters: ValidatorSet) -> api_network.ValidatorSetView:
@@ -39,6 +53,64 @@ def node(record: NodeRecord, facts: NodeFacts, own_height: int) -> api_network.N
         directory_wrap=record.directory_wrap.hex(),
         connected=True if own else None if peer is None else peer.connected,
         height=own_height if own else None if peer is None else peer.height,
+        **_software(facts, peer, own=own),
+    )
+
+
+def _software(facts: NodeFacts, peer: PeerFacts | None, *, own: bool) -> _Software:
+    if own:
+        return _Software(
+            release=facts.release, protocol_supported=LEDGER_VERSIONS[1], contracts=dict(CONTRACT_VERSIONS)
+        )
+    if peer is None or not peer.release:
+        return _Software(release=None, protocol_supported=None, contracts=None)
+    return _Software(
+        release=peer.release, protocol_supported=peer.ledger_version, contracts=dict(peer.contracts)
+    )
+
+
+def contracts(chain: Chain) -> list[api_network.ContractView]:
+    """The versions of every contract of the network, then of those that only this release has."""
+    known, there = chain.contract_versions, chain.contracts()
+    names = {one.name for one in there}
+    return [
+        *(_contract(one, known.get(one.name, 0)) for one in there),
+        *(
+            _contract(
+                ContractStatus(name=name, schedule=ContractSchedule(version=0), migration=None, changes=()),
+                version,
+            )
+            for name, version in sorted(known.items())
+            if name not in names
+        ),
+    ]
+
+
+def _contract(status: ContractStatus, supported: int) -> api_network.ContractView:
+    schedule, migration = status.schedule, status.migration
+    return api_network.ContractView(
+        name=status.name,
+        version=schedule.version,
+        since_height=schedule.since_height,
+        supported=supported,
+        next_version=schedule.next_version or None,
+        next_height=schedule.next_height or None,
+        migration=None
+        if migration is None
+        else api_network.MigrationView(
+            version=migration.version, step=migration.step.value, entries=migration.entries
+        ),
+        changes=[
+            api_network.ContractChangeView(
+                version=change.version,
+                outcome=change.outcome.value,
+                height=change.height,
+                time=instant(change.time_ms),
+                entries=change.entries,
+                reason=change.reason,
+            )
+            for change in reversed(status.changes)
+        ],
     )
 
 
@@ -65,6 +137,7 @@ def protocol(chain: Chain) -> api_network.ProtocolView:
     return api_network.ProtocolView(
         version=chain.protocol_version,
         supported=PROTOCOL_VERSION_MAX,
+        suites=list(available_suites()),
         next_version=pending[0] if pending else None,
         next_height=pending[1] if pending else None,
     )

@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterator
 
 from node.home import Home
-from node.identity import KeyFiles, certificate_of
+from node.keystore import KeyFiles
+from node.rotation import certificate_of
 from tests.e2e.harness import members
 from tests.e2e.harness.cluster import Cluster, until
 from tests.e2e.harness.release import make_release

@@ -17,21 +17,24 @@ from typing import Final
 
 import msgspec
 
-from ledger.crypto.registry import load_suite
 from ledger.hashing import block_digest, transaction_id
 from ledger.store import Store
+from node.cards import NodeCard, read_card
 from node.config import PeerSection, load_config, write_config
 from node.devnet import Devnet
 from node.home import Home
-from node.identity import KeyFiles, NodeCard, create_identity, read_card
+from node.identity import create_identity
+from node.keystore import KeyFiles
 from tests.e2e.harness.api import Api, Silent
 from tests.e2e.harness.history import LedgerBlock
 from tests.e2e.harness.links import Carried, Link
 from tests.e2e.harness.wires import Wires
+from tests.keeping import KEEPING, lend_passphrase
+from tests.suites import suite_under_test
 from zhenglian import KeyFile
 from zhenglian.api import NodeStatus
 
-SUITE: Final = load_suite("intl")
+SUITE: Final = suite_under_test()
 READY_S: Final = 90.0
 STOP_S: Final = 30.0
 COMMAND_S: Final = 120.0
@@ -67,7 +70,8 @@ class Cluster:
 
     def __init__(self, folder: Path, wires: Wires) -> None:
         self.wires = wires
-        devnet = Devnet.create(folder, FIRST_NODES)
+        lend_passphrase()
+        devnet = Devnet.create(folder, FIRST_NODES, suite=SUITE.name)
         self.folder = folder
         self.numbers = list(devnet.numbers)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -169,6 +173,7 @@ class Cluster:
             http_host=http_host,
             http_port=http_port,
             now_ms=time.time_ns() // 1_000_000,
+            keeping=KEEPING,
         )
         file = self.folder / f"network-{number}.json"
         self.command(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from node.home import Home
-from node.identity import KeyFiles
+from node.keystore import KeyFiles
 from tests.e2e.harness.cluster import Cluster, NotInTime, until
 
 

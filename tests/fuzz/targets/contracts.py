@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from contracts.calls import CALLS, DeadlinesTick, TracesRequest
 from contracts.denials import Denied
-from contracts.registry import METHODS
+from contracts.registry import METHODS, REGISTRY
 from contracts.runtime import BlockExecution, BlockFull, BlockOutcome, Inadmissible
 from contracts.state import STATE_VALUE_SIZE_BYTES_MAX
+from contracts.versions import Reading
 from ledger import codec
 from ledger.errors import DecodeError, LimitExceeded
 from ledger.hashing import transaction_id
@@ -59,7 +60,8 @@ def run_args(data: bytes) -> None:
     method = METHODS[NAMES[(data[0] if data else 0) % len(NAMES)]]
     args = method.parse(data[1:])
     require(codec.encode(args) == data[1:], "arguments re-encode to other bytes")
-    method.concerns(populated(), args)
+    ledger = populated()
+    method.concerns(Reading(ledger, REGISTRY.in_force(ledger)), args)
 
 
 def args_seeds() -> list[bytes]:

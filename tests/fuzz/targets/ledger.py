@@ -35,6 +35,7 @@ KINDS: tuple[type[types.Wire], ...] = (
     types.Trust,
     FieldProof,
     StateProof,
+    receipts.StateReceipt,
 )
 WIRE_SIZE_BYTES_MAX = 16 * 1024
 
@@ -101,6 +102,39 @@ def run_receipt(data: bytes) -> None:
 
 def decoded_receipt(data: bytes) -> types.Receipt:
     return codec.decode(data, types.Receipt, size_bytes_max=receipts.RECEIPT_SIZE_BYTES_MAX)
+
+
+@lru_cache(maxsize=1)
+def state_receipts() -> tuple[receipts.StateReceipt, ...]:
+    """Good ones of one block: a value, another, and nothing."""
+    made = ledger_world.World()
+    block = made.committed({bytes([index]): b"v%d" % index for index in range(20)})
+    return tuple(
+        receipts.build_state_receipt(
+            ledger_world.NETWORK,
+            block.finalized,
+            key,
+            value,
+            state_tree.prove(ledger_world.SUITE, made.reader, 1, key),
+        )
+        for key, value in ((b"\x03", b"v3"), (b"\x04", b"v4"), (b"none", None))
+    )
+
+
+def run_state_receipt_file(data: bytes) -> None:
+    """A state receipt that verifies says what was certified, whatever else was changed in the file."""
+    read = receipts.state_receipt_from_json(data)
+    require(receipts.state_receipt_to_json(read).encode() == data, "a state receipt's file has a second form")
+    proven = receipts.verify_state_receipt(world().trust, read)
+    require(read.header == state_receipts()[0].header, "a header nobody certified")
+    held = b"v%d" % read.key[0] if len(read.key) == 1 and read.key[0] < 20 else None
+    held = ledger_world.GENESIS_STATE.get(read.key, held)
+    require(proven.value == held, "a state that was never so")
+
+
+def run_state_receipt(data: bytes) -> None:
+    read = codec.decode(data, receipts.StateReceipt, size_bytes_max=receipts.RECEIPT_SIZE_BYTES_MAX)
+    run_state_receipt_file(receipts.state_receipt_to_json(read).encode())
 
 
 def run_trust_file(data: bytes) -> None:
@@ -186,6 +220,26 @@ TARGETS = (
         run=run_receipt_file,
         seeds=lambda: [receipts.receipt_to_json(receipt()).encode()],
         examples=lambda: values(types.Receipt).map(lambda one: receipts.receipt_to_json(one).encode()),
+        errors=FILE,
+        grammar=Grammar.JSON,
+        size_bytes_max=32 * 1024,
+    ),
+    Target(
+        name="ledger.state_receipt",
+        run=run_state_receipt,
+        seeds=lambda: [codec.encode(one) for one in state_receipts()],
+        examples=lambda: encodings(receipts.StateReceipt),
+        errors=(*MALFORMED, ProofRejected),
+        grammar=Grammar.MSGPACK,
+        size_bytes_max=16 * 1024,
+    ),
+    Target(
+        name="ledger.state_receipt_file",
+        run=run_state_receipt_file,
+        seeds=lambda: [receipts.state_receipt_to_json(one).encode() for one in state_receipts()],
+        examples=lambda: values(receipts.StateReceipt).map(
+            lambda one: receipts.state_receipt_to_json(one).encode()
+        ),
         errors=FILE,
         grammar=Grammar.JSON,
         size_bytes_max=32 * 1024,

@@ -43,6 +43,7 @@ OWN = Hello(
     instance=b"i" * 16,
     ledger_version_min=1,
     ledger_version_max=1,
+    contracts=(("grants", 2),),
 )
 THEIRS = b"p" * 16
 CERTIFICATE_PEM = issue_certificate(now_ms=1_735_689_600_000)[0]
