@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from contracts import schedule, state
+from contracts.registry import REGISTRY
 from contracts.state import Table
 from ledger.errors import LedgerError
 
@@ -39,6 +40,7 @@ def _tables() -> tuple[Table[Any, Any], ...]:
         for table in vars(room).values()
         if isinstance(table, Table)
     }
+    found |= {table.prefix: table for table in REGISTRY.tables}
     return tuple(sorted(found.values(), key=lambda table: -len(table.prefix)))
 
 

@@ -246,6 +246,15 @@ class _Looks:
             self._head_time_ms = report.head_time_ms
         for fault in report.faults:
             yield _finding("store_damaged", reason=fault)
+        for one in report.coming:
+            if one.lacking:
+                yield _finding(
+                    "release_lacks_version",
+                    what=one.contract or "protocol",
+                    version=one.version,
+                    supported=one.supported,
+                    height=one.height,
+                )
 
     def _clock(self) -> Iterator[Finding]:
         behind_ms = self._head_time_ms - self._now_ms

@@ -191,6 +191,13 @@ KINDS: Final[dict[str, Kind]] = {
         "停止占用端口的程序，或在 config.toml 中更换地址。",
         "Stop what uses it, or choose another address in config.toml.",
     ),
+    "release_lacks_version": Kind(
+        Severity.ERROR,
+        "网络将自区块 {height} 起使用 {what} 的版本 {version}，本软件最高支持 {supported}",
+        "From block {height} on the network has version {version} of {what}; this release knows {supported} at most",
+        "在该高度之前升级 zhenglian，否则节点届时停止。",
+        "Upgrade zhenglian before that height, or the node stops there.",
+    ),
     "unreadable": Kind(
         Severity.ERROR,
         "{path} 无法读取：{reason}",

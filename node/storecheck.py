@@ -11,7 +11,7 @@ A damaged data file can kill the process that maps it, so `node/storechild.py` r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from ledger import codec
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite, chain_id
 from ledger.epochs import advance_trust
-from ledger.errors import LedgerError, StorageDamaged
+from ledger.errors import InvariantViolation, LedgerError, StorageDamaged
 from ledger.hashing import block_digest, results_root, transaction_id, transactions_root, validators_hash
 from ledger.light import TRUST_VERSION, check_finality
 from ledger.lmdb_file import check_whole, disk_faults
@@ -35,6 +35,7 @@ from node.storecheck_places import Misplaced, misplaced
 from node.storecheck_state import check_state
 from node.storefind import PageFinder, check_newest
 from node.storepages import check_pages
+from node.upgrades import Coming, coming_at
 
 FAULTS_MAX: Final = 100
 
@@ -65,6 +66,7 @@ class StoreCheck:
 
     Attributes:
         height, head_digest, head_time_ms: of the head; the time only by `glance`.
+        coming: versions of protocol and contracts that its state sets; only by `glance`.
         first_height: lowest height that is held.
         blocks, certificates, state_values, tree_nodes, pages: how many were proven.
         faults: what is wrong, and where in words; at most FAULTS_MAX.
@@ -74,6 +76,7 @@ class StoreCheck:
     height: int = 0
     head_digest: bytes = b""
     head_time_ms: int = 0
+    coming: tuple[Coming, ...] = ()
     first_height: int = 0
     blocks: int = 0
     certificates: int = 0
@@ -180,11 +183,25 @@ def glance(folder: Path, *, genesis: Genesis | None, shared: bool = True) -> Sto
             found.head_digest = block_digest(chain.suite, header)
             if root_at(chain.suite, view, chain.height) != header.state_root:
                 found.fault("tree: the newest version is not that of the newest block")
+            with suppress(
+                InvariantViolation
+            ):  # of a state that cannot be read, `check_store` says what is wrong
+                found.coming = coming_at(_State(view), header.height)
     except LedgerError as error:
         found.damaged(error)
     except OSError as error:
         found.fault(error.strerror or str(error))
     return found
+
+
+class _State:
+    """The state at the head, unproven."""
+
+    def __init__(self, view: StoreView) -> None:
+        self._view = view
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._view.get("state", key)
 
 
 def _reason(error: LedgerError) -> str:

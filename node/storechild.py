@@ -24,6 +24,7 @@ from ledger.errors import LedgerError, Unavailable
 from ledger.types import Genesis
 from node.storecheck import check_store, glance
 from node.storecopy import copy_store
+from node.upgrades import Coming
 
 SILENCE_S_MAX: Final = 300.0
 _LINE_BYTES_MAX: Final = 1024 * 1024
@@ -80,6 +81,7 @@ class StoreReport(Struct, frozen=True, kw_only=True):
     state_values: int = 0
     tree_nodes: int = 0
     pages: int = 0
+    coming: tuple[Coming, ...] = ()
 
 
 class _Progress(Struct, frozen=True, kw_only=True, tag="progress"):
@@ -194,6 +196,7 @@ def _run(task: StoreTask) -> StoreReport:
         state_values=found.state_values,
         tree_nodes=found.tree_nodes,
         pages=found.pages,
+        coming=found.coming,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final, Protocol, TypeVar
 
 from msgspec import Meta
 
@@ -28,11 +28,14 @@ from contracts.records import (
     ReleaseState,
     TraceVerdict,
 )
-from contracts.state import GRANTS, RELEASES, TRACES, StateReader
+from contracts.state import GRANTS, RELEASES, TRACES, StateReader, Table
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError, Unavailable, VerificationFailed
 from ledger.types import VALIDATORS_MAX, AccountId, Id16, Name, Wire
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 DATA_KEY_SIZE_BYTES: Final = 32
 _BINDING_SIZE_BYTES: Final = 32
@@ -109,6 +112,12 @@ class KeyRelease(Protocol):
         ...
 
 
+class Records(StateReader, Protocol):
+    """The finalized state, with records as the versions of contracts in force give them."""
+
+    def record(self, table: Table[K, V], key: K) -> V | None: ...
+
+
 class OperatorKeys:
     """Key release by this operator alone, after a look at its own replica.
 
@@ -126,7 +135,7 @@ class OperatorKeys:
         suite: CryptoSuite,
         operator: bytes,
         wrap_secret: bytes,
-        state: StateReader,
+        state: Records,
         time_ms: Callable[[], int],
     ) -> None:
         self._suite = suite
@@ -175,7 +184,7 @@ def new_data_key() -> bytes:
 
 
 def refusal_reason(
-    state: StateReader, time_ms: int, operator: bytes, authority: Authority, part: PartName
+    state: Records, time_ms: int, operator: bytes, authority: Authority, part: PartName
 ) -> str:
     """Why `state` does not allow `operator` to open `part` in the name of `authority`; empty when it does."""
     match authority.kind:
@@ -185,17 +194,15 @@ def refusal_reason(
             return _trace_refusal(state, operator, authority.record_id, part)
 
 
-def _release_refusal(
-    state: StateReader, time_ms: int, operator: bytes, release_id: bytes, part: PartName
-) -> str:
-    release = RELEASES.get(state, release_id)
+def _release_refusal(state: Records, time_ms: int, operator: bytes, release_id: bytes, part: PartName) -> str:
+    release = state.record(RELEASES, release_id)
     if release is None:
         return "no such release is final"
     if release.released_by != operator:
         return "another operator performs this release"
     if release.state not in {ReleaseState.REQUESTED, ReleaseState.PREPARED}:
         return f"the release is {release.state}"
-    grant = GRANTS.get(state, release.grant_id)
+    grant = state.record(GRANTS, release.grant_id)
     if grant is None or standing(grant, time_ms) not in {GrantState.ACTIVE, GrantState.EXHAUSTED}:
         return "the grant does not hold any more"
     for output in release.outputs:
@@ -210,8 +217,8 @@ def _release_refusal(
     return "the release does not name this part"
 
 
-def _trace_refusal(state: StateReader, operator: bytes, trace_id: bytes, part: PartName) -> str:
-    trace = TRACES.get(state, trace_id)
+def _trace_refusal(state: Records, operator: bytes, trace_id: bytes, part: PartName) -> str:
+    trace = state.record(TRACES, trace_id)
     if trace is None:
         return "no such trace is final"
     if trace.performed_by != operator:

@@ -23,6 +23,7 @@ from tests.fuzz.targets import (
     snapshot,
     threshold,
     tree,
+    upgrades,
     watermark,
 )
 
@@ -42,6 +43,7 @@ TARGETS: Final[dict[str, Target]] = {
         *threshold.TARGETS,
         *contracts.TARGETS,
         *regions.TARGETS,
+        *upgrades.TARGETS,
         *node.TARGETS,
         *gossip.TARGETS,
         *http.TARGETS,

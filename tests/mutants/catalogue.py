@@ -12,6 +12,7 @@ from tests.mutants.proofs import PROOFS
 from tests.mutants.regions_and_recognitions import FOREIGN
 from tests.mutants.state_and_retention import KEPT, LET_GO, STATE
 from tests.mutants.suite_sm import SM
+from tests.mutants.versions_of_contracts import SWITCHING
 from tests.mutants.votes_and_proposals import COUNTING, PROPOSALS, VOTING
 
 MUTANTS: Final = (
@@ -34,4 +35,5 @@ MUTANTS: Final = (
     *STATE,
     *KEPT,
     *LET_GO,
+    *SWITCHING,
 )

@@ -27,6 +27,12 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/test_contracts_recognitions.py",
         "tests/unit/test_sdk_regions.py",
     ),
+    "versions": (
+        *_PYTEST,
+        "tests/unit/test_contracts_upgrades.py",
+        "tests/unit/test_contracts_upgrade_machine.py",
+        "tests/unit/test_node_upgrades.py",
+    ),
     "archive": (*_PYTEST, "tests/unit/test_archive_format.py", "tests/unit/test_archive_import.py"),
     "keys": (
         *_PYTEST,
@@ -54,4 +60,4 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
     "seeds": (sys.executable, "-m", "tests.simulation", "--seeds", "12"),
 }
 # These open stores, whose maps take far more address space than memory.
-MAPPING_SUITES: Final = frozenset({"archive", "restart", "store"})
+MAPPING_SUITES: Final = frozenset({"archive", "restart", "store", "versions"})

@@ -22,6 +22,7 @@ from contracts import membership
 from contracts.actions import ChangeValidators
 from contracts.calls import GovernanceApprove
 from contracts.records import AccountStatus, NodeRole
+from contracts.registry import REGISTRY
 from contracts.state import ACCOUNTS
 from ledger.errors import NotFound, Unavailable
 from node.cards import NodeCard
@@ -30,6 +31,7 @@ from node.commands.context import Settings
 from node.commands.preflight import (
     HEAD_LAG_BLOCKS_MAX,
     QuorumNotLive,
+    ReleaseLacksContractVersion,
     ReleaseLacksVersion,
     readiness,
     require_live_quorum,
@@ -78,6 +80,7 @@ class City:
     home: Path
     url: str = ""
     away: set[bytes] = field(default_factory=set)
+    contracts: dict[str, int] = field(default_factory=dict)
 
     def facts(self) -> NodeFacts:
         peers = tuple(
@@ -87,6 +90,8 @@ class City:
                 connected=record.account not in self.away,
                 height=self.node.chain.height,
                 round_trip_ms=1.0,
+                release="0.2.0" if self.contracts else "",
+                contracts=self.contracts,
             )
             for record in self.node.chain.nodes()
             if record.account != OPERATORS[0].account
@@ -267,6 +272,39 @@ async def test_a_protocol_version_that_a_node_does_not_know_is_not_proposed_unle
         made = await here.run("propose", "withdraw-protocol-version", "2")
         await here.approve(made["proposal_id"])
         assert here.node.chain.pending_protocol() is None
+
+
+async def test_a_contracts_version_that_a_node_lacks_is_not_proposed_unless_forced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with city(tmp_path, monkeypatch) as here:
+        known = dict(REGISTRY.known)
+        wanted = ("propose", "upgrade-contract", "grants", "2", "--height", "1000")
+        with pytest.raises(ReleaseLacksContractVersion) as refused:
+            await here.run(*wanted)
+        lacking = str(refused.value.fields["missing"])
+        assert here.url in lacking, "the node that was asked"
+        assert "op1 (?)" in lacking, "a validator whose release nobody knows"
+        monkeypatch.setattr(type(here.node.chain), "contract_versions", known | {"grants": 2})
+        here.contracts = known
+        with pytest.raises(ReleaseLacksContractVersion) as refused:
+            await here.run(*wanted)
+        assert "op1 (0.2.0)" in str(refused.value.fields["missing"]), "a peer says that it lacks it"
+        here.contracts = known | {"grants": 2}
+        made = await here.run(*wanted)
+        await here.approve(made["proposal_id"])
+        shown = await here.run("contracts")
+        (contract,) = (one for one in shown["contracts"] if one["name"] == "grants")
+        assert (contract["version"], contract["next_version"], contract["next_height"]) == (1, 2, 1000)
+        assert (contract["supported"], contract["migration"], contract["changes"]) == (2, None, [])
+        made = await here.run("propose", "withdraw-contract-upgrade", "grants", "2")
+        await here.approve(made["proposal_id"])
+        shown = await here.run("contracts")
+        (contract,) = (one for one in shown["contracts"] if one["name"] == "grants")
+        assert contract["next_version"] is None
+        assert [one["outcome"] for one in contract["changes"]] == ["withdrawn"]
+        made = await here.run("propose", "upgrade-contract", "grants", "2", "--height", "1000", "--force")
+        assert made["proposal_id"]
 
 
 async def test_an_action_from_a_file_is_proposed_with_or_without_the_word_file(

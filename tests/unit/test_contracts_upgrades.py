@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from msgspec import structs
 
 from contracts import grants, migrations, upgrades
 from contracts.calls import DeadlinesTick, GovernancePropose, GrantsPause, GrantsRevoke, call
@@ -14,7 +16,7 @@ from contracts.genesis import genesis_state
 from contracts.membership import validators
 from contracts.methods import OPERATOR_NODE, CallContext, method
 from contracts.migrations import MIGRATION_RECORDS_PER_BLOCK_MAX
-from contracts.records import GrantState
+from contracts.records import Grant, GrantState
 from contracts.registry import CALL_COST_MAX, CONTRACTS_AT_GENESIS, METHODS, REGISTRY, VERSIONS, cost_of
 from contracts.runtime import BlockExecution, ReleaseLacksContract
 from contracts.state import (
@@ -90,7 +92,7 @@ def go_to(world: World, height: int) -> None:
         world.block(())
 
 
-def under(world: World, *tables: Table[bytes, object]) -> dict[bytes, bytes]:
+def under(world: World, *tables: Table[Any, Any]) -> dict[bytes, bytes]:
     prefixes = tuple(table.prefix for table in tables)
     return {key: value for key, value in world.entries.items() if key.startswith(prefixes)}
 
@@ -331,8 +333,8 @@ def test_a_large_migration_takes_several_blocks_and_calls_wait_for_it(world: Wor
     assert (status(world).migration, under(world, GRANTS), upgrades.migrating(world)) == (None, {}, False)
 
 
-def replace_version(grant: grants.Grant) -> grants.Grant:
-    return grants.replace(grant, schema_version=2)
+def replace_version(grant: Grant) -> Grant:
+    return structs.replace(grant, schema_version=2)
 
 
 def test_a_block_moves_no_more_records_than_its_limit(world: World, few: int) -> None:
@@ -358,6 +360,15 @@ def test_a_block_moves_no_more_bytes_than_its_limit_and_a_record(
     for done in (1, 2, 3):
         go_to(world, height - 1 + done)
         assert len(under(world, GRANTS_V2)) == done
+
+
+def test_what_is_being_copied_cannot_be_withdrawn_any_more(world: World, few: int) -> None:
+    for _ in range(8):
+        world.grant()
+    go_to(world, schedule(world))
+    action = WithdrawContractUpgrade(contract="grants", version=2)
+    assert world.run(OPERATORS[0], GovernancePropose(action=action)).code == "contract_not_pending"
+    assert status(world).schedule.version == 1
 
 
 def test_the_next_version_waits_for_the_end_of_a_migration(world: World, few: int) -> None:
@@ -414,7 +425,7 @@ BAD: dict[str, Callable[[bytes], dict[bytes, bytes]]] = {
         GRANTS_V2.key(name + bytes([n])): b"" for n in range(WRITES_PER_RECORD_MAX + 1)
     },
     "TypeError": lambda name: {GRANTS_V2.key(name): "text"},  # type: ignore[dict-item]
-    "AttributeError": lambda name: None,  # type: ignore[return-value]
+    "AttributeError": lambda name: None,  # type: ignore[dict-item, return-value]
 }
 
 
@@ -441,6 +452,16 @@ def test_what_cannot_be_converted_cancels_the_switch_and_leaves_no_trace(
     assert words in change.reason
     assert "library" not in change.reason
     world.done(LI, GrantsRevoke(grant_id=world.grant()))
+
+
+def test_a_failure_in_the_block_of_the_height_leaves_nothing_that_the_block_had_copied(world: World) -> None:
+    for _ in range(4):
+        world.grant()
+    world.registry = failing(BAD["KeyError"], at=3)
+    before = under(world, GRANTS)
+    go_to(world, schedule(world))
+    assert (under(world, GRANTS), under(world, GRANTS_V2, BY_HOLDER)) == (before, {})
+    assert status(world).migration is None
 
 
 def test_what_is_of_the_machine_and_not_of_the_record_cancels_nothing(world: World) -> None:
@@ -510,7 +531,10 @@ def _broken_registries() -> Iterator[tuple[str, Contract]]:
     bare = Table[bytes, bytes]("grants_w", bytes, lambda key: key)
     yield "no version before", replace(second, version=3)
     yield "moves other tables", replace(second, moves=())
-    yield "moves other tables", replace(second, moves=(*second.moves, Move(source=PROPOSALS, convert=dict)))
+    yield (
+        "moves other tables",
+        replace(second, moves=(*second.moves, Move(source=PROPOSALS, convert=lambda name, value: {}))),
+    )
     yield "does not say how", replace(second, lifts=())
     yield "two methods of one name", replace(second, methods=(*second.methods, second.methods[0]))
     yield "has a method of", replace(second, methods=REGISTRY.require("traces", 1, 0).methods)

@@ -11,6 +11,16 @@ import pytest
 from contracts.actions import ChangeValidators, RemoveValidator, RotateVoteKey, SetProtocolVersion
 from contracts.calls import Action
 from contracts.records import EvidenceRecord, Proposal, ProposalState
+from contracts.registry import REGISTRY
+from contracts.upgrade_actions import UpgradeContract
+from contracts.upgrade_records import (
+    ChangeOutcome,
+    ContractChange,
+    ContractMigration,
+    ContractSchedule,
+    MigrationStep,
+)
+from contracts.upgrades import ContractStatus
 from ledger import codec
 from ledger.types import Vote, VoteKind
 from tests.unit import http_world as w
@@ -100,6 +110,37 @@ async def test_a_protocol_version_to_come_is_announced(tmp_path: Path) -> None:
         assert (some.version, some.next_version, some.next_height) == (1, 2, 500)
 
 
+async def test_the_versions_of_contracts_are_public_with_what_became_of_them(tmp_path: Path) -> None:
+    async with w.served(tmp_path) as world:
+        none = await get(world, "/v1/contracts", list[api_network.ContractView])
+        assert {one.name: (one.version, one.supported) for one in none} == {
+            name: (0, version) for name, version in REGISTRY.known.items()
+        }
+        schedule = ContractSchedule(version=1, next_version=2, next_height=900, changes=1)
+        failed = ContractChange(
+            version=2, outcome=ChangeOutcome.FAILED, height=7, time_ms=w.NOW_MS, entries=3, reason="why"
+        )
+        migration = ContractMigration(version=2, step=MigrationStep.COPYING, entries=12)
+        grants = ContractStatus(name="grants", schedule=schedule, migration=migration, changes=(failed,))
+        foreign = ContractStatus(
+            name="other", schedule=ContractSchedule(version=0), migration=None, changes=()
+        )
+        world.chain.contracts_there = (grants, foreign)
+        some = await get(world, "/v1/contracts", list[api_network.ContractView])
+        assert [one.name for one in some[:2]] == ["grants", "other"]
+        shown, lacked = some[:2]
+        assert (shown.version, shown.supported, shown.next_version, shown.next_height) == (1, 1, 2, 900)
+        assert shown.migration == api_network.MigrationView(version=2, step="copying", entries=12)
+        (change,) = shown.changes
+        assert (change.outcome, change.height, change.entries, change.reason) == ("failed", 7, 3, "why")
+        assert (lacked.version, lacked.supported, lacked.next_version) == (0, 0, None)
+        status = await get(world, "/v1/status", api.NodeStatus)
+        assert status.upgrades == [api.UpgradeView(contract="grants", version=2, height=900, supported=1)]
+        world.chain.protocol_to_come = (2, 500)
+        status = await get(world, "/v1/status", api.NodeStatus)
+        assert status.upgrades[0] == api.UpgradeView(contract=None, version=2, height=500, supported=1)
+
+
 @pytest.mark.parametrize(
     ("action", "name", "expected"),
     [
@@ -124,6 +165,11 @@ async def test_a_protocol_version_to_come_is_announced(tmp_path: Path) -> None:
             },
         ),
         (SetProtocolVersion(version=2, height=9), "set_protocol_version", {"version": 2, "height": 9}),
+        (
+            UpgradeContract(contract="grants", version=2, height=9),
+            "upgrade_contract",
+            {"contract": "grants", "version": 2, "height": 9},
+        ),
     ],
 )
 async def test_a_proposal_about_the_network_is_shown_in_full(

@@ -23,7 +23,7 @@ from ledger.types import Vote, VoteKind
 from node.cards import read_card
 from node.cli import app
 from node.doctor import Diagnosis, examine
-from node.findings import KINDS, Finding
+from node.findings import KINDS, Finding, Severity
 from node.founding import assemble_genesis, genesis_to_json
 from node.home import Home
 from node.identity import create_identity
@@ -31,6 +31,8 @@ from node.journal import MARK
 from node.keystore import KeyFiles
 from node.lock import HomeLock
 from node.poollog import PoolLog
+from node.storechild import StoreReport
+from node.upgrades import Coming
 from tests.keeping import KEEPING, passphrase_file
 from tests.suites import suite_under_test
 
@@ -235,6 +237,19 @@ def codes_of_certificate(home: Home, day: int) -> list[str]:
 
     looks = _Looks(home, Diagnosis(running=True), NOW_MS + day * DAY_MS)
     return [finding.code for finding in looks._certificate()]
+
+
+def test_a_version_that_is_set_and_that_this_release_lacks_is_found(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coming = (
+        Coming(contract="grants", version=2, height=900, supported=1),
+        Coming(contract="", version=1, height=950, supported=1),
+    )
+    monkeypatch.setattr("node.doctor.look_at_store", lambda *_: StoreReport(faults=(), coming=coming))
+    (finding,) = diagnose(home).findings
+    assert (finding.code, finding.severity) == ("release_lacks_version", Severity.ERROR)
+    assert finding.fields == {"what": "grants", "version": 2, "supported": 1, "height": 900}
 
 
 def test_little_room_is_found(home: Home, room: Callable[[int], None]) -> None:

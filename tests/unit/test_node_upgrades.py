@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts import migrations, upgrades
+from contracts.actions import SetProtocolVersion
 from contracts.calls import GrantsApprove, GrantsRequest, GrantsRevoke
 from contracts.genesis import genesis_state
 from contracts.records import ConsentMode, FetchType, GrantItem, GrantState
@@ -25,7 +26,8 @@ from ledger.store import Store
 from ledger.store_build import Origin
 from node.archive_import import Replay
 from node.overlays import Executed, OrderedState
-from node.upgrades import coming_at
+from node.storechild import StoreTask, read_store
+from node.upgrades import Coming, coming_at
 from tests.releases import grants_v2
 from tests.releases.grants_v2 import GRANTS_V2
 from tests.unit.contracts_world import BANK, DAY_MS, LI, SUITE
@@ -285,6 +287,24 @@ def test_a_record_is_proven_under_the_key_that_it_had_at_that_height(make: Make)
     assert records.state_receipt(before, height - 1).value is not None
     schedule = records.state_receipt(CONTRACTS.key("grants"))
     assert CONTRACTS.decode(schedule.value or b"").version == 2
+
+
+def test_a_child_reads_from_a_store_what_is_set_and_lacking(make: Make) -> None:
+    here = make("a")
+    _, height = story(here)
+    here.vote(SetProtocolVersion(version=2, height=height + 5))
+    while here.commit():
+        pass
+    folder = here.folder / "store"
+    here.close()
+    report = read_store(StoreTask(folder=str(folder), genesis=None, depth="glance"), lambda *_: None)
+    assert report.faults == ()
+    assert report.coming == (
+        Coming(contract="grants", version=2, height=height, supported=1),
+        Coming(contract="", version=2, height=height + 5, supported=1),
+    )
+    assert all(one.lacking for one in report.coming)
+    make("a")
 
 
 # --- going through layered state --------------------------------------------------------------------------------

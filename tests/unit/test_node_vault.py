@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import pytest
@@ -25,7 +26,7 @@ from contracts.records import (
     Trace,
     TraceVerdict,
 )
-from contracts.state import GRANTS, NODE_ACCOUNTS, NODES, RELEASES, TRACES, Draft, NodeAccounts
+from contracts.state import GRANTS, NODE_ACCOUNTS, NODES, RELEASES, TRACES, Draft, NodeAccounts, Table
 from ledger import codec, commitments
 from ledger.errors import LimitExceeded, StorageDamaged, Unavailable, VerificationFailed
 from node.services.spool import Spool
@@ -43,6 +44,8 @@ from node.vault.records import (
 )
 from tests.suites import suite_under_test
 
+K = TypeVar("K")
+V = TypeVar("V")
 SUITE = suite_under_test()
 HERE, THERE = b"h" * 16, b"t" * 16
 PERSON, BANK = b"p" * 16, b"b" * 16
@@ -62,7 +65,7 @@ class Nothing:
 class World:
     """One operator's replica, blobs and keys, with a sealed certificate in it."""
 
-    state: Draft
+    state: Records
     store: LocalBlobStore
     keys: OperatorKeys
     certificate: Certificate
@@ -163,6 +166,13 @@ def trace(verdict: TraceVerdict, performed_by: bytes = HERE, named: bytes = CERT
     )
 
 
+class Records(Draft):
+    """State in which every contract has its first version."""
+
+    def record(self, table: Table[K, V], key: K) -> V | None:
+        return table.get(self, key)
+
+
 def admit(state: Draft, account: bytes, wrap_key: bytes, role: NodeRole = NodeRole.VALIDATOR) -> None:
     record = NodeRecord(
         account=account,
@@ -182,7 +192,7 @@ def admit(state: Draft, account: bytes, wrap_key: bytes, role: NodeRole = NodeRo
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    state = Draft(Nothing())
+    state = Records(Nothing())
     secrets = {operator: SUITE.generate_wrap_key() for operator in (HERE, THERE)}
     for operator, (_, public) in secrets.items():
         admit(state, operator, public)

@@ -46,7 +46,7 @@ async def nodes(context: Context[None, PageQuery]) -> Reply:
     page = every[first : first + query.limit]
     following = first + query.limit if first + query.limit < len(every) else None
     return Reply(
-        body=[views.node(record, facts, chain.height) for record in page],
+        body=[views.node(record, facts, chain) for record in page],
         headers=next_link(context.target, following),
     )
 

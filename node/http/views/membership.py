@@ -12,7 +12,7 @@ from ledger.hashing import PROTOCOL_VERSION_MAX
 from ledger.types import ValidatorSet, Vote, VoteKind, quorum_size
 from node.http.views.common import Names, instant
 from node.services.ports import Chain, NodeFacts, PeerFacts
-from node.versions import CONTRACT_VERSIONS, LEDGER_VERSIONS
+from node.versions import LEDGER_VERSIONS
 from zhenglian import api, api_network
 
 
@@ -38,7 +38,7 @@ def validator_set(voters: ValidatorSet) -> api_network.ValidatorSetView:
     )
 
 
-def node(record: NodeRecord, facts: NodeFacts, own_height: int) -> api_network.NodeView:
+def node(record: NodeRecord, facts: NodeFacts, chain: Chain) -> api_network.NodeView:
     """A node, and what this one sees of it."""
     peer = next((peer for peer in facts.peers if peer.account == record.account), None)
     own = facts.account == record.account
@@ -52,15 +52,17 @@ def node(record: NodeRecord, facts: NodeFacts, own_height: int) -> api_network.N
         wrap_key=record.wrap_key.hex(),
         directory_wrap=record.directory_wrap.hex(),
         connected=True if own else None if peer is None else peer.connected,
-        height=own_height if own else None if peer is None else peer.height,
-        **_software(facts, peer, own=own),
+        height=chain.height if own else None if peer is None else peer.height,
+        **_software(facts, peer, chain if own else None),
     )
 
 
-def _software(facts: NodeFacts, peer: PeerFacts | None, *, own: bool) -> _Software:
-    if own:
+def _software(facts: NodeFacts, peer: PeerFacts | None, own: Chain | None) -> _Software:
+    if own is not None:
         return _Software(
-            release=facts.release, protocol_supported=LEDGER_VERSIONS[1], contracts=dict(CONTRACT_VERSIONS)
+            release=facts.release,
+            protocol_supported=LEDGER_VERSIONS[1],
+            contracts=dict(own.contract_versions),
         )
     if peer is None or not peer.release:
         return _Software(release=None, protocol_supported=None, contracts=None)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.e2e.faults import links, membership, planted, processes, resources, storage, upkeep
+from tests.e2e.faults import links, membership, planted, processes, resources, storage, upgrades, upkeep
 
-__all__ = ["links", "membership", "planted", "processes", "resources", "storage", "upkeep"]
+__all__ = ["links", "membership", "planted", "processes", "resources", "storage", "upgrades", "upkeep"]

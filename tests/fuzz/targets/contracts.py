@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from contracts.calls import CALLS, DeadlinesTick, TracesRequest
 from contracts.denials import Denied
 from contracts.registry import METHODS, REGISTRY
-from contracts.runtime import BlockExecution, BlockFull, BlockOutcome, Inadmissible
+from contracts.runtime import BlockExecution, BlockFull, BlockOutcome, Inadmissible, ReleaseLacksContract
 from contracts.state import STATE_VALUE_SIZE_BYTES_MAX
 from contracts.versions import Reading
 from ledger import codec
@@ -178,16 +178,18 @@ def judge(here: world.World, transaction: Transaction) -> None:
         require(
             value is None or len(value) <= STATE_VALUE_SIZE_BYTES_MAX, f"a value of {len(value or b'')} bytes"
         )
-        bookkeeping = key.startswith(b"included")
+        bookkeeping = key.startswith(
+            (b"included", b"contract")
+        )  # a block begins with what versions have to do
         require(result.code == "ok" or bookkeeping, f"a denied call wrote {key!r}")
     here.apply(first)
 
 
 def execute(here: world.World, transaction: Transaction) -> BlockOutcome | None:
-    execution = BlockExecution(here, here.context(), lambda scheme, public_key, transaction: True)
     try:
+        execution = BlockExecution(here, here.context(), lambda scheme, public_key, transaction: True)
         execution.add(transaction, transaction_id(world.SUITE, transaction.body))
-    except (Inadmissible, BlockFull):
+    except (Inadmissible, BlockFull, ReleaseLacksContract):
         return None
     return execution.finish()
 
