@@ -23,8 +23,8 @@ from tests.e2e.harness.scenario import Bench, scenario
 LATE, EARLY = 4, (1, 2, 3)
 RELEASE: Final = "9.9.8"
 GRANTS_GIVEN: Final = 6
-# Enough for two commands and three votes while the load makes blocks.
-NOTICE_BLOCKS: Final = 250
+# Enough for two commands, three votes and a look every five seconds while the load makes blocks, fifty in a second here.
+NOTICE_BLOCKS: Final = 600
 EXIT_CONFLICT, EXIT_STOPPED = 1, 3
 LACKS: Final = "release_lacks_contract"
 WARNS: Final = "this release is too old for what comes"
