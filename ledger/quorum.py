@@ -128,6 +128,14 @@ def voter(validators: ValidatorSet, vote: Vote) -> Validator | None:
     return members[vote.validator] if digest_fits(vote.kind, vote.digest) else None
 
 
+def message_to_sign(chain_id: bytes, vote: Vote) -> bytes:
+    """What a validator signs for a vote of its own; a malformed vote is never signed."""
+    invariant(
+        digest_fits(vote.kind, vote.digest), "zeros stand for the digest of a Nullify and of nothing else"
+    )
+    return vote_message(chain_id, vote.kind, vote.epoch, vote.view, vote.digest)
+
+
 class BlsQuorumScheme:
     """`QuorumScheme` by BLS12-381 multi-signatures. Sound only for keys whose possession was verified."""
 
@@ -194,11 +202,7 @@ class BlsVoteSigner:
 
     def sign_vote(self, chain_id: bytes, vote: Vote) -> bytes:
         """Signature for `vote`, whose own `signature` field is ignored."""
-        invariant(
-            digest_fits(vote.kind, vote.digest),
-            "zeros stand for the digest of a Nullify and of nothing else",
-        )
-        return self._key.sign(vote_message(chain_id, vote.kind, vote.epoch, vote.view, vote.digest))
+        return self._key.sign(message_to_sign(chain_id, vote))
 
     def prove_possession(self, network: str, account: bytes) -> bytes:
         """Proof that the secret key is held, bound to network name and account id."""

@@ -13,10 +13,9 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.crypto import sm2
-from ledger.errors import invariant
 from ledger.quorum import (
     certificate_of,
-    digest_fits,
+    message_to_sign,
     named_signers,
     possession_message,
     quorum_signers,
@@ -98,11 +97,7 @@ class Sm2VoteSigner:
 
     def sign_vote(self, chain_id: bytes, vote: Vote) -> bytes:
         """Signature for `vote`, whose own `signature` field is ignored."""
-        invariant(
-            digest_fits(vote.kind, vote.digest),
-            "zeros stand for the digest of a Nullify and of nothing else",
-        )
-        return self._key.sign(vote_message(chain_id, vote.kind, vote.epoch, vote.view, vote.digest))
+        return self._key.sign(message_to_sign(chain_id, vote))
 
     def prove_possession(self, network: str, account: bytes) -> bytes:
         """Proof that the secret key is held, bound to network name and account id."""

@@ -7,12 +7,10 @@ in `stop`. Nothing here decides anything else.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -25,16 +23,15 @@ from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
 from ledger.types import Genesis, Vote
 from network.peers import Channel, PeerAddress, PeerNetwork
-from node.bootstrap import begin, fetch_snapshot, open_store, wants_snapshot
 from node.bridges import PeerTransport, SuiteHashing
 from node.chain import Chain
 from node.committer import Committer
 from node.config import consensus_timing, http_config, pool_limits, snapshot_serving
 from node.exchange import BlobExchange
 from node.execution import Execution, FinalizedExecution
-from node.foundation import Foundation, lay_foundation
+from node.foundation import Foundation
 from node.founding import address_of, peer_addresses
-from node.home import FileUnusable, Home
+from node.home import Home
 from node.housekeeping import Housekeeping, warn_silenced
 from node.http.app import SITE, build_app
 from node.http.listener import BoundedSite, raise_descriptor_limit
@@ -50,10 +47,11 @@ from node.services.certificates import CertificateRenewal
 from node.services.deadlines import watch_deadlines
 from node.services.deposits import Deposits
 from node.services.evidence import EvidenceReporter
+from node.services.facts import NodeFacts, PeerFacts
 from node.services.marking import Renderer
 from node.services.node_account import NodeAccount
 from node.services.people import People
-from node.services.ports import NodeFacts, PeerFacts, Services
+from node.services.ports import Services
 from node.services.releases import Releases
 from node.services.spool import Spool
 from node.services.submission import Submission
@@ -193,6 +191,7 @@ class Node:
         )
 
     def _wire_services(self) -> None:
+        """Vault, then what follows the chain, then what the API asks."""
         suite, identity = self.suite, self.identity
         blobs = LocalBlobStore(self.home.blobs, suite)
         self.exchange = BlobExchange(
@@ -211,7 +210,36 @@ class Node:
             state=self.chain.records,
             time_ms=lambda: self.chain.head_time_ms,
         )
-        renderer = Renderer(suite, RecordReader(suite, keys, blobs, self.exchange.fetch))
+        self._wire_followers(Renderer(suite, RecordReader(suite, keys, blobs, self.exchange.fetch)))
+        self.services = Services(
+            chain=self.chain,
+            submission=self.submission,
+            deposits=Deposits(
+                suite=suite,
+                chain=self.chain,
+                keys=keys,
+                blobs=blobs,
+                exchange=self.exchange,
+                replicas_min=lambda: (len(self.chain.validators.validators) - 1) // 3,
+                clock_ms=wall_clock_ms,
+            ),
+            people=People(
+                SealedDirectory(
+                    suite=suite,
+                    state=self.chain.records,
+                    account=identity.account,
+                    wrap_secret=identity.wrap_secret,
+                ),
+                self.chain.records,
+            ),
+            releases=self.releases,
+            traces=self.traces,
+            index=self.index,
+        )
+
+    def _wire_followers(self, renderer: Renderer) -> None:
+        """What acts in this node's name when the chain says so."""
+        suite, identity = self.suite, self.identity
         self.node_account = NodeAccount(
             suite=suite,
             account=identity.account,
@@ -248,31 +276,6 @@ class Node:
             show=self.network.use_certificate,
             ready=lambda: self.network.certificate_in_use and not self.runner.status().syncing,
             clock_ms=wall_clock_ms,
-        )
-        self.services = Services(
-            chain=self.chain,
-            submission=self.submission,
-            deposits=Deposits(
-                suite=suite,
-                chain=self.chain,
-                keys=keys,
-                blobs=blobs,
-                exchange=self.exchange,
-                replicas_min=lambda: (len(self.chain.validators.validators) - 1) // 3,
-                clock_ms=wall_clock_ms,
-            ),
-            people=People(
-                SealedDirectory(
-                    suite=suite,
-                    state=self.chain.records,
-                    account=identity.account,
-                    wrap_secret=identity.wrap_secret,
-                ),
-                self.chain.records,
-            ),
-            releases=self.releases,
-            traces=self.traces,
-            index=self.index,
         )
 
     # --- life ---
@@ -494,29 +497,3 @@ def _retire(home: Home, suite: CryptoSuite, in_use: bytes) -> None:
             log.info("the former vote key is destroyed")
     except LedgerError as error:
         log.error("the former vote key is still there", reason=str(error))
-
-
-def run_node(folder: Path) -> int:
-    """Run the node in `folder` until it is told to stop; the process's exit status.
-
-    Raises:
-        LedgerError: it cannot start; the message says what to do.
-    """
-    import uvloop
-
-    async def main() -> int:
-        base, journal, store = begin(lay_foundation(folder))
-        if store is None and wants_snapshot(base, wall_clock_ms()):
-            await fetch_snapshot(base)
-        return await Node(base, journal, store or open_store(base)).run()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            return runner.run(main())
-        except InvariantViolation as error:
-            log.critical("the node stops", error=repr(error))
-            os._exit(EXIT_STATUS_BROKEN_INVARIANT)
-        except OSError as error:
-            # Only while it starts: once it runs, every task's failure ends in `Node._fail`.
-            reason = error.strerror or str(error)
-            raise FileUnusable(path=str(error.filename or folder), reason=reason) from None

@@ -32,12 +32,11 @@ from node.index.sqlite import SqliteIndex
 from node.mempool import Mempool, PoolLimits, SignatureCache
 from node.observability import Metrics
 from node.servedstore import ServedStore
+from node.services.facts import Location, NodeFacts
 from node.services.ports import (
     Caller,
     DepositInput,
     Draft,
-    Location,
-    NodeFacts,
     PersonTag,
     ReleasedFile,
     ReleaseTransactions,

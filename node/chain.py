@@ -48,7 +48,7 @@ from ledger.types import EpochChange, FinalizedBlock, Genesis, Header, Receipt, 
 from node.execution import Execution
 from node.overlays import LayeredState
 from node.servedstore import ServedState, ServedStore
-from node.services.ports import HeightNotFinal, Location, NodeFacts
+from node.services.facts import HeightNotFinal, Location, NodeFacts
 from node.stateproofs import StateProofs
 
 CODES_MAX: Final = 10_000

@@ -174,19 +174,20 @@ def create_identity(
     write_secret(files.vote, VOTE_KIND, vote_signer.public_key, vote_secret, keyring)
     write_secret(files.wrap, WRAP_KIND, wrap_key, wrap_secret, keyring)
     write_file(files.tls.path, (tls_key_pem + certificate_pem).encode(), secret=True, replace=False)
-    module = str(keeping.token.module) if isinstance(keeping, InToken) else ""
+    listen = NetworkSection(host=_listen_host(peer_host), port=peer_port)
     write_config(
-        home.config,
-        NodeConfig(
-            node=NodeSection(name=name),
-            http=HttpSection(host=http_host, port=http_port),
-            network=NetworkSection(host=_listen_host(peer_host), port=peer_port),
-            keys=KeysSection(pkcs11_module=module),
-        ),
+        home.config, _first_config(name, HttpSection(host=http_host, port=http_port), listen, keeping)
     )
     mark_as_new(home)
     write_file(home.card, encode_card(card), replace=False)
     return card
+
+
+def _first_config(name: str, http: HttpSection, network: NetworkSection, keeping: Keeping) -> NodeConfig:
+    module = str(keeping.token.module) if isinstance(keeping, InToken) else ""
+    return NodeConfig(
+        node=NodeSection(name=name), http=http, network=network, keys=KeysSection(pkcs11_module=module)
+    )
 
 
 def require_new_identity(home: Home) -> None:

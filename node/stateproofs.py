@@ -18,7 +18,7 @@ from ledger.store import Store
 from ledger.store_records import NotHeld, ProvenValue, check_state_key
 from ledger.types import FinalizedBlock
 from node.overlays import LayeredState
-from node.services.ports import HeightNotFinal, HeightNotProvable
+from node.services.facts import HeightNotFinal, HeightNotProvable
 
 # The committer may store a block while it is being read; the second look then finds it there.
 _LOOKS: Final = 2

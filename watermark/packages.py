@@ -36,7 +36,7 @@ _FAULTS: Final = (
     ValueError,
     KeyError,
     IndexError,
-    NotImplementedError,
+    # Covers the standard library's word for a compression that it does not know.
     RuntimeError,
 )
 

@@ -491,15 +491,3 @@ class TraceView(Response, frozen=True):
     requested: datetime
     concluded: datetime | None
     status_url: str
-
-
-class ProposalView(Response, frozen=True):
-    proposal_id: Hex16
-    proposer: Hex16
-    proposer_name: str
-    action: str
-    summary: dict[str, Any]
-    approvals: list[str]
-    state: str
-    proposed: datetime
-    expires: datetime

@@ -7,7 +7,7 @@ marked as that.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from zhenglian.api import Hex, Hex16, Hex32, Response, ValidatorView
 
@@ -120,3 +120,15 @@ class ContractView(Response, frozen=True):
     next_height: int | None
     migration: MigrationView | None
     changes: list[ContractChangeView]
+
+
+class ProposalView(Response, frozen=True):
+    proposal_id: Hex16
+    proposer: Hex16
+    proposer_name: str
+    action: str
+    summary: dict[str, Any]
+    approvals: list[str]
+    state: str
+    proposed: datetime
+    expires: datetime

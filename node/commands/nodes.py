@@ -150,7 +150,7 @@ def join(
 @app.command("run")
 def run(home: HomeFolder = DEFAULT_HOME) -> None:
     """Run the node until it is told to stop. 运行节点。"""
-    from node.app import run_node
+    from node.run import run_node
 
     raise typer.Exit(run_node(home))
 

@@ -7,7 +7,7 @@ port raises `LedgerError`s only; what the chain refused is `Denied`, which carri
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -44,6 +44,7 @@ from ledger.types import (
     ValidatorSet,
 )
 from node.index.ports import Index
+from node.services.facts import Location, NodeFacts
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -111,83 +112,6 @@ class Records(Protocol):
         ...
 
     def recognition(self, recognition_id: bytes) -> Recognition | None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerFacts:
-    """One other node as seen from here.
-
-    `height` and `round_trip_ms` are None while unknown; `release`, `ledger_version` (the latest that it judges) and
-    `contracts` (the latest version of each that it has) are empty while it was never connected.
-    """
-
-    account: bytes
-    name: str
-    connected: bool
-    height: int | None
-    round_trip_ms: float | None
-    release: str = ""
-    ledger_version: int = 0
-    contracts: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFacts:
-    """What only the running node knows about itself.
-
-    Attributes:
-        account: this node's operator.
-        release: version of the software.
-        view, leader: consensus view now, and the account whose turn it is.
-        peers: every other validator.
-        pending_transactions: transactions in the mempool.
-        syncing: catching up with the others.
-        voting: takes part in consensus.
-        started_ms, clock_ms: wall clock at start, and now.
-    """
-
-    account: bytes
-    release: str
-    view: int
-    leader: bytes
-    peers: tuple[PeerFacts, ...]
-    pending_transactions: int
-    syncing: bool
-    voting: bool
-    started_ms: int
-    clock_ms: int
-
-
-class HeightNotProvable(LedgerError):
-    """The state of that height is no longer kept here. Fields: height, first_height, last_height."""
-
-    code = "height_not_provable"
-    category = Category.GONE
-    zh = (
-        "本节点已不保留区块高度 {height} 的状态，可证明的高度为 {first_height} 至 {last_height}；"
-        "请使用已保存的回执，或向保存更久的节点查询"
-    )
-    en = (
-        "The state at height {height} is no longer kept here: heights {first_height} to {last_height} can be "
-        "proven; use a receipt kept from then, or ask a node that keeps more"
-    )
-
-
-class HeightNotFinal(LedgerError):
-    """There is no finalized block of that height yet. Fields: height, last_height."""
-
-    code = "height_not_final"
-    category = Category.MISSING
-    zh = "区块高度 {height} 尚未最终确认，当前高度为 {last_height}"
-    en = "Height {height} is not final yet; the chain is at height {last_height}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """Where a finalized transaction is: block height, and index in that block."""
-
-    height: int
-    index: int
 
 
 class Chain(Protocol):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +13,7 @@ from contracts.calls import RegisterOrganization
 from contracts.records import AccountKind, KeyRole
 from node.devnet import Devnet
 from node.identity import InFiles, InToken
+from tests.e2e.conftest import until
 from tests.hsm.conftest import LABEL, Slot
 from tests.suites import suite_under_test
 from zhenglian import ApiError, Client, KeyFile
@@ -23,16 +22,7 @@ from zhenglian.unlocking import Sources
 SUITE: Final = suite_under_test()
 IN_TOKEN: Final = 4
 READY_S: Final = 120.0
-SETTLE_S: Final = 120.0
 COMMAND_S: Final = 120.0
-
-
-def until(so: Callable[[], bool], what: str) -> None:
-    """Ask until it is so; the polling is of another process, which tells nobody when it is done."""
-    deadline = time.monotonic() + SETTLE_S
-    while not so():
-        assert time.monotonic() < deadline, f"not within {SETTLE_S} s: {what}"
-        time.sleep(0.05)
 
 
 def registered(client: Client, account: str) -> bool:

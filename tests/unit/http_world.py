@@ -73,15 +73,11 @@ from node.http.site import Site
 from node.index.follower import catch_up
 from node.index.sqlite import SqliteIndex
 from node.observability import Metrics
+from node.services.facts import HeightNotFinal, HeightNotProvable, Location, NodeFacts, PeerFacts
 from node.services.ports import (
     Caller,
     DepositInput,
     Draft,
-    HeightNotFinal,
-    HeightNotProvable,
-    Location,
-    NodeFacts,
-    PeerFacts,
     PersonTag,
     ReleasedFile,
     ReleaseTransactions,

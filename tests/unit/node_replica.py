@@ -57,7 +57,8 @@ from node.chain import Chain
 from node.execution import Execution, FinalizedExecution
 from node.mempool import Mempool, PoolLimits, SignatureCache
 from node.servedstore import ServedStore
-from node.services.ports import Caller, NodeFacts
+from node.services.facts import NodeFacts
+from node.services.ports import Caller
 from tests.suites import suite_under_test
 from tests.unit.contracts_world import (
     AUDITOR,

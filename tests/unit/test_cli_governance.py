@@ -42,8 +42,9 @@ from node.http.config import HttpConfig
 from node.identity import create_identity, load_identity
 from node.newcomers import CardRefused, addition, check_card, operator_of
 from node.observability import Metrics
+from node.services.facts import NodeFacts, PeerFacts
 from node.services.people import People
-from node.services.ports import NodeFacts, PeerFacts, Services
+from node.services.ports import Services
 from node.vault.directory import KeyedDirectory, SealedDirectory
 from tests.suites import OTHER
 from tests.unit.contracts_world import OPERATORS, START_MS, SUITE

@@ -27,6 +27,7 @@ from tests.unit import http_world as w
 from tests.unit.http_world import World
 from tests.unit.ledger_world import fixed
 from zhenglian import api, api_network
+from zhenglian.api_network import ProposalView
 
 T = TypeVar("T")
 
@@ -186,6 +187,6 @@ async def test_a_proposal_about_the_network_is_shown_in_full(
     )
     async with w.served(tmp_path) as world:
         world.chain.records.proposals[w.PROPOSAL_ID] = proposal
-        view = await get(world, f"/v1/proposals/{w.PROPOSAL_ID.hex()}", api.ProposalView)
+        view = await get(world, f"/v1/proposals/{w.PROPOSAL_ID.hex()}", ProposalView)
         assert view.action == name
         assert {key: value for key, value in view.summary.items() if key != "type"} == expected

@@ -30,6 +30,7 @@ from node.index.ports import cursor_of
 from tests.unit import http_world as w
 from tests.unit.ledger_world import SUITE, fixed
 from zhenglian import api
+from zhenglian.api_network import ProposalView
 
 T = TypeVar("T")
 KEY = {"Idempotency-Key": "k"}
@@ -391,12 +392,12 @@ async def test_a_proposal_spells_its_action_out(tmp_path: Path) -> None:
         world.chain.records.proposals[w.PROPOSAL_ID] = proposal
         transaction = world.chain.transaction(w.OPERATOR, "governance", "propose")
         await world.finalize((transaction, (w.event("governance.proposed", w.PROPOSAL_ID),)))
-        view = await _get(world, f"/v1/proposals/{w.PROPOSAL_ID.hex()}", api.ProposalView)
+        view = await _get(world, f"/v1/proposals/{w.PROPOSAL_ID.hex()}", ProposalView)
         assert view.action == "register_purposes"
         assert view.summary["purposes"][0]["items"][0]["fields"] == ["name"]
         assert view.approvals == ["operator"]
-        assert await _get(world, "/v1/proposals?state=open", list[api.ProposalView]) == [view]
-        assert await _get(world, "/v1/proposals?state=expired", list[api.ProposalView]) == []
+        assert await _get(world, "/v1/proposals?state=open", list[ProposalView]) == [view]
+        assert await _get(world, "/v1/proposals?state=expired", list[ProposalView]) == []
 
 
 async def test_grants_are_listed_by_part_and_state_over_pages_that_meet(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from contracts.records import KeyRole
 from contracts.state import ACCOUNTS, GRANTS
 from ledger.errors import StorageDamaged
 from ledger.receipts import VerifiedState, verify_state_receipt
-from node.services.ports import HeightNotFinal, HeightNotProvable
+from node.services.facts import HeightNotFinal, HeightNotProvable
 from tests.unit.contracts_world import BANK, BANK_ADMIN, actor, new_key
 from tests.unit.node_replica import Replica
 

@@ -10,8 +10,15 @@ from contracts.calls import (
     OrganizationsAddKey,
     OrganizationsRevokeKey,
 )
-from zhenglian.api import ProposalView, TransactionView
-from zhenglian.api_network import ContractView, EvidenceView, NodeView, ProtocolView, ValidatorSetView
+from zhenglian.api import TransactionView
+from zhenglian.api_network import (
+    ContractView,
+    EvidenceView,
+    NodeView,
+    ProposalView,
+    ProtocolView,
+    ValidatorSetView,
+)
 from zhenglian.exchange import Core, Plan, get
 from zhenglian.plans import transactions
 from zhenglian.plans.chain import pages, query

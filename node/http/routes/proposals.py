@@ -16,7 +16,7 @@ from node.http.pagination import PageQuery, collect, next_link
 from node.http.routing import Context, NoQuery, Reply, Route
 from node.http.views import records as views
 from node.http.views.common import Names
-from zhenglian import api
+from zhenglian.api_network import ProposalView
 
 
 class ProposalsQuery(PageQuery):
@@ -59,7 +59,7 @@ ROUTES: Final = (
         access=PUBLIC,
         handler=proposals,
         query=ProposalsQuery,
-        response=list[api.ProposalView],
+        response=list[ProposalView],
         summary_zh="治理提案，最新在前",
         summary_en="Governance proposals, newest first",
     ),
@@ -68,7 +68,7 @@ ROUTES: Final = (
         path="/v1/proposals/{proposal}",
         access=PUBLIC,
         handler=proposal,
-        response=api.ProposalView,
+        response=ProposalView,
         summary_zh="一项治理提案",
         summary_en="A governance proposal",
         etag=True,

@@ -11,7 +11,8 @@ from ledger.hashing import block_digest
 from ledger.types import RESULT_OK, FinalizedBlock, Header, Result, Transaction, quorum_size
 from node.http.views.common import Names, instant
 from node.index.ports import IndexedEvent, cursor_of
-from node.services.ports import Chain, NodeFacts, PeerFacts, TransactionStatus
+from node.services.facts import NodeFacts, PeerFacts
+from node.services.ports import Chain, TransactionStatus
 from node.upgrades import coming
 from zhenglian import api
 

@@ -11,7 +11,8 @@ from ledger.crypto.registry import available_suites
 from ledger.hashing import PROTOCOL_VERSION_MAX
 from ledger.types import ValidatorSet, Vote, VoteKind, quorum_size
 from node.http.views.common import Names, instant
-from node.services.ports import Chain, NodeFacts, PeerFacts
+from node.services.facts import NodeFacts, PeerFacts
+from node.services.ports import Chain
 from node.versions import LEDGER_VERSIONS
 from zhenglian import api, api_network
 

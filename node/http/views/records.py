@@ -27,6 +27,7 @@ from ledger.types import CALL_ARGS_SIZE_BYTES_MAX
 from node.http.views.common import Names, hex_or_none, instant, instant_or_none
 from node.services.ports import Draft, PersonTag, Records
 from zhenglian import api
+from zhenglian.api_network import ProposalView
 
 SUMMARY_DEPTH_MAX: Final = 8
 
@@ -201,10 +202,10 @@ def _item(item: GrantItem) -> api.GrantItemView:
     )
 
 
-def proposal(record: Proposal, names: Names) -> api.ProposalView:
+def proposal(record: Proposal, names: Names) -> ProposalView:
     """A governance proposal, its action spelled out."""
     action: Any = codec.decode(record.action, Action, size_bytes_max=CALL_ARGS_SIZE_BYTES_MAX)  # type: ignore[arg-type]
-    return api.ProposalView(
+    return ProposalView(
         proposal_id=record.proposal_id.hex(),
         proposer=record.proposer.hex(),
         proposer_name=names.account(record.proposer),
