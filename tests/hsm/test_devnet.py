@@ -13,7 +13,7 @@ from contracts.calls import RegisterOrganization
 from contracts.records import AccountKind, KeyRole
 from node.devnet import Devnet
 from node.identity import InFiles, InToken
-from tests.e2e.conftest import until
+from tests.e2e.harness.cluster import until
 from tests.hsm.conftest import LABEL, Slot
 from tests.suites import suite_under_test
 from zhenglian import ApiError, Client, KeyFile
