@@ -189,6 +189,15 @@ class Chain:
         """The set that votes on the successor of the finalized head."""
         return membership.validators(self.records.state())
 
+    @property
+    def epoch(self) -> int:
+        """Of the finalized head's successor."""
+        return self._execution.validators().epoch
+
+    def executed_state(self) -> LayeredState:
+        """State at the finalized head as execution reads it, unproven. A short-lived view: take a new one for each use."""
+        return self._execution.state()
+
     def validator_set(self, epoch: int) -> ValidatorSet | None:
         """The set of an epoch, past or present, or the one that a seal has decided."""
         return membership.validator_set(self.records, epoch)

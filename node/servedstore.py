@@ -75,9 +75,11 @@ class _Remembered:
             if len(self._entries) > self._entries_max:
                 del self._entries[next(iter(self._entries))]
 
-    def drop(self, name: bytes) -> None:
+    def renew(self, name: bytes, digest: bytes | None) -> None:
+        """As `keep`, of a name that is remembered."""
         with self._lock:
-            self._entries.pop(name, None)
+            if name in self._entries:
+                self._entries[name] = digest
 
 
 class _Proven:
@@ -219,8 +221,8 @@ class ServedStore(Store):
             proven.contents.keep(name, suite.digest(codec.encode(finalized.block)))
             proven.results.keep(name, suite.digest(codec.encode(committed.results)))
             proven.roots.keep(name, finalized.block.header.state_root)
-            for key in committed.writes:
-                proven.values.drop(key)
+            for key, value in committed.writes.items():
+                proven.values.renew(key, None if value is None else suite.digest(value))
 
     @contextmanager
     def watched(self, what: str) -> Iterator[None]:

@@ -33,11 +33,17 @@ class Finalizer:
         self._out = out
         self._proven: dict[int, FinalizedBlock] = {}
         self._tip: tuple[bytes, Header] = (self._tree.root_digest, self._tree.root_header)
+        # Asked at every event, and told by the root alone.
+        self._root = self._tree.root_header
+        self._root_seals = committee.seals(self._root)
 
     @property
     def sealed(self) -> bool:
         """Whether the epoch's last block is committed."""
-        return self._committee.seals(self._tree.root_header)
+        header = self._tree.root_header
+        if header is not self._root:
+            self._root, self._root_seals = header, self._committee.seals(header)
+        return self._root_seals
 
     @property
     def behind(self) -> bool:

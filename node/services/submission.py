@@ -16,6 +16,7 @@ import structlog
 
 from contracts.admission import (
     Duplicate,
+    Inadmissible,
     KeyNotValid,
     KeyRevoked,
     LifetimeTooLong,
@@ -94,6 +95,7 @@ class Submission:
         self._clock_ms = clock_ms
         self._account = account
         self._wake = wake
+        self._news = False
         self._spread_timeout_s = spread_timeout_s
         self._waiters: dict[bytes, list[asyncio.Future[None]]] = {}
         # Newest last; the encoded transaction of those that a rewritten log should hold, else nothing.
@@ -117,7 +119,7 @@ class Submission:
             if name not in self._promises:
                 # What is carried was checked; another signature over the same body makes it no other transaction.
                 try:
-                    entry = self._mempool.get(name) or self._accept(name, transaction)
+                    entry = self._mempool.get(name) or self._accept_or_say(name, transaction)
                 except WindowPassed:
                     self._require_history(name)
                     raise
@@ -160,7 +162,13 @@ class Submission:
         Raises:
             LedgerError: the peer is at fault.
         """
-        self._spread.received(peer, payload)
+        try:
+            self._spread.received(peer, payload)
+        finally:
+            # Once for all that it brought: each time consensus looks through everything that it could do.
+            if self._news:
+                self._news = False
+                self._wake()
 
     def connected(self, peer: bytes) -> None:
         self._spread.connected(peer)
@@ -187,8 +195,7 @@ class Submission:
         if self.settled(name):
             return name, Verdict.KNOWN
         verdict = self._take(name, transaction)
-        if verdict is Verdict.TAKEN:
-            self._wake()
+        self._news = self._news or verdict is Verdict.TAKEN
         return name, verdict
 
     # --- life ---
@@ -249,15 +256,23 @@ class Submission:
     def _decided_here(self, name: bytes) -> bool:
         return name in self._expired or self._chain.locate(name) is not None
 
+    def _accept_or_say(self, name: bytes, transaction: Transaction) -> Pending:
+        """As `_accept`. Why a client's transaction is refused is an answer: it is said by what is proven of the state."""
+        try:
+            return self._accept(name, transaction)
+        except (Inadmissible, InvariantViolation):
+            admit(self._chain.records, transaction, name, self._context(transaction), self._verify)
+            raise
+
     def _accept(self, name: bytes, transaction: Transaction) -> Pending:
-        """Check a transaction against the head, and take it into the pool."""
+        """Check a transaction against the head as execution reads it, and take it into the pool."""
         size_bytes = len(codec.encode(transaction))
         if size_bytes > TRANSACTION_SIZE_BYTES_MAX:
             raise LimitExceeded(
                 limit="TRANSACTION_SIZE_BYTES_MAX", maximum=TRANSACTION_SIZE_BYTES_MAX, actual=size_bytes
             )
         self._mempool.require_room(transaction.body.account, size_bytes)
-        admit(self._chain.records, transaction, name, self._context(transaction), self._verify)
+        admit(self._chain.executed_state(), transaction, name, self._context(transaction), self._verify)
         return self._add(name, transaction)
 
     def _add(self, name: bytes, transaction: Transaction) -> Pending:
@@ -280,7 +295,7 @@ class Submission:
             suite=self._suite,
             height=self._chain.height + 1,
             time_ms=max(time_ms, self._chain.head_time_ms + 1),
-            epoch=self._chain.validators.epoch,
+            epoch=self._chain.epoch,
             proposer=b"",
             limits=limits,
         )
@@ -294,6 +309,10 @@ class Submission:
             return self._take_ended(name, transaction)
         except (WindowPassed, Duplicate):
             return Verdict.NEVER
+        except InvariantViolation as error:
+            # Our own state cannot be read there, which is no fault of the peer's.
+            log.error("the state cannot be read", reason=str(error))
+            return Verdict.LATER
         except LedgerError as error:
             log.debug("peer's transaction refused", code=error.code)
             return Verdict.FORGED

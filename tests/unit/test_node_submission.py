@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import node.poollog
 from contracts.admission import (
@@ -20,6 +21,7 @@ from contracts.admission import (
     WrongNetwork,
 )
 from contracts.calls import DeadlinesTick
+from contracts.state import ACCOUNTS
 from ledger import codec
 from ledger.errors import Busy, LedgerError, LimitExceeded, NotFound, Unavailable
 from ledger.hashing import sign_transaction, transaction_id
@@ -279,6 +281,44 @@ async def test_a_peers_rubbish_is_its_fault_and_what_is_good_in_it_is_not_lost(t
         other = here.peers[1]
         here.submission.receive(other, gossip_messages.encode(Push(transactions=(good,))))
         assert len(here.mempool) == 1
+
+
+class Unreadable:
+    """A state whose accounts no longer read as accounts."""
+
+    def get(self, key: bytes) -> bytes | None:
+        return b"\xc1" if key.startswith(ACCOUNTS.prefix) else None
+
+
+async def test_a_state_that_cannot_be_read_here_is_no_fault_of_the_peer_who_sends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        sent = codec.encode(tick(here))
+        with monkeypatch.context() as patched:
+            patched.setattr(here.chain, "executed_state", Unreadable)
+            assert here.submission.take(sent)[1] is Verdict.LATER
+            assert len(here.mempool) == 0
+        assert here.submission.take(sent)[1] is Verdict.TAKEN
+
+
+async def test_a_refusal_to_a_client_is_said_by_what_is_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, frozen=True) as here:
+        stranger = here.sign(NODES[0], DeadlinesTick())
+        stranger = replace(stranger, body=replace(stranger.body, account=b"\x07" * 16))
+        read: list[bytes] = []
+        proven = type(here.chain.records).get
+
+        def get(records: object, key: bytes) -> bytes | None:
+            read.append(key)
+            return proven(here.chain.records, key)
+
+        monkeypatch.setattr(type(here.chain.records), "get", get)
+        with pytest.raises(UnknownAccount):
+            await here.submission.submit(stranger, wait_s=0)
+        assert ACCOUNTS.key(b"\x07" * 16) in read
 
 
 async def test_a_disk_that_fails_is_reported_and_nothing_is_acknowledged(
