@@ -17,7 +17,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
+.PHONY: help s3 sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -68,6 +68,16 @@ softhsm:
 	@command -v softhsm2-util >/dev/null \
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq softhsm2 >/dev/null; } \
 		|| { echo "需要 SoftHSM2：apt-get install softhsm2。SoftHSM2 is needed: apt-get install softhsm2."; exit 1; }
+
+VERSITYGW_VERSION ?= v1.8.0
+VERSITYGW := build/bin/versitygw
+s3: setup $(VERSITYGW) ## ciphertext in a bucket: a real S3-compatible service (Versity's gateway; needs Go)
+	$(call part,ciphertext in a bucket,VERSITYGW=$(CURDIR)/$(VERSITYGW) $(PY) -m pytest tests/s3)
+
+$(VERSITYGW):
+	@command -v go >/dev/null || { echo "需要 Go：apt-get install golang-go。Go is needed: apt-get install golang-go."; exit 1; }
+	@echo "Building Versity's S3 gateway $(VERSITYGW_VERSION) …"
+	@GOBIN=$(CURDIR)/build/bin go install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
 
 # As a part of `make test`: where no token can be had, it says that this part was not run.
 hsm-some: setup

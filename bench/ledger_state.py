@@ -64,7 +64,6 @@ def make_genesis(suite: CryptoSuite) -> Genesis:
         host="localhost",
         port=1,
         certificate=bytes(1),
-        directory_wrap=b"",
     )
     return Genesis(
         network="bench",

@@ -20,8 +20,7 @@ class AddValidator(Wire, tag="add_validator"):
     """A new operator with its node and its vote.
 
     Attributes:
-        operator: account, keys (roles admin and node), address, certificate, wrap key, and the directory key
-            sealed to it. A fresh account, as at genesis; or that of a read node with the same name and keys, which then
+        operator: account, keys (roles admin and node), address, certificate, wrap key. A fresh account, as at genesis; or that of a read node with the same name and keys, which then
             follows the chain already when its vote begins to count.
         vote_key, possession: of its consensus votes, proven for the network's name and this account.
     """
@@ -60,7 +59,7 @@ class ChangeValidators(Wire, tag="change_validators"):
 class AdmitReader(Wire, tag="admit_reader"):
     """A read node (市县数据节点): follows the chain and serves its API, without any vote.
 
-    `reader` has a key of role node, perhaps one of role admin, and may have an empty `directory_wrap`.
+    `reader` has a key of role node, perhaps one of role admin.
     """
 
     reader: GenesisOperator

@@ -13,19 +13,26 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from contracts import passkeys
 from contracts.keys import find_key, usable
 from contracts.methods import BlockContext
 from contracts.records import Account, Key
-from contracts.state import ACCOUNTS, INCLUDED, StateReader
+from contracts.state import ACCOUNTS, INCLUDED, StateReader, network
 from ledger import codec
+from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError, SignatureInvalid
-from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Transaction
+from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Transaction, WebAuthn
 
 
 class SignatureVerifier(Protocol):
-    """Whether a transaction's signature holds under that key; may answer from a cache."""
+    """Whether a transaction's signature holds under that key, as `passkeys.verify_transaction` says; may answer from a cache.
 
-    def __call__(self, scheme: str, public_key: bytes, transaction: Transaction) -> bool: ...
+    Passkeys hang on the network's settings, so that they are part of the question.
+    """
+
+    def __call__(
+        self, scheme: str, public_key: bytes, transaction: Transaction, webauthn: WebAuthn
+    ) -> bool: ...
 
 
 class Inadmissible(LedgerError):
@@ -115,6 +122,26 @@ class TransactionSignatureInvalid(Inadmissible, SignatureInvalid):
     """The signature does not hold; code `signature_invalid`."""
 
 
+class PasskeyInvalid(TransactionSignatureInvalid):
+    """The assertion of a passkey breaks a rule. Fields: reason (`passkeys.Refusal`)."""
+
+    code = "passkey_invalid"
+    zh = "通行密钥签名无效（{reason}），请在门户页面重新确认"
+    en = "The passkey signature does not hold ({reason}); confirm again on the portal's page"
+
+
+class OriginNotListed(TransactionSignatureInvalid):
+    """The assertion holds, but was made on a page that this network does not list (any more, or yet)."""
+
+    code = "origin_not_listed"
+    category = Category.UNAUTHENTICATED
+    zh = "签署页面的来源不在本网络的名单中，请在列出的门户页面签署"
+    en = "The page on which it was signed is not on this network's list; sign on a portal that is"
+
+    def __init__(self) -> None:
+        super().__init__(what="transaction")
+
+
 class Sender(NamedTuple):
     """Who sent a transaction, authenticated."""
 
@@ -153,9 +180,22 @@ def admit(
     if height is not None:
         raise Duplicate(height=height)
     sender = _find_sender(state, transaction, context.time_ms)
-    if not verify(sender.key.scheme, sender.key.public_key, transaction):
-        raise TransactionSignatureInvalid(what="transaction")
+    settings = network(state).webauthn
+    if not verify(sender.key.scheme, sender.key.public_key, transaction, settings):
+        raise refusal_of(sender.key, transaction, context.suite, settings)
     return sender
+
+
+def refusal_of(
+    key: Key, transaction: Transaction, suite: CryptoSuite, settings: WebAuthn
+) -> TransactionSignatureInvalid:
+    """What to say of a signature that does not hold, in words that help whoever made it."""
+    if key.scheme != passkeys.SCHEME:
+        return TransactionSignatureInvalid(what="transaction")
+    reason = passkeys.why_not_signed(suite, key.public_key, transaction, settings)
+    if reason is passkeys.Refusal.ORIGIN:
+        return OriginNotListed()
+    return PasskeyInvalid(what="transaction", reason="" if reason is None else reason.value)
 
 
 def _check_window(transaction: Transaction, context: BlockContext) -> None:

@@ -13,22 +13,47 @@ from msgspec import Meta
 
 from contracts.actions import MembershipAction
 from contracts.args import Args as Args  # noqa: PLC0414  # part of this face
+from contracts.erasure_calls import ERASURE_CALLS
+from contracts.grant_actions import SetGrantRules
+from contracts.grant_calls import (
+    GRANT_CALLS,
+    GrantsApprove,
+    GrantsNarrow,
+    GrantsPause,
+    GrantsReject,
+    GrantsRequest,
+    GrantsResume,
+    GrantsRevoke,
+)
+from contracts.new_keys import NewKey
+from contracts.people_actions import PeopleAction
+from contracts.people_calls import (
+    PEOPLE_CALLS,
+    LookupsApprove,
+    LookupsRequest,
+    MovedTag,
+    PeopleAddKey,
+    PeopleEnroll,
+    PeopleMoveTags,
+    PeopleRetag,
+    PeopleRevokeKey,
+    PeopleSetReachable,
+    RecoveriesConfirm,
+    RecoveriesOpen,
+    RecoveriesVeto,
+)
+from contracts.portal_actions import PortalAction
+from contracts.question_calls import QUESTION_CALLS
 from contracts.records import (
     CERTIFICATES_PER_TRACE_MAX,
-    ITEMS_PER_GRANT_MAX,
     OUTPUTS_PER_RELEASE_MAX,
     TYPES_PER_ORGANIZATION_MAX,
-    USES_MAX,
     AccountKind,
     AttachmentNames,
     CertificateState,
     CertificateType,
     Code,
-    ConsentMode,
-    FetchType,
     FieldNames,
-    GrantItem,
-    KeyRole,
     NodeCertificates,
     OptionalId16,
     Output,
@@ -44,7 +69,21 @@ from contracts.region_calls import (
     RegionsFollow,
     RegionsReportFork,
 )
+from contracts.shared_key_actions import SharedKeyAction
+from contracts.shared_key_calls import (
+    SharedKeysAbstain,
+    SharedKeysAnswer,
+    SharedKeysCheck,
+    SharedKeysConclude,
+    SharedKeysConfirm,
+    SharedKeysDeal,
+    SharedKeysDispute,
+    SharedKeysOpen,
+    SharedKeysRenew,
+    SharedKeysReveal,
+)
 from contracts.upgrade_actions import UpgradeAction
+from contracts.window_calls import WINDOW_CALLS
 from ledger import codec
 from ledger.types import (
     AccountId,
@@ -57,26 +96,35 @@ from ledger.types import (
     KeyId,
     Name,
     Port,
-    PublicKey,
     ReleaseId,
     Text,
-    TimeMs,
     Vote,
     Wire,
 )
 
-
-class NewKey(Wire):
-    """A key to be added.
-
-    Its id is derived (`ledger.crypto.suite.key_id`). `valid_until_ms` 0 means without end.
-    """
-
-    scheme: Name
-    public_key: PublicKey
-    role: KeyRole
-    label: Text
-    valid_until_ms: TimeMs
+# What a room of its own holds, found here as ever.
+__all__ = [
+    "GrantsApprove",
+    "GrantsNarrow",
+    "GrantsPause",
+    "GrantsReject",
+    "GrantsRequest",
+    "GrantsResume",
+    "GrantsRevoke",
+    "LookupsApprove",
+    "LookupsRequest",
+    "MovedTag",
+    "NewKey",
+    "PeopleAddKey",
+    "PeopleEnroll",
+    "PeopleMoveTags",
+    "PeopleRetag",
+    "PeopleRevokeKey",
+    "PeopleSetReachable",
+    "RecoveriesConfirm",
+    "RecoveriesOpen",
+    "RecoveriesVeto",
+]
 
 
 # --- governance: operators' admin keys ----------------------------------------------------------------------
@@ -105,7 +153,7 @@ class ReinstateOrganization(Wire, tag="reinstate_organization"):
 
 
 class SetIssuance(Wire, tag="set_issuance"):
-    """Replace the list of types that a department may issue."""
+    """Replace the list of types that a department or enterprise may issue."""
 
     account_id: AccountId
     issues: Annotated[tuple[TypeCode, ...], Meta(max_length=TYPES_PER_ORGANIZATION_MAX)]
@@ -133,6 +181,10 @@ Action = (
     | MembershipAction
     | RegionAction
     | UpgradeAction
+    | SharedKeyAction
+    | PortalAction
+    | SetGrantRules
+    | PeopleAction
 )
 
 
@@ -181,7 +233,7 @@ class EvidenceReport(Args):
 
 
 class OrganizationsAddKey(Args):
-    """Organisation admin. Adds an officer or admin key to the own account."""
+    """Organisation admin. Adds an officer, admin or agent key to the own account."""
 
     key: NewKey
 
@@ -192,41 +244,11 @@ class OrganizationsRevokeKey(Args):
     key_id: KeyId
 
 
-# --- people -------------------------------------------------------------------------------------------------
-
-
-class PeopleEnroll(Args):
-    """Department officer. Opens a person's account and binds its first key.
-
-    `tag` is the person-directory tag of the identity number under directory key `tag_version`
-    (`node/vault/directory.py`), `assertion` the hash of the signed identity assertion kept off chain.
-    """
-
-    account_id: AccountId
-    tag_version: Count
-    tag: Hash
-    key: NewKey
-    method: Code
-    assertion: Hash
-
-
-class PeopleAddKey(Args):
-    """The person, with a valid key."""
-
-    key: NewKey
-
-
-class PeopleRevokeKey(Args):
-    """The person. The last valid key cannot be revoked."""
-
-    key_id: KeyId
-
-
 # --- certificates: officers of a department that may issue the type -----------------------------------------
 
 
 class CertificatesIssue(Args):
-    """Issuer's officer.
+    """Issuer's officer, or its agent, which then names the `officer`.
 
     See `records.Certificate`. `supersedes` marks the old one SUPERSEDED; both must have one holder.
     """
@@ -242,6 +264,7 @@ class CertificatesIssue(Args):
     valid_from_ms: DayMs
     valid_until_ms: DayMs
     supersedes: OptionalId16
+    officer: OptionalId16 = b""
 
 
 class CertificatesSetState(Args):
@@ -256,89 +279,11 @@ class CertificatesSetState(Args):
     reason: Code
 
 
-# --- grants: “the person” below is the holder, `pii_principal_id`; an enterprise acts by an admin key -------
-
-
-class GrantsRequest(Args):
-    """Grantee's officer (department or enterprise). Bounded by the purpose's template. Output: grant id (16
-    bytes).
-
-    `declined` of an item is the contract's to fill in; what a call says there is ignored. `fetch_type` ONCE
-    goes with `uses_max` 1. A grant whose `lawful_basis` is "consent" is revocable. `renews` names an older
-    grant between the same two, or is empty.
-    """
-
-    pii_principal_id: AccountId
-    purpose: Code
-    lawful_basis: Code
-    legal_ref: Text
-    privacy_notice_hash: Hash
-    language: Code
-    items: Annotated[tuple[GrantItem, ...], Meta(min_length=1, max_length=ITEMS_PER_GRANT_MAX)]
-    consent_mode: ConsentMode
-    fetch_type: FetchType
-    uses_max: Annotated[int, Meta(ge=1, le=USES_MAX)]
-    consent_expiry_ms: TimeMs
-    data_life_ms: TimeMs
-    jurisdiction: Code
-    revocable: bool
-    renews: OptionalId16
-
-
-class GrantsApprove(Args):
-    """The person.
-
-    Gives all or less: each item a part of the requested one, same order, fewer fields; fewer uses; earlier
-    end.
-    """
-
-    grant_id: Id16
-    items: Annotated[tuple[GrantItem, ...], Meta(min_length=1, max_length=ITEMS_PER_GRANT_MAX)]
-    uses_max: Annotated[int, Meta(ge=1, le=USES_MAX)]
-    consent_expiry_ms: TimeMs
-
-
-class GrantsReject(Args):
-    """The person."""
-
-    grant_id: Id16
-
-
-class GrantsPause(Args):
-    """The person."""
-
-    grant_id: Id16
-
-
-class GrantsResume(Args):
-    """The person."""
-
-    grant_id: Id16
-
-
-class GrantsNarrow(Args):
-    """The person.
-
-    ACTIVE or PAUSED stays as it is with less: same rule as approve, against what is granted now.
-    """
-
-    grant_id: Id16
-    items: Annotated[tuple[GrantItem, ...], Meta(min_length=1, max_length=ITEMS_PER_GRANT_MAX)]
-    uses_left: Count
-    consent_expiry_ms: TimeMs
-
-
-class GrantsRevoke(Args):
-    """The person. Idempotent and final."""
-
-    grant_id: Id16
-
-
 # --- releases -----------------------------------------------------------------------------------------------
 
 
 class ReleasesRequest(Args):
-    """Grantee's officer.
+    """Grantee's officer, or its agent, which then names the `officer`.
 
     Checks the grant, reserves one use. Output: release id (8 bytes), derived from the transaction.
     """
@@ -346,6 +291,7 @@ class ReleasesRequest(Args):
     grant_id: Id16
     outputs: Annotated[tuple[Output, ...], Meta(min_length=1, max_length=OUTPUTS_PER_RELEASE_MAX)]
     released_by: AccountId
+    officer: OptionalId16 = b""
 
 
 class ReleasesPrepare(Args):
@@ -356,10 +302,11 @@ class ReleasesPrepare(Args):
 
 
 class ReleasesAcknowledge(Args):
-    """Grantee's officer: received, and these are the hashes of what came. PREPARED → DELIVERED."""
+    """Grantee's officer, or its agent: received, and these are the hashes of what came. PREPARED → DELIVERED."""
 
     release_id: ReleaseId
     file_hashes: Annotated[tuple[Hash, ...], Meta(min_length=1, max_length=OUTPUTS_PER_RELEASE_MAX)]
+    officer: OptionalId16 = b""
 
 
 class ReleasesFail(Args):
@@ -408,18 +355,8 @@ CALLS: Final[dict[tuple[str, str], type[Args]]] = {
     ("evidence", "report"): EvidenceReport,
     ("organizations", "add_key"): OrganizationsAddKey,
     ("organizations", "revoke_key"): OrganizationsRevokeKey,
-    ("people", "enroll"): PeopleEnroll,
-    ("people", "add_key"): PeopleAddKey,
-    ("people", "revoke_key"): PeopleRevokeKey,
     ("certificates", "issue"): CertificatesIssue,
     ("certificates", "set_state"): CertificatesSetState,
-    ("grants", "request"): GrantsRequest,
-    ("grants", "approve"): GrantsApprove,
-    ("grants", "reject"): GrantsReject,
-    ("grants", "pause"): GrantsPause,
-    ("grants", "resume"): GrantsResume,
-    ("grants", "narrow"): GrantsNarrow,
-    ("grants", "revoke"): GrantsRevoke,
     ("releases", "request"): ReleasesRequest,
     ("releases", "prepare"): ReleasesPrepare,
     ("releases", "acknowledge"): ReleasesAcknowledge,
@@ -431,6 +368,21 @@ CALLS: Final[dict[tuple[str, str], type[Args]]] = {
     ("regions", "report_fork"): RegionsReportFork,
     ("recognitions", "recognize"): RecognitionsRecognize,
     ("recognitions", "refresh"): RecognitionsRefresh,
+    ("shared_keys", "deal"): SharedKeysDeal,
+    ("shared_keys", "abstain"): SharedKeysAbstain,
+    ("shared_keys", "check"): SharedKeysCheck,
+    ("shared_keys", "answer"): SharedKeysAnswer,
+    ("shared_keys", "reveal"): SharedKeysReveal,
+    ("shared_keys", "dispute"): SharedKeysDispute,
+    ("shared_keys", "confirm"): SharedKeysConfirm,
+    ("shared_keys", "open"): SharedKeysOpen,
+    ("shared_keys", "conclude"): SharedKeysConclude,
+    ("shared_keys", "renew"): SharedKeysRenew,
+    **ERASURE_CALLS,
+    **GRANT_CALLS,
+    **WINDOW_CALLS,
+    **PEOPLE_CALLS,
+    **QUESTION_CALLS,
 }
 
 _NAMES: Final = {kind: name for name, kind in CALLS.items()}

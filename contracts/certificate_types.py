@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from contracts.calls import RegisterCertificateTypes, RegisterPurposes
 from contracts.denials import Denied
+from contracts.grant_rules import template_id
 from contracts.methods import HOLDERS, CallContext
 from contracts.records import CertificateType, PurposeTemplate
 from contracts.state import (
     CERTIFICATE_TYPE_VERSIONS,
     CERTIFICATE_TYPES,
+    PURPOSE_TEMPLATES,
     PURPOSES,
     StateReader,
     certificate_type,
@@ -45,6 +47,7 @@ def register_purposes(context: CallContext, action: RegisterPurposes) -> None:
     for purpose in action.purposes:
         _check_purpose(context.state, purpose)
         PURPOSES.put(context.state, purpose.code, purpose)
+        PURPOSE_TEMPLATES.put(context.state, template_id(context.block.suite, purpose), purpose)
         context.emit("purposes.registered", b"", (), purpose=purpose.code)
 
 

@@ -1,6 +1,6 @@
 """Certificates (证照): issuing, superseding, and their states.
 
-Rule: 谁制发谁负责 — only the department that issued a certificate changes it, and only one that the operators
+Rule: 谁制发谁负责 — only the department or enterprise that issued a certificate changes it, and only one that the operators
 named for its type issues it. A certificate is valid within its dates while no stopping state holds; states
 that end for good (`FINAL`) never end again.
 """
@@ -11,10 +11,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from contracts.agents import acting_officer, agent_of
 from contracts.calls import CertificatesIssue, CertificatesSetState
 from contracts.certificate_types import check_known
 from contracts.denials import Denied
-from contracts.methods import DEPARTMENT_OFFICER, CallContext, method
+from contracts.methods import GRANTEE_OFFICER, ISSUER, CallContext, method
 from contracts.records import Certificate, CertificateState, StateEntry
 from contracts.state import ACCOUNTS, CERTIFICATE_TYPE_VERSIONS, CERTIFICATES, StateReader
 
@@ -35,7 +36,9 @@ def holding_states(certificate: Certificate) -> tuple[CertificateState, ...]:
 
 
 def why_not_valid(certificate: Certificate, time_ms: int) -> str:
-    """Empty if the certificate is valid at block time `time_ms`, else a state, "not_yet" or "ended"."""
+    """Empty if the certificate is valid at block time `time_ms`, else "erased", a state, "not_yet" or "ended"."""
+    if certificate.erased_ms:
+        return "erased"
     for state in holding_states(certificate):
         if state in STOPPING:
             return state.value
@@ -48,12 +51,13 @@ def why_not_valid(certificate: Certificate, time_ms: int) -> str:
 
 @method(
     CertificatesIssue,
-    callers=DEPARTMENT_OFFICER,
+    callers=ISSUER,
     cost=30,
     concerns=lambda _state, args: (args.certificate_id, args.holder, args.supersedes),
 )
 def issue(context: CallContext, args: CertificatesIssue) -> bytes:
     """Put a certificate on the ledger."""
+    officer = acting_officer(context, args.officer)
     _check_issue(context, args)
     if args.supersedes:
         _supersede(context, args)
@@ -63,7 +67,7 @@ def issue(context: CallContext, args: CertificatesIssue) -> bytes:
         type_version=args.type_version,
         holder=args.holder,
         issuer=context.account.account_id,
-        issued_by=context.key.key_id,
+        issued_by=officer,
         commitment_root=args.commitment_root,
         payload_hash=args.payload_hash,
         fields=args.fields,
@@ -74,6 +78,7 @@ def issue(context: CallContext, args: CertificatesIssue) -> bytes:
         supersedes=args.supersedes,
         superseded_by=b"",
         states=(),
+        agent=agent_of(context),
     )
     CERTIFICATES.put(context.state, certificate.certificate_id, certificate)
     context.emit(
@@ -92,7 +97,7 @@ def _set_state_concerns(state: StateReader, args: CertificatesSetState) -> tuple
     return (args.certificate_id, *known)
 
 
-@method(CertificatesSetState, callers=DEPARTMENT_OFFICER, cost=25, concerns=_set_state_concerns)
+@method(CertificatesSetState, callers=GRANTEE_OFFICER, cost=25, concerns=_set_state_concerns)
 def set_state(context: CallContext, args: CertificatesSetState) -> None:
     """Begin or end a state of a certificate."""
     certificate = _own(context, args.certificate_id)

@@ -20,6 +20,12 @@ _CONTRACTS: Final = {
     DeadlineKind.GRANT: "grants",
     DeadlineKind.RELEASE: "releases",
     DeadlineKind.PROPOSAL: "governance",
+    DeadlineKind.COUNT: "counts",
+    DeadlineKind.ERASURE: "certificates",
+    DeadlineKind.DELETION: "grants",
+    DeadlineKind.MANDATE: "representation",
+    DeadlineKind.RECOVERY: "recoveries",
+    DeadlineKind.SHARED_KEY: "shared_keys",
 }
 
 

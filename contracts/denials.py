@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from contracts.agent_denials import AGENT_DENIALS
+from contracts.erasure_denials import ERASURE_DENIALS
+from contracts.grant_denials import GRANT_DENIALS
+from contracts.portal_denials import PORTAL_DENIALS
+from contracts.question_denials import QUESTION_DENIALS
+from contracts.people_denials import PEOPLE_DENIALS
 from contracts.region_denials import REGION_DENIALS
+from contracts.release_denials import RELEASE_DENIALS
+from contracts.shared_key_denials import SHARED_KEY_DENIALS
 from contracts.upgrade_denials import UPGRADE_DENIALS
 from ledger.errors import Category, InvariantViolation, LedgerError
 
@@ -82,8 +90,8 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
     ),
     "issuance_not_allowed": (
         _INVALID,
-        "只有部门可以制发证照，{kind} 不可以",
-        "Only a department issues certificates, not an organisation of kind {kind}",
+        "只有部门和企业可以制发证照，{kind} 不可以",
+        "Only departments and enterprises issue certificates, not an organisation of kind {kind}",
     ),
     "key_role_not_allowed": (
         _INVALID,
@@ -187,11 +195,6 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         _INVALID,
         "{host} 不是可用的主机名或地址",
         "{host} is not written as a host name or address is",
-    ),
-    "directory_wrap_too_large": (
-        _TOO_LARGE,
-        "封装的索引密钥最多 {maximum} 字节",
-        "A sealed directory key has at most {maximum} bytes",
     ),
     "protocol_pending": (
         _CONFLICT,
@@ -301,55 +304,6 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "证照状态记录最多 {maximum} 条",
         "A certificate's history holds at most {maximum} states",
     ),
-    # grants
-    "unknown_purpose": (_MISSING, "没有用途 {purpose}", "There is no purpose {purpose}"),
-    "unknown_grant": (_MISSING, "没有授权 {grant}", "There is no grant {grant}"),
-    "not_a_holder": (
-        _INVALID,
-        "{account} 不是个人或企业账户",
-        "{account} is not the account of a person or enterprise",
-    ),
-    "grant_to_oneself": (
-        _INVALID,
-        "不能向自己 {account} 申请授权",
-        "{account} cannot ask itself for a grant",
-    ),
-    "renews_another": (
-        _INVALID,
-        "被续期的授权 {grant} 不存在，或双方不同",
-        "Grant {grant}, to be renewed, does not exist or is between others",
-    ),
-    "over_ask": (
-        _FORBIDDEN,
-        "申请超出用途模板上限 {cap}：允许 {maximum}，申请 {asked}；请减少后重新申请",
-        "More is asked than the purpose allows, cap {cap}: allowed {maximum}, asked {asked}; ask for less",
-    ),
-    "over_give": (
-        _INVALID,
-        "所给内容超出 {cap}：至多 {maximum}，给出 {asked}；只能等于或少于申请（或现有授权）",
-        "More is given than was asked or is open, {cap}: at most {maximum}, given {asked}; give that or less",
-    ),
-    "duplicate_item": (
-        _INVALID,
-        "{type} 的同一项重复出现，请合并",
-        "The same item of {type} comes twice; make it one",
-    ),
-    "consent_is_revocable": (
-        _INVALID,
-        "以同意为依据的授权必须可以撤销",
-        "A grant whose basis is consent must be revocable",
-    ),
-    "not_holder": (_FORBIDDEN, "授权 {grant} 不属于本账户", "Grant {grant} is not this account's to decide"),
-    "not_revocable": (
-        _FORBIDDEN,
-        "授权 {grant} 申请时已声明不可撤销，可向被授权机构或监督部门提出异议",
-        "Grant {grant} was asked for as not revocable; object to the grantee or the supervisor",
-    ),
-    "nothing_left": (
-        _INVALID,
-        "缩小后没有剩余次数，请改用撤销授权 {grant}",
-        "Nothing would be left; revoke grant {grant} instead",
-    ),
     # releases
     "grant_not_active": (
         _FORBIDDEN,
@@ -444,7 +398,15 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "下链 {release} 未涉及所追溯的证照，或从未生成文件",
         "Release {release} has none of the traced certificates, or its files never existed",
     ),
+    **AGENT_DENIALS,
+    **PORTAL_DENIALS,
+    **ERASURE_DENIALS,
+    **GRANT_DENIALS,
+    **QUESTION_DENIALS,
+    **PEOPLE_DENIALS,
     **REGION_DENIALS,
+    **SHARED_KEY_DENIALS,
+    **RELEASE_DENIALS,
     **UPGRADE_DENIALS,
 }
 

@@ -6,10 +6,9 @@ ones.
 
 from __future__ import annotations
 
-from typing import Final
-
-from contracts import membership, upgrades
+from contracts import membership, shared_keys, upgrades
 from contracts.denials import Denied
+from contracts.passkeys import why_not_settings
 from contracts.records import Network, ProtocolSchedule
 from contracts.registry import CALL_COST_MAX, CONTRACTS_AT_GENESIS
 from contracts.state import NETWORK, PROTOCOL, Draft
@@ -22,8 +21,6 @@ from ledger.types import (
     Genesis,
     Limits,
 )
-
-PERSON_TAG_VERSION_FIRST: Final = 1
 
 
 class GenesisInvalid(LedgerError):
@@ -57,6 +54,8 @@ def genesis_state(suite: CryptoSuite, genesis: Genesis) -> dict[bytes, bytes]:
     """
     _check(genesis.suite == suite.name, f"suite {genesis.suite} is not {suite.name}")
     _check_limits(genesis.limits)
+    wrong = why_not_settings(genesis.webauthn)
+    _check(wrong is None, f"webauthn: {wrong} is not what browsers use")
     operators = tuple(operator.account for operator in genesis.operators)
     validators = tuple(validator.account for validator in genesis.validators.validators)
     _check(operators == validators, "operators and validators are not the same accounts in the same order")
@@ -68,13 +67,14 @@ def genesis_state(suite: CryptoSuite, genesis: Genesis) -> dict[bytes, bytes]:
         network=genesis.network,
         suite=genesis.suite,
         limits=genesis.limits,
-        person_tag_version=PERSON_TAG_VERSION_FIRST,
+        webauthn=genesis.webauthn,
     )
     NETWORK.put(draft, None, record)
     PROTOCOL.put(draft, None, ProtocolSchedule(version=PROTOCOL_VERSION))
     upgrades.found(draft, CONTRACTS_AT_GENESIS)
     try:
         membership.found(suite, draft, genesis)
+        shared_keys.found(suite, draft)
     except Denied as denial:
         raise GenesisInvalid(reason=denial.message("en")) from None
     return {key: value for key, value in sorted(draft.writes.items()) if value is not None}

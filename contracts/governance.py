@@ -12,7 +12,18 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
-from contracts import certificate_types, membership, organizations, protocol_versions, regions, upgrades
+from contracts import (
+    certificate_types,
+    grant_rules,
+    membership,
+    organizations,
+    portals,
+    protocol_versions,
+    regions,
+    registrars,
+    shared_keys,
+    upgrades,
+)
 from contracts.actions import (
     AddValidator,
     AdmitReader,
@@ -33,10 +44,14 @@ from contracts.calls import (
     SuspendOrganization,
 )
 from contracts.denials import Denied
+from contracts.grant_actions import SetGrantRules
 from contracts.methods import OPERATOR_ADMIN, CallContext, method
+from contracts.people_actions import SetLookupLimits, SetRegistrar
+from contracts.portal_actions import ApprovePortal, SetIdentityServices, SetWebAuthn
 from contracts.records import Proposal, ProposalState
 from contracts.region_actions import DistrustRegion, TrustRegion
 from contracts.schedule import schedule
+from contracts.shared_key_actions import BeginSharedKey, DestroySharedKey, UseSharedKey
 from contracts.state import PROPOSALS, DeadlineKind, Draft, StateReader, present
 from contracts.upgrade_actions import UpgradeContract, WithdrawContractUpgrade
 from contracts.versions import Contract
@@ -153,6 +168,24 @@ def carry_out(context: CallContext, action: Action) -> None:
             upgrades.upgrade(context, action)
         case WithdrawContractUpgrade():
             upgrades.withdraw(context, action)
+        case BeginSharedKey(purpose=purpose, version=version):
+            shared_keys.begin(context, purpose, version)
+        case UseSharedKey(purpose=purpose, version=version):
+            shared_keys.use(context, purpose, version)
+        case DestroySharedKey(purpose=purpose, version=version):
+            shared_keys.destroy(context, purpose, version)
+        case SetWebAuthn():
+            portals.set_webauthn(context, action)
+        case ApprovePortal():
+            portals.approve_portal(context, action)
+        case SetIdentityServices():
+            portals.set_identity_services(context, action)
+        case SetGrantRules():
+            grant_rules.set_rules(context, action)
+        case SetRegistrar():
+            registrars.set_registrar(context, action)
+        case SetLookupLimits():
+            registrars.set_lookup_limits(context, action)
         case _:
             assert_never(action)
 
@@ -198,9 +231,19 @@ def _name(action: Action) -> str:
 
 def _target(action: Action) -> tuple[bytes, ...]:
     match action:
-        case RegisterCertificateTypes() | RegisterPurposes():
+        case RegisterCertificateTypes() | RegisterPurposes() | SetWebAuthn() | ApprovePortal():
             return ()
+        case SetIdentityServices(services=services):
+            return services
+        case SetLookupLimits():
+            return ()
+        case SetRegistrar(account_id=account_id):
+            return (account_id,)
+        case SetGrantRules(rules=rules):
+            return (*rules.approvers, *rules.emergency)
         case SetProtocolVersion() | WithdrawProtocolVersion() | UpgradeContract() | WithdrawContractUpgrade():
+            return ()
+        case BeginSharedKey() | UseSharedKey() | DestroySharedKey():
             return ()
         case ChangeValidators(changes=changes):
             return tuple(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from contracts.certificate_types import check_distinct
 from contracts.denials import Denied
+from contracts.grant_records import CertificateStateRequired
 from contracts.methods import CallContext
 from contracts.records import Certificate, GrantItem, PurposeTemplate
 from contracts.state import CERTIFICATES
@@ -43,6 +44,14 @@ def check_asked(template: PurposeTemplate, items: tuple[GrantItem, ...]) -> None
             )
         _check_within("over_ask", "fields", item.fields, allowed.fields)
         _check_within("over_ask", "attachments", item.attachments, allowed.attachments)
+        floor = allowed.certificate_state_required
+        if not as_strict(item.certificate_state_required, floor):
+            raise Denied(
+                "over_ask",
+                cap="certificate_state_required",
+                maximum=_in_words(floor),
+                asked=_in_words(item.certificate_state_required),
+            )
 
 
 def check_held(context: CallContext, item: GrantItem, holder: bytes) -> None:
@@ -90,20 +99,37 @@ def give(asked: tuple[GrantItem, ...], given: tuple[GrantItem, ...]) -> tuple[Gr
     return tuple(opened)
 
 
-def open_names(
-    items: tuple[GrantItem, ...], certificate: Certificate
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Fields and attachments of a certificate that the items open between them."""
-    covering = [
+def covering(items: tuple[GrantItem, ...], certificate: Certificate) -> tuple[GrantItem, ...]:
+    """The items that open something of a certificate."""
+    return tuple(
         item
         for item in items
         if item.certificate_type == certificate.certificate_type
         and item.certificate in {b"", certificate.certificate_id}
-    ]
-    return (
-        tuple(name for item in covering for name in item.fields),
-        tuple(name for item in covering for name in item.attachments),
+        and item.fields + item.attachments
     )
+
+
+def open_names(
+    items: tuple[GrantItem, ...], certificate: Certificate
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Fields and attachments of a certificate that the items open between them."""
+    opening = covering(items, certificate)
+    return (
+        tuple(name for item in opening for name in item.fields),
+        tuple(name for item in opening for name in item.attachments),
+    )
+
+
+def as_strict(required: CertificateStateRequired, floor: CertificateStateRequired) -> bool:
+    """Whether a certificate that is as `required` is always as the `floor` wants it."""
+    states = all(state in required.stopped_by for state in floor.stopped_by)
+    return states and required.within_dates >= floor.within_dates
+
+
+def _in_words(required: CertificateStateRequired) -> str:
+    dates = ("within_dates",) if required.within_dates else ()
+    return shown((*(state.value for state in required.stopped_by), *dates)) or "-"
 
 
 def _check_item(item: GrantItem) -> None:
@@ -111,6 +137,7 @@ def _check_item(item: GrantItem) -> None:
         raise Denied("empty_item", type=item.certificate_type)
     check_distinct(item.fields)
     check_distinct(item.attachments)
+    check_distinct(tuple(state.value for state in item.certificate_state_required.stopped_by))
 
 
 def _check_within(code: str, cap: str, names: tuple[str, ...], allowed: tuple[str, ...]) -> None:
@@ -128,6 +155,7 @@ def _is_part(given: GrantItem, asked: GrantItem) -> bool:
         _same_object(given, asked)
         and all(name in asked.fields for name in given.fields)
         and all(name in asked.attachments for name in given.attachments)
+        and as_strict(given.certificate_state_required, asked.certificate_state_required)
     )
 
 
@@ -143,5 +171,12 @@ def _explain(asked: tuple[GrantItem, ...], given: GrantItem) -> None:
         if _same_object(given, item):
             _check_within("over_give", "fields", given.fields, item.fields)
             _check_within("over_give", "attachments", given.attachments, item.attachments)
+            if not as_strict(given.certificate_state_required, item.certificate_state_required):
+                raise Denied(
+                    "over_give",
+                    cap="certificate_state_required",
+                    maximum=_in_words(item.certificate_state_required),
+                    asked=_in_words(given.certificate_state_required),
+                )
     types = tuple(item.certificate_type for item in asked)
     raise Denied("over_give", cap="items", maximum=shown(types), asked=given.certificate_type)

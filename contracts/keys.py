@@ -12,6 +12,8 @@ from contracts.calls import NewKey
 from contracts.denials import Denied
 from contracts.methods import CallContext
 from contracts.records import KEYS_PER_ACCOUNT_MAX, Account, Key, KeyRole
+from contracts.state import network
+from ledger.crypto import passkey
 from ledger.crypto.suite import key_id
 
 
@@ -30,14 +32,17 @@ def make_key(context: CallContext, new: NewKey, roles: tuple[KeyRole, ...]) -> K
     """The key that a call asks to add.
 
     Raises:
-        Denied: key_role_not_allowed, unknown_scheme, ends_in_the_past.
+        Denied: key_role_not_allowed, unknown_scheme, ends_in_the_past; passkey_role, passkeys_not_here, passkey_key_invalid.
     """
     suite = context.block.suite
     if new.role not in roles:
         allowed = ", ".join(role.value for role in roles)
         raise Denied("key_role_not_allowed", role=new.role.value, allowed=allowed)
-    if new.scheme not in suite.signature_schemes:
-        raise Denied("unknown_scheme", scheme=new.scheme, allowed=", ".join(suite.signature_schemes))
+    if new.scheme == passkey.SCHEME:
+        _check_passkey(context, new)
+    elif new.scheme not in suite.signature_schemes:
+        allowed = ", ".join((*suite.signature_schemes, passkey.SCHEME))
+        raise Denied("unknown_scheme", scheme=new.scheme, allowed=allowed)
     if new.valid_until_ms != 0 and new.valid_until_ms <= context.time_ms:
         raise Denied("ends_in_the_past", end_ms=new.valid_until_ms, time_ms=context.time_ms)
     return Key(
@@ -50,6 +55,16 @@ def make_key(context: CallContext, new: NewKey, roles: tuple[KeyRole, ...]) -> K
         valid_until_ms=new.valid_until_ms,
         revoked_ms=0,
     )
+
+
+def _check_passkey(context: CallContext, new: NewKey) -> None:
+    """A passkey shows no clerk or officer at work, and what it signs nobody can read: it is for people, about themselves."""
+    if new.role is not KeyRole.HOLDER:
+        raise Denied("passkey_role", role=new.role.value)
+    if not network(context.state).webauthn.rp_id:
+        raise Denied("passkeys_not_here")
+    if not passkey.acceptable_key(new.public_key):
+        raise Denied("passkey_key_invalid")
 
 
 def with_key(account: Account, key: Key, time_ms: int) -> Account:

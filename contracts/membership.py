@@ -16,6 +16,7 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
+from contracts import shared_keys
 from contracts.actions import (
     AddValidator,
     AdmitReader,
@@ -27,7 +28,6 @@ from contracts.actions import (
 from contracts.denials import Denied
 from contracts.methods import CallContext
 from contracts.records import (
-    DIRECTORY_WRAP_BYTES_MAX,
     NODE_CERTIFICATES_MAX,
     Account,
     AccountKind,
@@ -130,7 +130,7 @@ def change_validators(context: CallContext, action: ChangeValidators) -> None:
 
     Raises:
         Denied: epoch_change_pending, duplicate_name, not_a_validator, validators_too_few, validators_too_many,
-            possession_invalid, and those of a node that cannot be admitted.
+            possession_invalid, holders_too_few, renewal_under_way, and those of a node that cannot be admitted.
     """
     present_set = validators(context.state)
     if present_set.epoch != context.block.epoch:
@@ -159,8 +159,10 @@ def change_validators(context: CallContext, action: ChangeValidators) -> None:
             case _:
                 assert_never(change)
     _check_size(context.state, len(members))
+    shared_keys.check_validators(context.state, tuple(members))
     _check_possession(context, changed)
     _put_set(context.state, ValidatorSet(epoch=epoch, validators=tuple(members.values())))
+    shared_keys.follow_validators(context.state, context.block.suite)
 
 
 def admit_reader(context: CallContext, action: AdmitReader) -> None:
@@ -251,7 +253,6 @@ def _admit(suite: CryptoSuite, draft: Draft, operator: GenesisOperator, role: No
     if ACCOUNTS.get(draft, account) is not None:
         raise Denied("account_exists", account=account.hex())
     check_host(operator.host)
-    _check_directory_wrap(operator)
     keys = _account_keys(suite, operator, role, time_ms)
     for key in keys:
         take_key(suite, draft, account, ACCOUNT_KEY, key.key_id)
@@ -276,7 +277,6 @@ def _admit(suite: CryptoSuite, draft: Draft, operator: GenesisOperator, role: No
         port=operator.port,
         certificates=(operator.certificate,),
         wrap_key=operator.wrap_key,
-        directory_wrap=operator.directory_wrap,
     )
     NODES.put(draft, account, record)
     NODE_ACCOUNTS.put(draft, None, NodeAccounts(accounts=(*_listed(draft), account)))
@@ -289,12 +289,11 @@ def _promote(draft: Draft, record: NodeRecord, operator: GenesisOperator) -> Non
     if not same_keys or (operator.name, operator.wrap_key) != (record.name, record.wrap_key):
         raise Denied("account_exists", account=record.account.hex())
     _check_roles(account.account_id, account.keys, NODE_KEY_ROLES)
-    _check_directory_wrap(operator)
     ACCOUNTS.put(draft, record.account, replace(account, kind=AccountKind.OPERATOR))
     NODES.put(
         draft,
         record.account,
-        replace(record, role=NodeRole.VALIDATOR, directory_wrap=operator.directory_wrap),
+        replace(record, role=NodeRole.VALIDATOR),
     )
 
 
@@ -328,11 +327,6 @@ def _check_roles(account: bytes, keys: Sequence[Key], needed: Sequence[KeyRole])
     for role in needed:
         if not any(key.role is role for key in keys):
             raise Denied("key_role_missing", account=account.hex(), role=role.value)
-
-
-def _check_directory_wrap(operator: GenesisOperator) -> None:
-    if len(operator.directory_wrap) > DIRECTORY_WRAP_BYTES_MAX:
-        raise Denied("directory_wrap_too_large", maximum=DIRECTORY_WRAP_BYTES_MAX)
 
 
 def _account_key(suite: CryptoSuite, key: GenesisKey, time_ms: int) -> Key:

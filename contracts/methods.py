@@ -74,6 +74,12 @@ NODE: Final = tuple(
 ORGANIZATION_ADMIN: Final = tuple(Caller(kind, KeyRole.ADMIN) for kind in ORGANIZATIONS)
 DEPARTMENT_OFFICER: Final = (Caller(AccountKind.DEPARTMENT, KeyRole.OFFICER),)
 GRANTEE_OFFICER: Final = (*DEPARTMENT_OFFICER, Caller(AccountKind.ENTERPRISE, KeyRole.OFFICER))
+# With the agent, which names the officer for whom it acts (`agents.py`).
+ISSUER: Final = (
+    *GRANTEE_OFFICER,
+    *(Caller(kind, KeyRole.AGENT) for kind in (AccountKind.DEPARTMENT, AccountKind.ENTERPRISE)),
+)
+RECIPIENT: Final = ISSUER
 AUDITOR_OFFICER: Final = (Caller(AccountKind.AUDITOR, KeyRole.OFFICER),)
 PERSON: Final = (Caller(AccountKind.PERSON, KeyRole.HOLDER),)
 # An enterprise that holds certificates consents by an admin key: its officers ask for other people's data,
@@ -89,10 +95,11 @@ class CallContext:
         block: the block around it.
         contracts: the versions of contracts that hold in it.
         account, key: who acts, already authenticated.
+        officer: key of the officer for whom an agent acts (`agents.py`); empty otherwise.
         events: what happened so far.
     """
 
-    __slots__ = ("_transaction_id", "account", "block", "contracts", "events", "key", "state")
+    __slots__ = ("_transaction_id", "account", "block", "contracts", "events", "key", "officer", "state")
 
     def __init__(
         self,
@@ -109,6 +116,7 @@ class CallContext:
         self.contracts = contracts
         self.account = account
         self.key = key
+        self.officer = b""
         self.events: list[Event] = []
         self._transaction_id = transaction_id
 
@@ -146,9 +154,14 @@ class CallContext:
                 kind,
                 object_id,
                 (object_id, self.account.account_id, *subjects),
-                {**data, "key_id": self.key.key_id},
+                {**data, **acting(self.key, self.officer)},
             )
         )
+
+
+def acting(key: Key, officer: bytes) -> dict[str, str | int | bytes]:
+    """Who acted, as facts of an event: the key that signed, and the officer if it was an agent that did."""
+    return {"key_id": key.key_id, "officer": officer} if officer else {"key_id": key.key_id}
 
 
 def make_event(

@@ -82,8 +82,8 @@ def set_issuance(context: CallContext, action: SetIssuance) -> None:
 
 @method(OrganizationsAddKey, callers=ORGANIZATION_ADMIN, cost=20)
 def add_key(context: CallContext, args: OrganizationsAddKey) -> bytes:
-    """Add an officer or admin key to the own account."""
-    key = make_key(context, args.key, (KeyRole.OFFICER, KeyRole.ADMIN))
+    """Add an officer, admin or agent key to the own account."""
+    key = make_key(context, args.key, (KeyRole.OFFICER, KeyRole.ADMIN, KeyRole.AGENT))
     ACCOUNTS.put(context.state, context.account.account_id, with_key(context.account, key, context.time_ms))
     context.emit("organizations.key_added", key.key_id, (), role=key.role.value, label=key.label)
     return key.key_id
@@ -105,7 +105,7 @@ def _organization(state: StateReader, account_id: bytes) -> Account:
 
 
 def _check_issuance(state: StateReader, kind: AccountKind, issues: tuple[str, ...]) -> None:
-    if issues and kind is not AccountKind.DEPARTMENT:
+    if issues and kind not in {AccountKind.DEPARTMENT, AccountKind.ENTERPRISE}:
         raise Denied("issuance_not_allowed", kind=kind.value)
     for position, code in enumerate(issues):
         if code in issues[:position]:

@@ -1,46 +1,94 @@
-"""People: opening an account under a random id, binding the first key, and the person's further keys.
+"""People: opening an account, the person's keys, and the tags under which the account is found.
 
-Rule: nothing here says who a person is. An account is found by the tag of an identity number under the
-network's directory key (`node/vault/directory.py`), once per version of that key, and events never carry the
-tag.
+Rule: nothing here says who a person is. An account is opened on the word of a registrar, brought by a second officer; its id
+commits to its first key; there is one account for each tag, and events never carry a tag.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from contracts.calls import PeopleAddKey, PeopleEnroll, PeopleRevokeKey
 from contracts.denials import Denied
-from contracts.keys import make_key, with_key, without_key
-from contracts.methods import DEPARTMENT_OFFICER, PERSON, CallContext, method
+from contracts.directory import person_of, versions_in_force
+from contracts.keys import find_key, make_key, with_key, without_key
+from contracts.lookups import check_usable
+from contracts.methods import GRANTEE_OFFICER, PERSON, CallContext, method
+from contracts.people_calls import (
+    PeopleAddKey,
+    PeopleEnroll,
+    PeopleMoveTags,
+    PeopleRetag,
+    PeopleRevokeKey,
+    PeopleSetReachable,
+)
+from contracts.people_records import (
+    AssertionUse,
+    Person,
+    PersonTag,
+    PersonTags,
+    Ticket,
+    person_account_id,
+)
 from contracts.records import Account, AccountKind, AccountStatus, KeyRole
-from contracts.state import ACCOUNTS, PERSON_TAGS, network
+from contracts.registrars import ASSERTION_COST, check_assertion, check_registrar
+from contracts.state import (
+    ACCOUNTS,
+    PERSON_TAG_COUNTS,
+    PERSON_TAGS,
+    PERSONS,
+    TICKETS,
+    Draft,
+    StateReader,
+    present,
+)
+
+_MOVE_COST: Final = 10
 
 
-@method(PeopleEnroll, callers=DEPARTMENT_OFFICER, cost=25, concerns=lambda _state, args: (args.account_id,))
+def _enrolled_already(state: StateReader, args: PeopleEnroll) -> tuple[bytes, ...]:
+    """Whoever stands under the tags: that somebody tried to open a second account is that person's business."""
+    account = person_of(state, args.assertion.assertion.tags)
+    return () if account is None else (account,)
+
+
+@method(PeopleEnroll, callers=GRANTEE_OFFICER, cost=40 + ASSERTION_COST, concerns=_enrolled_already)
 def enroll(context: CallContext, args: PeopleEnroll) -> bytes:
     """Open a person's account with its first key."""
-    version = network(context.state).person_tag_version
-    if args.tag_version != version:
-        raise Denied("tag_version", version=args.tag_version, current=version)
-    if PERSON_TAGS.get(context.state, (version, args.tag)) is not None:
-        raise Denied("already_enrolled", version=version)
-    if ACCOUNTS.get(context.state, args.account_id) is not None:
-        raise Denied("account_exists", account=args.account_id.hex())
+    check_registrar(context.state, context.account.account_id, AssertionUse.ENROLL)
+    if args.assertion.key_id == context.key.key_id:
+        raise Denied("second_officer")
+    key = make_key(context, args.key, (KeyRole.HOLDER,))
+    assertion = check_assertion(context, args.assertion, AssertionUse.ENROLL, key.key_id)
+    known = next((one for one in assertion.tags if person_of(context.state, (one,)) is not None), None)
+    if known is not None:
+        raise Denied("already_enrolled", version=known.version)
+    account_id = person_account_id(context.block.suite, key.key_id)
+    if ACCOUNTS.get(context.state, account_id) is not None:
+        raise Denied("account_exists", account=account_id.hex())
     account = Account(
-        account_id=args.account_id,
+        account_id=account_id,
         kind=AccountKind.PERSON,
         status=AccountStatus.ACTIVE,
         name="",
         credit_code="",
         issues=(),
         created_ms=context.time_ms,
-        keys=(make_key(context, args.key, (KeyRole.HOLDER,)),),
+        keys=(key,),
     )
-    ACCOUNTS.put(context.state, account.account_id, account)
-    PERSON_TAGS.put(context.state, (version, args.tag), account.account_id)
-    context.emit("people.enrolled", account.account_id, (), method=args.method, assertion=args.assertion)
-    return account.account_id
+    ACCOUNTS.put(context.state, account_id, account)
+    person = Person(own_element=assertion.own_element, reachable=assertion.reachable)
+    PERSONS.put(context.state, account_id, person)
+    _tag(context.state, account_id, assertion.tags)
+    context.emit(
+        "people.enrolled",
+        account_id,
+        (assertion.issuer,),
+        method=assertion.method.value,
+        issuer=assertion.issuer,
+        asserted_by=args.assertion.key_id,
+        evidence=assertion.evidence,
+    )
+    return account_id
 
 
 @method(PeopleAddKey, callers=PERSON, cost=20)
@@ -60,4 +108,100 @@ def revoke_key(context: CallContext, args: PeopleRevokeKey) -> None:
     context.emit("people.key_revoked", args.key_id, ())
 
 
-METHODS: Final = (enroll, add_key, revoke_key)
+@method(PeopleSetReachable, callers=PERSON, cost=15)
+def set_reachable(context: CallContext, args: PeopleSetReachable) -> None:
+    """Say whether notices arrive."""
+    account_id = context.account.account_id
+    person = present(PERSONS.get(context.state, account_id), "the record of a person")
+    PERSONS.put(context.state, account_id, Person(own_element=person.own_element, reachable=args.reachable))
+    context.emit("people.reachable_set", account_id, (), reachable=int(args.reachable))
+
+
+@method(PeopleRetag, callers=PERSON, cost=30 + ASSERTION_COST)
+def retag(context: CallContext, args: PeopleRetag) -> None:
+    """Take one's tags under every version in force, on a registrar's word."""
+    account_id = context.account.account_id
+    signed = args.assertion.assertion
+    if find_key(context.account, signed.key_id) is None:
+        raise Denied("assertion_for_another", what="key")
+    assertion = check_assertion(context, args.assertion, AssertionUse.RETAG, signed.key_id)
+    _tag(context.state, account_id, assertion.tags)
+    person = present(PERSONS.get(context.state, account_id), "the record of a person")
+    PERSONS.put(
+        context.state, account_id, Person(own_element=assertion.own_element, reachable=person.reachable)
+    )
+    context.emit("people.tags_moved", account_id, (assertion.issuer,), tags=len(assertion.tags))
+
+
+@method(
+    PeopleMoveTags,
+    callers=GRANTEE_OFFICER,
+    cost=30,
+    extra_cost=lambda args: _MOVE_COST * len(args.moves),
+    concerns=lambda _state, args: (args.ticket_id,),
+)
+def move_tags(context: CallContext, args: PeopleMoveTags) -> int:
+    """Write the tags of known people under another version in force. Output: how many."""
+    check_registrar(context.state, context.account.account_id, AssertionUse.RETAG)
+    ticket = _ticket_for_moves(context, args)
+    versions = versions_in_force(context.state)
+    for move in args.moves:
+        if move.new.version not in versions or move.known.version not in versions:
+            given = f"{move.known.version}, {move.new.version}"
+            raise Denied("tag_version", version=given, current=", ".join(map(str, versions)))
+        account_id = person_of(context.state, (move.known,))
+        if account_id is None:
+            raise Denied("unknown_tag", version=move.known.version)
+        _tag(context.state, account_id, (move.new,))
+    context.emit("people.tags_moved", args.ticket_id, (), tags=len(args.moves), count=ticket.count)
+    return len(args.moves)
+
+
+def restricted(account: Account, time_ms: int) -> bool:
+    """Whether a person's account was recovered so lately that it consents to, exports and opens nothing."""
+    return time_ms < account.restricted_until_ms
+
+
+def check_unrestricted(context: CallContext, account_id: bytes) -> None:
+    """Check that an account may give something away.
+
+    Raises:
+        Denied: account_restricted.
+    """
+    account = ACCOUNTS.get(context.state, account_id)
+    if account is not None and restricted(account, context.time_ms):
+        raise Denied("account_restricted", until_ms=account.restricted_until_ms)
+
+
+def _ticket_for_moves(context: CallContext, args: PeopleMoveTags) -> Ticket:
+    """The ticket under which the tags were computed; two officers stand behind it however few they are."""
+    name = args.ticket_id.hex()
+    ticket = TICKETS.get(context.state, args.ticket_id)
+    if ticket is None:
+        raise Denied("unknown_ticket", ticket=name)
+    if ticket.account != context.account.account_id:
+        raise Denied("ticket_of_another", ticket=name)
+    check_usable(ticket, context.time_ms)
+    if not ticket.approver:
+        raise Denied("ticket_not_approved", ticket=name)
+    if len(args.moves) > ticket.count:
+        raise Denied("moves_exceed_ticket", ticket=name, count=ticket.count, moves=len(args.moves))
+    return ticket
+
+
+def _tag(state: Draft, account_id: bytes, tags: PersonTags | tuple[PersonTag, ...]) -> None:
+    """Have an account found under these tags.
+
+    Raises:
+        Denied: tag_of_another.
+    """
+    for one in tags:
+        held = person_of(state, (one,))
+        if held is None:
+            PERSON_TAGS.put(state, (one.version, one.tag), account_id)
+            PERSON_TAG_COUNTS.put(state, one.version, (PERSON_TAG_COUNTS.get(state, one.version) or 0) + 1)
+        elif held != account_id:
+            raise Denied("tag_of_another", version=one.version)
+
+
+METHODS: Final = (enroll, add_key, revoke_key, set_reachable, retag, move_tags)

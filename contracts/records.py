@@ -12,6 +12,31 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from contracts.class_records import PartClasses
+from contracts.grant_records import (
+    ITEMS_PER_GRANT_MAX,
+    USES_MAX,
+    ConsentMode,
+    FetchType,
+    Grant,
+    GrantItem,
+    GrantState,
+    PurposeTemplate,
+    TemplateItem,
+)
+from contracts.question_records import DeclaredPartitions, DeclaredQuestions, Question
+from contracts.vocabulary import (
+    ATTACHMENTS_PER_TYPE_MAX,
+    FIELDS_PER_TYPE_MAX,
+    AttachmentName,
+    AttachmentNames,
+    CertificateState,
+    Code,
+    FieldName,
+    FieldNames,
+    OptionalId16,
+    TypeCode,
+)
 from ledger.types import (
     AccountId,
     CertificateDer,
@@ -29,28 +54,39 @@ from ledger.types import (
     Text,
     TimeMs,
     Vote,
+    WebAuthn,
     Wire,
 )
 
+# What rooms of their own hold, found here as ever.
+__all__ = [
+    "ATTACHMENTS_PER_TYPE_MAX",
+    "FIELDS_PER_TYPE_MAX",
+    "ITEMS_PER_GRANT_MAX",
+    "USES_MAX",
+    "AttachmentName",
+    "AttachmentNames",
+    "CertificateState",
+    "Code",
+    "ConsentMode",
+    "FetchType",
+    "FieldName",
+    "FieldNames",
+    "Grant",
+    "GrantItem",
+    "GrantState",
+    "OptionalId16",
+    "PurposeTemplate",
+    "TemplateItem",
+    "TypeCode",
+]
+
 KEYS_PER_ACCOUNT_MAX: Final = 64
-FIELDS_PER_TYPE_MAX: Final = 64
-ATTACHMENTS_PER_TYPE_MAX: Final = 16
-ITEMS_PER_GRANT_MAX: Final = 32
 OUTPUTS_PER_RELEASE_MAX: Final = 32
 CERTIFICATES_PER_TRACE_MAX: Final = 20
 SCHEMA_SIZE_BYTES_MAX: Final = 16 * 1024
 TYPES_PER_ORGANIZATION_MAX: Final = 128
-USES_MAX: Final = 1_000_000
 NODE_CERTIFICATES_MAX: Final = 2
-DIRECTORY_WRAP_BYTES_MAX: Final = 256
-
-FieldName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
-FieldNames = Annotated[tuple[FieldName, ...], Meta(max_length=FIELDS_PER_TYPE_MAX)]
-AttachmentName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
-AttachmentNames = Annotated[tuple[AttachmentName, ...], Meta(max_length=ATTACHMENTS_PER_TYPE_MAX)]
-TypeCode = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
-Code = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_.-]*$")]
-OptionalId16 = Annotated[bytes, Meta(max_length=16)]
 
 
 class AccountKind(StrEnum):
@@ -71,12 +107,14 @@ class AccountStatus(StrEnum):
 
 
 class KeyRole(StrEnum):
-    """What a key may do for its account: govern it, be its officer, its node, or the person."""
+    """What a key may do for its account: govern it, be its officer, its node, or the person; or, as its agent, be kept by a node
+    that deposits and fetches for its officers (`agents.py`)."""
 
     ADMIN = "admin"
     OFFICER = "officer"
     NODE = "node"
     HOLDER = "holder"
+    AGENT = "agent"
 
 
 class Key(Wire):
@@ -96,6 +134,7 @@ class Account(Wire):
     """Who can act.
 
     `name` and `credit_code` (GB 32100) are empty for people; `issues` lists certificate-type codes.
+    `restricted_until_ms`: until then a recovered account gives nothing away (`people.check_unrestricted`).
     """
 
     account_id: AccountId
@@ -106,6 +145,7 @@ class Account(Wire):
     issues: Annotated[tuple[TypeCode, ...], Meta(max_length=TYPES_PER_ORGANIZATION_MAX)]
     created_ms: TimeMs
     keys: Annotated[tuple[Key, ...], Meta(max_length=KEYS_PER_ACCOUNT_MAX)]
+    restricted_until_ms: TimeMs = 0
 
 
 class CertificateType(Wire):
@@ -120,6 +160,8 @@ class CertificateType(Wire):
         holder: kind of account that can hold it, person or enterprise.
         fields: names of the fields, in the order of the schema; `attachments` likewise.
         schema: the full description as canonical JSON (`zhenglian.catalogue.CertificateTypeSpec`).
+        questions, partitions: what may be asked and counted without the data leaving.
+        classes: class and level of fields and attachments; one that is not named counts as `classes.UNCLASSIFIED`.
     """
 
     code: TypeCode
@@ -133,39 +175,9 @@ class CertificateType(Wire):
     fields: FieldNames
     attachments: AttachmentNames
     schema: Annotated[bytes, Meta(max_length=SCHEMA_SIZE_BYTES_MAX)]
-
-
-class TemplateItem(Wire):
-    """At most these fields and attachments of this type."""
-
-    certificate_type: TypeCode
-    fields: FieldNames
-    attachments: AttachmentNames
-
-
-class PurposeTemplate(Wire):
-    """What may be asked for a purpose, at most (`over-asking` is refused with the cap named)."""
-
-    code: Code
-    name_zh: Name
-    name_en: Text
-    items: Annotated[tuple[TemplateItem, ...], Meta(min_length=1, max_length=ITEMS_PER_GRANT_MAX)]
-    uses_max: Annotated[int, Meta(ge=1, le=USES_MAX)]
-    period_ms_max: TimeMs
-    data_life_ms_max: TimeMs
-
-
-class CertificateState(StrEnum):
-    """States of C3; several can hold at once. A certificate with none of them is valid within its dates."""
-
-    RENEWAL_DUE = "renewal_due"
-    SUSPENDED = "suspended"
-    REVOKED = "revoked"
-    CANCELLED = "cancelled"
-    ABOLISHED = "abolished"
-    MORTGAGED = "mortgaged"
-    PLEDGED = "pledged"
-    SUPERSEDED = "superseded"
+    questions: DeclaredQuestions = ()
+    partitions: DeclaredPartitions = ()
+    classes: PartClasses = ()
 
 
 class StateEntry(Wire):
@@ -184,13 +196,14 @@ class Certificate(Wire):
     Attributes:
         certificate_id: random.
         certificate_type, type_version: its kind.
-        holder, issuer: accounts; issued_by is the officer's key.
+        holder, issuer: accounts; issued_by is the officer's key, agent the key that signed for him, empty if he signed himself.
         commitment_root: Merkle root over the salted field and attachment leaves (`ledger/commitments.py`).
         payload_hash: hash of the sealed record's manifest, which names every ciphertext and key header.
         fields, attachments: which of the type's it has (names are public; values never are).
         issued_ms, valid_from_ms, valid_until_ms: until 0 means without end.
         supersedes, superseded_by: id or empty.
         states: its states with their history, oldest first.
+        erased_ms: since when its data is erased (`erasures.py`) and it opens nothing; 0 while it is kept.
     """
 
     certificate_id: Id16
@@ -209,86 +222,8 @@ class Certificate(Wire):
     supersedes: OptionalId16
     superseded_by: OptionalId16
     states: Annotated[tuple[StateEntry, ...], Meta(max_length=256)]
-
-
-class GrantState(StrEnum):
-    REQUESTED = "requested"
-    ACTIVE = "active"
-    REJECTED = "rejected"
-    PAUSED = "paused"
-    REVOKED = "revoked"
-    EXPIRED = "expired"
-    EXHAUSTED = "exhausted"
-
-
-class ConsentMode(StrEnum):
-    VIEW = "view"
-    STORE = "store"
-    QUERY = "query"
-    STREAM = "stream"
-
-
-class FetchType(StrEnum):
-    ONCE = "once"
-    PERIODIC = "periodic"
-
-
-class GrantItem(Wire):
-    """Data that a grant opens: of one certificate, or of any certificate of a type when `certificate` is
-    empty.
-
-    `declined` names the fields and attachments (no type gives both the same name) that were asked for and not
-    given: the person's choice, apart from “the holder has none”. An item declined as a whole stays, with
-        nothing but `declined`.
-    """
-
-    certificate_type: TypeCode
-    certificate: OptionalId16
-    fields: FieldNames
-    attachments: AttachmentNames
-    declined: Annotated[
-        tuple[FieldName, ...], Meta(max_length=FIELDS_PER_TYPE_MAX + ATTACHMENTS_PER_TYPE_MAX)
-    ] = ()
-
-
-class Grant(Wire):
-    """A grant (授权): ISO/IEC TS 27560 consent record.
-
-    Attributes:
-        items: what is open now; as many as `requested_items` and in their order. Empty until it is approved.
-        uses_max: uses asked for, then uses given; never less than uses left, reserved and made.
-        uses_left: uses that can still be requested.
-        uses_reserved: uses taken by releases that are neither prepared nor failed; a failed one goes back to
-            `uses_left`.
-        consent_expiry_ms: from this block time on it opens nothing.
-    """
-
-    grant_id: Id16
-    schema_version: Count
-    pii_principal_id: AccountId
-    grantee: AccountId
-    requested_by: KeyId
-    purpose: Code
-    lawful_basis: Code
-    legal_ref: Text
-    privacy_notice_hash: Hash
-    language: Code
-    items: Annotated[tuple[GrantItem, ...], Meta(max_length=ITEMS_PER_GRANT_MAX)]
-    requested_items: Annotated[tuple[GrantItem, ...], Meta(max_length=ITEMS_PER_GRANT_MAX)]
-    consent_mode: ConsentMode
-    fetch_type: FetchType
-    uses_max: Annotated[int, Meta(ge=1, le=USES_MAX)]
-    uses_left: Count
-    requested_ms: TimeMs
-    consent_start_ms: TimeMs
-    consent_expiry_ms: TimeMs
-    data_life_ms: TimeMs
-    jurisdiction: Code
-    revocable: bool
-    state: GrantState
-    state_since_ms: TimeMs
-    renews: OptionalId16
-    uses_reserved: Count = 0
+    erased_ms: TimeMs = 0
+    agent: OptionalId16 = b""
 
 
 class OutputFormat(StrEnum):
@@ -297,15 +232,17 @@ class OutputFormat(StrEnum):
     PDF = "pdf"
     PNG = "png"
     JPEG = "jpeg"
+    ANSWER = "answer"
 
 
 class Output(Wire):
-    """One file of a release: fields of a certificate as JSON or CSV, or an attachment as PDF, PNG, JPEG."""
+    """One file of a release: fields of a certificate as JSON or CSV, an attachment as PDF, PNG, JPEG, or the answer to a question."""
 
     certificate: Id16
     format: OutputFormat
     fields: FieldNames
     attachment: Annotated[str, Meta(max_length=64)]
+    question: Question | None = None
 
 
 class PreparedFile(Wire):
@@ -321,11 +258,19 @@ class ReleaseState(StrEnum):
     REQUESTED = "requested"
     PREPARED = "prepared"
     DELIVERED = "delivered"
+    CLOSED = "closed"
     FAILED = "failed"
 
 
 class Release(Wire):
-    """A release (下链): data handed out under a grant."""
+    """A release (下链): data handed out under a grant.
+
+    Attributes:
+        deadline_ms: from this block time on it can no longer be prepared.
+        window_ends_ms: from this block time on its prepared files are gone; 0 until it is prepared.
+        failure: why it failed, a stable code; empty otherwise.
+        agent: the key that signed the request for the officer; empty if he signed himself.
+    """
 
     release_id: ReleaseId
     grant_id: Id16
@@ -342,6 +287,8 @@ class Release(Wire):
     prepared_ms: TimeMs
     delivered_ms: TimeMs
     failure: Text
+    window_ends_ms: TimeMs = 0
+    agent: OptionalId16 = b""
 
 
 class TraceVerdict(StrEnum):
@@ -396,13 +343,13 @@ class Network(Wire):
         network: its human name.
         suite: name of its crypto suite.
         limits: bounds of blocks and transactions.
-        person_tag_version: version of the person-directory key under which people are enrolled now.
+        webauthn: where passkeys are made and used.
     """
 
     network: Name
     suite: Name
     limits: Limits
-    person_tag_version: Count
+    webauthn: WebAuthn = WebAuthn()
 
 
 class NodeRole(StrEnum):
@@ -423,7 +370,6 @@ class NodeRecord(Wire):
         host, port: where peers reach it.
         certificates: X.509, DER; peers accept the keys in these and no other. Two while one replaces the other.
         wrap_key: to which data keys are wrapped for it.
-        directory_wrap: the network's person-directory key, sealed to `wrap_key`; empty if it was not given it.
     """
 
     account: AccountId
@@ -433,7 +379,6 @@ class NodeRecord(Wire):
     port: Port
     certificates: NodeCertificates
     wrap_key: PublicKey
-    directory_wrap: Annotated[bytes, Meta(max_length=DIRECTORY_WRAP_BYTES_MAX)]
 
 
 class ProtocolSchedule(Wire):

@@ -11,23 +11,30 @@ from typing import Final
 
 from contracts import (
     certificates,
+    counts,
     deadlines,
+    erasures,
     evidence,
+    forms,
     governance,
     grants,
+    lookups,
     nodes,
     organizations,
     people,
     recognitions,
+    recoveries,
     regions,
     releases,
+    representation,
+    shared_keys,
     traces,
 )
 from contracts.actions import CHANGES_PER_ACTION_MAX
 from contracts.denials import Denied
 from contracts.membership import VOTE_KEY_CHECK_COST
 from contracts.methods import Method
-from contracts.state import CERTIFICATES, RECOGNITIONS, TRACES
+from contracts.state import CERTIFICATES, ERASURES, RECOGNITIONS, TRACES
 from contracts.versions import Contract, Registry
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, Call
 
@@ -41,13 +48,24 @@ VERSIONS: Final[tuple[Contract, ...]] = (
     Contract(name="evidence", methods=evidence.METHODS),
     Contract(name="organizations", methods=organizations.METHODS),
     Contract(name="people", methods=people.METHODS),
-    Contract(name="certificates", methods=certificates.METHODS, tables=(CERTIFICATES,)),
+    lookups.CONTRACT,
+    recoveries.CONTRACT,
+    Contract(
+        name="certificates",
+        methods=(*certificates.METHODS, *erasures.METHODS),
+        tables=(CERTIFICATES, ERASURES),
+        on_deadline=erasures.remind,
+    ),
     grants.CONTRACT,
+    representation.CONTRACT,
     releases.CONTRACT,
     Contract(name="traces", methods=traces.METHODS, tables=(TRACES,)),
     Contract(name="deadlines", methods=deadlines.METHODS),
+    counts.CONTRACT,
+    forms.CONTRACT,
     Contract(name="regions", methods=regions.METHODS),
     Contract(name="recognitions", methods=recognitions.METHODS, tables=(RECOGNITIONS,)),
+    shared_keys.CONTRACT,
 )
 
 # What every network begins with, version 1 of each. A contract that comes later is voted in (`upgrades.py`): nobody adds one here,
@@ -58,13 +76,19 @@ CONTRACTS_AT_GENESIS: Final = (
     "evidence",
     "organizations",
     "people",
+    "lookups",
+    "recoveries",
     "certificates",
     "grants",
+    "representation",
     "releases",
     "traces",
     "deadlines",
+    "counts",
+    "forms",
     "regions",
     "recognitions",
+    "shared_keys",
 )
 
 # The methods of the first versions, by name.

@@ -1,12 +1,13 @@
 """Releases (下链): data handed out under a grant, recorded before any byte leaves.
 
     REQUESTED ── prepare ──▶ PREPARED ── acknowledge ──▶ DELIVERED
+        │                        └────── the window ended ──▶ CLOSED
         └─────── fail, or the deadline passed ──▶ FAILED
 
 Rule: what a release hands out was open when it was requested *and* when it was prepared. `prepare` is the
 last moment before bytes can leave, so it checks everything again on the state of its own block: a pause,
 revocation, narrowing, suspension or a certificate's new state in between stops the release. Only then is the
-reserved use made; a release that fails before gives it back.
+reserved use made; a release that fails before gives it back, one that closes does not: its bytes could leave.
 """
 
 from __future__ import annotations
@@ -15,28 +16,22 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from contracts.agents import acting_officer, agent_of
 from contracts.calls import ReleasesAcknowledge, ReleasesFail, ReleasesPrepare, ReleasesRequest
-from contracts.certificate_types import check_distinct
-from contracts.certificates import why_not_valid
 from contracts.denials import Denied
 from contracts.faces import GrantUses
-from contracts.grant_items import open_names, shown
-from contracts.methods import GRANTEE_OFFICER, OPERATOR_NODE, CallContext, method
+from contracts.grant_items import shown
+from contracts.methods import OPERATOR_NODE, PERSON, RECIPIENT, CallContext, method
+from contracts.questions import fix
 from contracts.records import (
     AccountKind,
     AccountStatus,
-    Certificate,
-    ConsentMode,
-    Grant,
-    Output,
-    OutputFormat,
     Release,
     ReleaseState,
 )
 from contracts.schedule import schedule
 from contracts.state import (
     ACCOUNTS,
-    CERTIFICATES,
     GRANTS,
     RELEASES,
     DeadlineKind,
@@ -48,7 +43,7 @@ from ledger import domains
 from ledger.types import RELEASE_ID_SIZE_BYTES
 
 RELEASE_DEADLINE_MS: Final = 60 * 60 * 1000
-FIELD_FORMATS: Final = (OutputFormat.JSON, OutputFormat.CSV)
+RELEASE_WINDOW_MS: Final = 24 * 60 * 60 * 1000
 DEADLINE_PASSED: Final = "deadline"
 
 
@@ -65,24 +60,26 @@ def _concerned(state: StateReader, release_id: bytes) -> tuple[bytes, ...]:
     return (release_id, release.grant_id, release.pii_principal_id, release.grantee)
 
 
-@method(ReleasesRequest, callers=GRANTEE_OFFICER, cost=45, concerns=_request_concerns)
+@method(ReleasesRequest, callers=(*RECIPIENT, *PERSON), cost=45, concerns=_request_concerns)
 def request(context: CallContext, args: ReleasesRequest) -> bytes:
     """Ask for data that a grant opens; reserves one use."""
+    officer = acting_officer(context, args.officer)
     grant = context.record(GRANTS, args.grant_id)
     if grant is None:
         raise Denied("unknown_grant", grant=args.grant_id.hex())
     if grant.grantee != context.account.account_id:
         raise Denied("not_grantee", grant=args.grant_id.hex())
-    _check_open(context, grant, args.outputs)
+    _uses(context).check_opens(context, grant, args.outputs, context.time_ms)
     check_operator(context.state, args.released_by)
     release_id = context.new_id(RELEASES, domains.RELEASE_ID, RELEASE_ID_SIZE_BYTES)
     _uses(context).reserve(context, grant.grant_id)
+    fix(context, grant, release_id, args.outputs)
     release = Release(
         release_id=release_id,
         grant_id=grant.grant_id,
         pii_principal_id=grant.pii_principal_id,
         grantee=grant.grantee,
-        officer=context.key.key_id,
+        officer=officer,
         released_by=args.released_by,
         purpose=grant.purpose,
         outputs=args.outputs,
@@ -93,6 +90,7 @@ def request(context: CallContext, args: ReleasesRequest) -> bytes:
         prepared_ms=0,
         delivered_ms=0,
         failure="",
+        agent=agent_of(context),
     )
     schedule(context.state, release.deadline_ms, DeadlineKind.RELEASE, release_id)
     _save(context, "releases.requested", release)
@@ -114,24 +112,38 @@ def prepare(context: CallContext, args: ReleasesPrepare) -> None:
     if len(args.files) != len(release.outputs):
         raise Denied("file_count", expected=len(release.outputs), actual=len(args.files))
     grant = present(context.record(GRANTS, release.grant_id), "the grant of a release")
-    _check_open(context, grant, release.outputs)
-    prepared = replace(release, state=ReleaseState.PREPARED, files=args.files, prepared_ms=context.time_ms)
+    _uses(context).check_still_opens(context, grant, release.outputs, context.time_ms)
+    prepared = replace(
+        release,
+        state=ReleaseState.PREPARED,
+        files=args.files,
+        prepared_ms=context.time_ms,
+        window_ends_ms=context.time_ms + RELEASE_WINDOW_MS,
+    )
+    schedule(context.state, prepared.window_ends_ms, DeadlineKind.RELEASE, prepared.release_id)
     _save(context, "releases.prepared", prepared)
-    _uses(context).make(context, grant.grant_id)
+    _uses(context).make(context, grant.grant_id, release.release_id)
 
 
 @method(
     ReleasesAcknowledge,
-    callers=GRANTEE_OFFICER,
+    callers=(*RECIPIENT, *PERSON),
     cost=25,
     concerns=lambda state, args: _concerned(state, args.release_id),
 )
 def acknowledge(context: CallContext, args: ReleasesAcknowledge) -> None:
     """Confirm that the files have come."""
+    acting_officer(context, args.officer)
     release = _known(context.state, args.release_id)
     if release.grantee != context.account.account_id:
         raise Denied("not_grantee", grant=release.grant_id.hex())
     _check_state(release, ReleaseState.PREPARED, "acknowledge")
+    if context.time_ms >= release.window_ends_ms:
+        raise Denied(
+            "release_window_over",
+            release=release.release_id.hex(),
+            window_ends_ms=release.window_ends_ms,
+        )
     if args.file_hashes != tuple(file.file_hash for file in release.files):
         raise Denied("file_hashes_differ", release=release.release_id.hex())
     delivered = replace(release, state=ReleaseState.DELIVERED, delivered_ms=context.time_ms)
@@ -151,11 +163,13 @@ def fail(context: CallContext, args: ReleasesFail) -> None:
     _fail(context, release, args.reason)
 
 
-def fail_overdue(context: CallContext, release_id: bytes) -> None:
-    """Give a release up if its deadline has passed before it was prepared."""
+def end_overdue(context: CallContext, release_id: bytes) -> None:
+    """Give a release up that was not prepared by its deadline, and close one whose files nobody has acknowledged in time."""
     release = _known(context.state, release_id)
     if release.state is ReleaseState.REQUESTED and context.time_ms >= release.deadline_ms:
         _fail(context, release, DEADLINE_PASSED)
+    elif release.state is ReleaseState.PREPARED and context.time_ms >= release.window_ends_ms:
+        _save(context, "releases.closed", replace(release, state=ReleaseState.CLOSED))
 
 
 def check_operator(state: StateReader, account_id: bytes) -> None:
@@ -167,58 +181,6 @@ def check_operator(state: StateReader, account_id: bytes) -> None:
         or account.status is not AccountStatus.ACTIVE
     ):
         raise Denied("unknown_operator", account=account_id.hex())
-
-
-def _check_open(context: CallContext, grant: Grant, outputs: tuple[Output, ...]) -> None:
-    """Whether the grant, now, opens all the outputs to a grantee in good standing."""
-    _uses(context).check_active(grant, context.time_ms)
-    if grant.consent_mode is ConsentMode.QUERY:
-        raise Denied("answers_only", grant=grant.grant_id.hex())
-    grantee = present(ACCOUNTS.get(context.state, grant.grantee), "the grantee of a grant")
-    if grantee.status is AccountStatus.SUSPENDED:
-        raise Denied("organization_suspended", account=grant.grantee.hex())
-    for output in outputs:
-        _check_output(context, grant, output)
-
-
-def _check_output(context: CallContext, grant: Grant, output: Output) -> None:
-    certificate = context.record(CERTIFICATES, output.certificate)
-    if certificate is None:
-        raise Denied("unknown_certificate", certificate=output.certificate.hex())
-    if certificate.holder != grant.pii_principal_id:
-        raise Denied(
-            "certificate_not_held", certificate=output.certificate.hex(), type=certificate.certificate_type
-        )
-    _check_shape(output)
-    fields, attachments = open_names(grant.items, certificate)
-    if not fields + attachments:
-        raise Denied(
-            "certificate_not_granted", certificate=output.certificate.hex(), type=certificate.certificate_type
-        )
-    for name in output.fields:
-        if name not in fields:
-            raise Denied("field_not_granted", field=name, granted=shown(fields))
-    if output.attachment and output.attachment not in attachments:
-        raise Denied("attachment_not_granted", attachment=output.attachment, granted=shown(attachments))
-    _check_certificate(context, certificate, output)
-
-
-def _check_shape(output: Output) -> None:
-    fields_wanted = output.format in FIELD_FORMATS
-    if fields_wanted is not bool(output.fields) or fields_wanted is bool(output.attachment):
-        raise Denied("format_mismatch", format=output.format.value)
-    check_distinct(output.fields)
-
-
-def _check_certificate(context: CallContext, certificate: Certificate, output: Output) -> None:
-    reason = why_not_valid(certificate, context.time_ms)
-    if reason:
-        raise Denied("certificate_not_valid", certificate=certificate.certificate_id.hex(), state=reason)
-    wanted = output.fields or (output.attachment,)
-    present_names = certificate.fields if output.fields else certificate.attachments
-    for name in wanted:
-        if name not in present_names:
-            raise Denied("not_in_certificate", name=name, certificate=certificate.certificate_id.hex())
 
 
 def _uses(context: CallContext) -> GrantUses:
@@ -245,7 +207,7 @@ def _check_state(release: Release, wanted: ReleaseState, step: str) -> None:
 
 
 def _fail(context: CallContext, release: Release, reason: str) -> None:
-    _uses(context).give_back(context, release.grant_id)
+    _uses(context).give_back(context, release.grant_id, release.release_id)
     _save(context, "releases.failed", replace(release, state=ReleaseState.FAILED, failure=reason))
 
 
@@ -273,4 +235,4 @@ def _save(context: CallContext, kind: str, release: Release) -> None:
 
 
 METHODS: Final = (request, prepare, acknowledge, fail)
-CONTRACT: Final = Contract(name="releases", methods=METHODS, tables=(RELEASES,), on_deadline=fail_overdue)
+CONTRACT: Final = Contract(name="releases", methods=METHODS, tables=(RELEASES,), on_deadline=end_overdue)

@@ -20,7 +20,7 @@ from contracts.admission import Inadmissible, Sender, SignatureVerifier, admit
 from contracts.calls import Args
 from contracts.denials import Denied
 from contracts.genesis import GenesisInvalid, genesis_state
-from contracts.methods import BlockContext, CallContext, Method, Output, make_event
+from contracts.methods import BlockContext, CallContext, Method, Output, acting, make_event
 from contracts.migrations import begin_block
 from contracts.records import Account, AccountStatus
 from contracts.registry import REGISTRY, cost_of
@@ -189,7 +189,7 @@ class BlockExecution:
             method.authorize(sender.account, sender.key)
             output = method.run(context, args)
         except Denied as denial:
-            event = self._refused(call, sender, method, args, denial)
+            event = self._refused(call, context, method, args, denial)
             fields = tuple(sorted(denial.fields.items()))
             return Result(transaction_id=transaction_id, code=denial.code, fields=fields, events=(event,))
         self._draft.merge(draft)
@@ -201,20 +201,20 @@ class BlockExecution:
         )
 
     def _refused(
-        self, call: Call, sender: Sender, method: Method | None, args: Args | None, denial: Denied
+        self, call: Call, context: CallContext, method: Method | None, args: Args | None, denial: Denied
     ) -> Event:
         """The record of a refused attempt, found by everyone whom it concerns as far as the ledger knows."""
         reading = Reading(self._draft, self._contracts)
         concerned = method.concerns(reading, args) if method is not None and args is not None else ()
         return make_event(
             "access.refused" if method is None else f"{method.contract}.refused",
-            concerned[0] if concerned else sender.account.account_id,
-            (sender.account.account_id, *concerned),
+            concerned[0] if concerned else context.account.account_id,
+            (context.account.account_id, *concerned),
             {
                 "code": denial.code,
                 "contract": call.contract,
                 "method": call.method,
-                "key_id": sender.key.key_id,
+                **acting(context.key, context.officer),
             },
         )
 

@@ -23,14 +23,42 @@ here iterates over the state, so that the cost of a call never depends on how mu
 | `evidence_count` | | how many in all |
 | `accounts/` | account id | `records.Account` |
 | `person_tags/` | version (8 bytes), tag | account id |
+| `person_tag_counts/` | version (8 bytes) | how many tags there are under it |
+| `persons/` | account id | `people_records.Person` |
+| `registrars/` | account id | `people_records.Registrar` |
+| `recoveries/` | account id | `people_records.Recovery`: the latest |
+| `tickets/` | id | `people_records.Ticket` |
+| `lookup_counts/` | kind of quota, `/`, account, key or node id | `people_records.LookupCount` |
+| `lookup_limits` | | `people_records.LookupLimits` |
 | `certificate_types/` | code | version in use |
 | `certificate_type_versions/` | code, `/`, version (8 bytes) | `records.CertificateType` |
 | `purposes/` | code | `records.PurposeTemplate` |
+| `purpose_templates/` | template id | every `PurposeTemplate` there ever was |
+| `grant_rules` | | `grant_records.GrantRules` |
+| `portals` | | `portal_records.Portals` |
+| `identity_services` | | `portal_records.IdentityServices` |
+| `face_uses/` | account id of the service | `portal_records.FaceUses` |
+| `erasures/` | certificate id | `erasure_records.Erasure` |
 | `certificates/` `grants/` `releases/` `traces/` `proposals/` | id | the record |
 | `regions/` | chain id of another network | `region_records.Region` |
 | `region_list` | | `region_records.RegionList` |
 | `region_sets/` | chain id, epoch (8 bytes) | that network's `ValidatorSet`, of the held epoch and the one before |
 | `recognitions/` | id | `region_records.Recognition` |
+| `shared_keys/` | purpose, `/`, version (8 bytes) | `shared_key_records.SharedKey` |
+| `shared_keys_in_use/` | purpose | version for what is new |
+| `shared_key_index` | | `shared_key_round_records.SharedKeyIndex` |
+| `shared_key_rounds/` | purpose, `/`, version (8 bytes) | `SharedKeyRound`: the latest |
+| `shared_key_dealings/` | round id, dealer (8 bytes) | `Dealing` |
+| `shared_key_sums/` | round id | `RoundSums` |
+| `answers/` | grant, certificate, name of the question | `question_records.Answer` |
+| `question_lines/` | grantee, holder, subject | `question_records.QuestionLine` |
+| `question_answers/` | grantee, holder, certificate, name of the question | the latest `Answer` under any grant |
+| `counts/` | id | `question_records.CountRecord` |
+| `counts_taken/` | organisation, period, `/`, subject | id of its count |
+| `count_contributions/` | count, number (8 bytes) from 0 | `question_records.Contribution` |
+| `counted/` | holder, period, `/`, subject | `question_records.Counted`: where he is counted |
+| `forms/` | code | version in use |
+| `form_versions/` | code, `/`, version (8 bytes) | `form_records.Form` |
 | `included/` | transaction id | height of the block that holds it |
 | `included_blocks/` | height (8 bytes) | `IncludedBlock`, for pruning |
 | `included_cursor` | | lowest height not yet pruned |
@@ -44,6 +72,12 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, Generic, Protocol, TypeVar
 
+from contracts.erasure_records import Erasure
+from contracts.form_records import Form
+from contracts.grant_records import GrantRules
+from contracts.question_records import Answer, Contribution, Counted, CountRecord, QuestionLine
+from contracts.portal_records import FaceUses, IdentityServices, Portals
+from contracts.people_records import LookupCount, LookupLimits, Person, Recovery, Registrar, Ticket
 from contracts.records import (
     Account,
     Certificate,
@@ -59,6 +93,8 @@ from contracts.records import (
     Trace,
 )
 from contracts.region_records import Recognition, Region, RegionList
+from contracts.shared_key_records import KeyPurpose, SharedKey
+from contracts.shared_key_round_records import Dealing, RoundSums, SharedKeyIndex, SharedKeyRound
 from contracts.upgrade_records import ContractChange, ContractIndex, ContractMigration, ContractSchedule
 from ledger import codec
 from ledger.errors import InvariantViolation, LedgerError, invariant
@@ -203,6 +239,12 @@ class DeadlineKind(StrEnum):
     GRANT = "grant"
     RELEASE = "release"
     PROPOSAL = "proposal"
+    ERASURE = "erasure"
+    DELETION = "deletion"
+    MANDATE = "mandate"
+    RECOVERY = "recovery"
+    SHARED_KEY = "shared_key"
+    COUNT = "count"
 
 
 class Deadline(Wire):
@@ -240,6 +282,10 @@ def _number(key: int) -> bytes:
     return key.to_bytes(8, "big")
 
 
+def _named(key: tuple[KeyPurpose, int]) -> bytes:
+    return key[0].value.encode() + b"/" + _number(key[1])
+
+
 def _single(_key: None) -> bytes:
     return b""
 
@@ -269,6 +315,15 @@ ACCOUNTS: Final = Table[bytes, Account]("accounts/", Account, _raw, hot=True)
 PERSON_TAGS: Final = Table[tuple[int, bytes], bytes](
     "person_tags/", bytes, lambda key: _number(key[0]) + key[1]
 )
+PERSON_TAG_COUNTS: Final = Table[int, int]("person_tag_counts/", int, _number)
+PERSONS: Final = Table[bytes, Person]("persons/", Person, _raw)
+REGISTRARS: Final = Table[bytes, Registrar]("registrars/", Registrar, _raw, hot=True)
+RECOVERIES: Final = Table[bytes, Recovery]("recoveries/", Recovery, _raw)
+TICKETS: Final = Table[bytes, Ticket]("tickets/", Ticket, _raw)
+LOOKUP_COUNTS: Final = Table[tuple[str, bytes], LookupCount](
+    "lookup_counts/", LookupCount, lambda key: _code(key[0]) + b"/" + key[1]
+)
+LOOKUP_LIMITS: Final = Table[None, LookupLimits]("lookup_limits", LookupLimits, _single, hot=True)
 CERTIFICATE_TYPES: Final = Table[str, int]("certificate_types/", int, _code)
 CERTIFICATE_TYPE_VERSIONS: Final = Table[tuple[str, int], CertificateType](
     "certificate_type_versions/",
@@ -277,7 +332,15 @@ CERTIFICATE_TYPE_VERSIONS: Final = Table[tuple[str, int], CertificateType](
     hot=True,
 )
 PURPOSES: Final = Table[str, PurposeTemplate]("purposes/", PurposeTemplate, _code, hot=True)
+PURPOSE_TEMPLATES: Final = Table[bytes, PurposeTemplate](
+    "purpose_templates/", PurposeTemplate, _raw, hot=True
+)
+GRANT_RULES: Final = Table[None, GrantRules]("grant_rules", GrantRules, _single, hot=True)
 CERTIFICATES: Final = Table[bytes, Certificate]("certificates/", Certificate, _raw)
+PORTALS: Final = Table[None, Portals]("portals", Portals, _single)
+IDENTITY_SERVICES: Final = Table[None, IdentityServices]("identity_services", IdentityServices, _single)
+FACE_USES: Final = Table[bytes, FaceUses]("face_uses/", FaceUses, _raw)
+ERASURES: Final = Table[bytes, Erasure]("erasures/", Erasure, _raw)
 GRANTS: Final = Table[bytes, Grant]("grants/", Grant, _raw)
 RELEASES: Final = Table[bytes, Release]("releases/", Release, _raw)
 TRACES: Final = Table[bytes, Trace]("traces/", Trace, _raw)
@@ -288,6 +351,39 @@ REGION_SETS: Final = Table[tuple[bytes, int], ValidatorSet](
     "region_sets/", ValidatorSet, lambda key: key[0] + _number(key[1])
 )
 RECOGNITIONS: Final = Table[bytes, Recognition]("recognitions/", Recognition, _raw)
+SHARED_KEYS: Final = Table[tuple[KeyPurpose, int], SharedKey]("shared_keys/", SharedKey, _named, hot=True)
+SHARED_KEYS_IN_USE: Final = Table[KeyPurpose, int]("shared_keys_in_use/", int, lambda key: _code(key.value))
+SHARED_KEY_INDEX: Final = Table[None, SharedKeyIndex]("shared_key_index", SharedKeyIndex, _single, hot=True)
+SHARED_KEY_ROUNDS: Final = Table[tuple[KeyPurpose, int], SharedKeyRound](
+    "shared_key_rounds/", SharedKeyRound, _named
+)
+SHARED_KEY_DEALINGS: Final = Table[tuple[bytes, int], Dealing](
+    "shared_key_dealings/", Dealing, lambda key: key[0] + _number(key[1])
+)
+SHARED_KEY_SUMS: Final = Table[bytes, RoundSums]("shared_key_sums/", RoundSums, _raw)
+ANSWERS: Final = Table[tuple[bytes, bytes, str], Answer](
+    "answers/", Answer, lambda key: key[0] + key[1] + _code(key[2])
+)
+QUESTION_LINES: Final = Table[tuple[bytes, bytes, str], QuestionLine](
+    "question_lines/", QuestionLine, lambda key: key[0] + key[1] + _code(key[2])
+)
+QUESTION_ANSWERS: Final = Table[tuple[bytes, bytes, bytes, str], Answer](
+    "question_answers/", Answer, lambda key: key[0] + key[1] + key[2] + _code(key[3])
+)
+COUNTS: Final = Table[bytes, CountRecord]("counts/", CountRecord, _raw)
+COUNTS_TAKEN: Final = Table[tuple[bytes, str, str], bytes](
+    "counts_taken/", bytes, lambda key: key[0] + _code(key[1]) + b"/" + _code(key[2])
+)
+COUNT_CONTRIBUTIONS: Final = Table[tuple[bytes, int], Contribution](
+    "count_contributions/", Contribution, lambda key: key[0] + _number(key[1])
+)
+COUNTED: Final = Table[tuple[bytes, str, str], Counted](
+    "counted/", Counted, lambda key: key[0] + _code(key[1]) + b"/" + _code(key[2])
+)
+FORMS: Final = Table[str, int]("forms/", int, _code)
+FORM_VERSIONS: Final = Table[tuple[str, int], Form](
+    "form_versions/", Form, lambda key: _code(key[0]) + b"/" + _number(key[1])
+)
 INCLUDED: Final = Table[bytes, int]("included/", int, _raw)
 INCLUDED_BLOCKS: Final = Table[int, IncludedBlock]("included_blocks/", IncludedBlock, _number)
 INCLUDED_CURSOR: Final = Table[None, int]("included_cursor", int, _single)
@@ -299,7 +395,21 @@ DEADLINE_INDEX: Final = Table[bytes, bytes]("deadline_index/", bytes, _raw)
 
 
 # Tables whose records are one contract's alone; all others are the ground, which no migration touches (`versions.py`).
-_OWNED: Final = (CERTIFICATES, GRANTS, RELEASES, TRACES, PROPOSALS, RECOGNITIONS)
+_OWNED: Final = (
+    CERTIFICATES,
+    ERASURES,
+    GRANTS,
+    RELEASES,
+    TRACES,
+    PROPOSALS,
+    RECOGNITIONS,
+    COUNTS,
+    COUNTS_TAKEN,
+    COUNT_CONTRIBUTIONS,
+    COUNTED,
+    FORMS,
+    FORM_VERSIONS,
+)
 
 
 @lru_cache(maxsize=1)

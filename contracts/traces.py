@@ -20,7 +20,7 @@ from contracts.state import CERTIFICATES, RELEASES, TRACES, StateReader
 from ledger import domains
 
 NAMES_RELEASES: Final = (TraceVerdict.ACCUSED, TraceVerdict.INVESTIGATE)
-BYTES_EXISTED: Final = (ReleaseState.PREPARED, ReleaseState.DELIVERED)
+BYTES_EXISTED: Final = (ReleaseState.PREPARED, ReleaseState.DELIVERED, ReleaseState.CLOSED)
 
 
 def _concluded_concerns(state: StateReader, args: TracesConclude) -> tuple[bytes, ...]:

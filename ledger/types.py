@@ -25,6 +25,7 @@ TRANSACTION_SIZE_BYTES_MAX: Final = 64 * 1024
 CALL_ARGS_SIZE_BYTES_MAX: Final = 60 * 1024
 BLOCK_TRANSACTIONS_MAX: Final = 4096
 BLOCK_SIZE_BYTES_MAX: Final = 4 * 1024 * 1024
+ORIGINS_MAX: Final = 64
 RESULT_EVENTS_MAX: Final = 64
 EVENT_SUBJECTS_MAX: Final = 512
 EVENT_DATA_MAX: Final = 32
@@ -300,7 +301,6 @@ class GenesisOperator(Wire):
         wrap_key: public key (X25519 in `intl`, SM2 in `sm`) to which the vault wraps data keys for this operator (`node/vault`).
         host, port: where its node is reached by its peers.
         certificate: the node's X.509 certificate, DER; peers accept no other key than the one in it.
-        directory_wrap: the network's person-directory key, sealed to `wrap_key`.
     """
 
     account: AccountId
@@ -310,7 +310,6 @@ class GenesisOperator(Wire):
     host: Host
     port: Port
     certificate: CertificateDer
-    directory_wrap: bytes
 
 
 class Limits(Wire):
@@ -322,6 +321,22 @@ class Limits(Wire):
     account_transactions_per_block_max: Count = 256
     transaction_lifetime_ms_max: Count = 600_000
     clock_drift_ms_max: Count = 10_000
+
+
+class WebAuthn(Wire):
+    """Where passkeys of this network are made and used (W3C Web Authentication); without both there are none.
+
+    Attributes:
+        rp_id: relying-party id, a domain name that all portals share, "localhost" on a devnet; it never changes, because every
+            passkey hangs on it.
+        origins: the portals' origins as browsers write them, e.g. "https://portal.example.gov.cn"; each on `rp_id` or a
+            subdomain of it. Operators change the list by vote (`contracts/portals.py`).
+    """
+
+    rp_id: Annotated[str, Meta(max_length=253)] = ""
+    origins: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=272)], ...], Meta(max_length=ORIGINS_MAX)
+    ] = ()
 
 
 class Genesis(Wire):
@@ -336,6 +351,7 @@ class Genesis(Wire):
         validators: the first epoch's set.
         operators: one for each validator, same order.
         limits: block and transaction bounds.
+        webauthn: where passkeys are made and used, to begin with.
     """
 
     network: Name
@@ -344,6 +360,7 @@ class Genesis(Wire):
     validators: ValidatorSet
     operators: Annotated[tuple[GenesisOperator, ...], Meta(min_length=1, max_length=VALIDATORS_MAX)]
     limits: Limits
+    webauthn: WebAuthn = WebAuthn()
 
 
 def quorum_size(validator_count: int) -> int:

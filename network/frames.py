@@ -33,10 +33,11 @@ class Channel(IntEnum):
 
     VOTES = 1
     BLOCKS = 2
-    TRANSACTIONS = 3
-    SYNC = 4
-    BLOBS = 5
-    SNAPSHOT = 6
+    SHARES = 3
+    TRANSACTIONS = 4
+    SYNC = 5
+    BLOBS = 6
+    SNAPSHOT = 7
 
 
 class FrameKind(IntEnum):
@@ -61,6 +62,8 @@ HELLO_BYTES_MAX: Final = 4096
 ERROR_BYTES_MAX: Final = 4 * 1024
 VOTES_BYTES_MAX: Final = 64 * 1024
 BLOCKS_BYTES_MAX: Final = 8 * 1024 * 1024
+# What uses a key share, and pieces of one: 128 KiB of payload and the envelope around it.
+SHARES_BYTES_MAX: Final = 192 * 1024
 # A batch of transactions as peers spread them; senders keep theirs far smaller.
 TRANSACTIONS_BYTES_MAX: Final = 1024 * 1024
 SYNC_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -72,6 +75,7 @@ SNAPSHOT_BYTES_MAX: Final = 1280 * 1024
 PAYLOAD_BYTES_MAX: Final[dict[Channel, int]] = {
     Channel.VOTES: VOTES_BYTES_MAX,
     Channel.BLOCKS: BLOCKS_BYTES_MAX,
+    Channel.SHARES: SHARES_BYTES_MAX,
     Channel.TRANSACTIONS: TRANSACTIONS_BYTES_MAX,
     Channel.SYNC: SYNC_BYTES_MAX,
     Channel.BLOBS: BLOBS_BYTES_MAX,

@@ -4,6 +4,7 @@
     control       newest refused              (pings, pongs and error answers only)
     VOTES         oldest dropped              refused
     BLOCKS        oldest dropped              refused
+    SHARES        newest refused              refused
     TRANSACTIONS  newest refused              refused
     SYNC          newest refused              refused
     BLOBS         newest refused              refused
@@ -45,6 +46,7 @@ LANE_LIMITS: Final[tuple[LaneLimit, ...]] = (
     LaneLimit(frames_max=256, bytes_max=_MIB, drops_oldest=False),
     LaneLimit(frames_max=2048, bytes_max=8 * _MIB, drops_oldest=True),
     LaneLimit(frames_max=64, bytes_max=32 * _MIB, drops_oldest=True),
+    LaneLimit(frames_max=256, bytes_max=16 * _MIB, drops_oldest=False),
     LaneLimit(frames_max=4096, bytes_max=16 * _MIB, drops_oldest=False),
     LaneLimit(frames_max=64, bytes_max=32 * _MIB, drops_oldest=False),
     LaneLimit(frames_max=64, bytes_max=16 * _MIB, drops_oldest=False),

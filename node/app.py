@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -23,11 +22,20 @@ from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
 from ledger.types import Genesis, Vote
 from network.peers import Channel, PeerAddress, PeerNetwork
+from node.assembly.doors import assemble_doors
+from node.assembly.ground import Ground, PeerRequest, wall_clock_ms
+from node.assembly.holding import assemble_holding
+from node.assembly.vault import assemble_vault
+from node.assembly.work import assemble_work
 from node.bridges import PeerTransport, SuiteHashing
-from node.chain import Chain
+from node.chain import Chain, UnprovenRecords
 from node.committer import Committer
-from node.config import consensus_timing, http_config, pool_limits, snapshot_serving
-from node.exchange import BlobExchange
+from node.config import (
+    consensus_timing,
+    http_config,
+    pool_limits,
+    snapshot_serving,
+)
 from node.execution import Execution, FinalizedExecution
 from node.foundation import Foundation
 from node.founding import address_of, peer_addresses
@@ -45,22 +53,12 @@ from node.rotation import retire_vote_key
 from node.servedstore import ServedStore
 from node.services.certificates import CertificateRenewal
 from node.services.deadlines import watch_deadlines
-from node.services.deposits import Deposits
 from node.services.evidence import EvidenceReporter
 from node.services.facts import NodeFacts, PeerFacts
-from node.services.marking import Renderer
 from node.services.node_account import NodeAccount
-from node.services.people import People
-from node.services.ports import Services
-from node.services.releases import Releases
-from node.services.spool import Spool
+from node.services.notifiers import Notifier
 from node.services.submission import Submission
-from node.services.traces import Traces
 from node.statesync import SnapshotServer
-from node.vault.blobs import LocalBlobStore
-from node.vault.directory import SealedDirectory
-from node.vault.keys import OperatorKeys
-from node.vault.records import RecordReader
 from node.versions import CONTRACT_VERSIONS, LEDGER_VERSIONS, RELEASE
 
 # What went wrong is outside, such as a full disk: worth a start once that is mended. A broken promise of its own is not.
@@ -69,11 +67,6 @@ EXIT_STATUS_BROKEN_INVARIANT: Final = 70
 SHUTDOWN_S: Final = 5.0
 
 log = structlog.get_logger()
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Node:
@@ -103,6 +96,7 @@ class Node:
         verify = self._wire_ledger()
         self._wire_peers()
         self._wire_consensus(base.genesis)
+        self.notifier = Notifier(self.suite, self.identity.account, lambda: self.chain.validators)
         self.submission = Submission(
             suite=self.suite,
             chain=self.chain,
@@ -113,6 +107,7 @@ class Node:
             account=self.identity.account,
             send=lambda peer, payload: self.network.send(peer, Channel.TRANSACTIONS, payload),
             wake=self.runner.notify_work,
+            taken_in=self.notifier.took_in,
         )
         self.index = SqliteIndex(self.home.index, self.store.chain_id)
         self._wire_services()
@@ -191,83 +186,33 @@ class Node:
         )
 
     def _wire_services(self) -> None:
-        """Vault, then what follows the chain, then what the API asks."""
-        suite, identity = self.suite, self.identity
-        blobs = LocalBlobStore(self.home.blobs, suite)
-        self.exchange = BlobExchange(
-            suite=suite,
-            store=blobs,
-            request=lambda peer, payload, timeout_s: self.network.request(
-                peer, Channel.BLOBS, payload, timeout_s=timeout_s
-            ),
-            peers=self.network.connected,
-            validators=lambda: {one.account for one in self.chain.validators.validators},
-        )
-        keys = OperatorKeys(
-            suite=suite,
-            operator=identity.account,
-            wrap_secret=identity.wrap_secret,
-            state=self.chain.records,
-            time_ms=lambda: self.chain.head_time_ms,
-        )
-        self._wire_followers(Renderer(suite, RecordReader(suite, keys, blobs, self.exchange.fetch)))
-        self.services = Services(
-            chain=self.chain,
-            submission=self.submission,
-            deposits=Deposits(
-                suite=suite,
-                chain=self.chain,
-                keys=keys,
-                blobs=blobs,
-                exchange=self.exchange,
-                replicas_min=lambda: (len(self.chain.validators.validators) - 1) // 3,
-                clock_ms=wall_clock_ms,
-            ),
-            people=People(
-                SealedDirectory(
-                    suite=suite,
-                    state=self.chain.records,
-                    account=identity.account,
-                    wrap_secret=identity.wrap_secret,
-                ),
-                self.chain.records,
-            ),
-            releases=self.releases,
-            traces=self.traces,
-            index=self.index,
-        )
-
-    def _wire_followers(self, renderer: Renderer) -> None:
-        """What acts in this node's name when the chain says so."""
-        suite, identity = self.suite, self.identity
+        """Shared keys, vault, what follows the chain, and what the API asks (`node/assembly/`)."""
         self.node_account = NodeAccount(
-            suite=suite,
-            account=identity.account,
-            signer=identity.node_signer,
+            suite=self.suite,
+            account=self.identity.account,
+            signer=self.identity.node_signer,
             chain=self.chain,
             submission=self.submission,
             clock_ms=wall_clock_ms,
         )
-        spool = Spool(self.home.spool, suite, identity.wrap_secret)
-        self.releases = Releases(
-            suite=suite,
+        ground = Ground(
+            home=self.home,
+            config=self.config,
+            suite=self.suite,
+            identity=self.identity,
             chain=self.chain,
             index=self.index,
             submission=self.submission,
+            metrics=self.metrics,
             node=self.node_account,
-            renderer=renderer,
-            spool=spool,
-            clock_ms=wall_clock_ms,
+            request=self._asking,
+            connected=self.network.connected,
+            syncing=lambda: self.runner.status().syncing,
         )
-        self.traces = Traces(
-            suite=suite,
-            chain=self.chain,
-            index=self.index,
-            submission=self.submission,
-            node=self.node_account,
-            renderer=renderer,
-            spool=spool,
-        )
+        self.holding = assemble_holding(ground)
+        self.vault = assemble_vault(ground, self.holding)
+        self.work = assemble_work(ground, self.vault)
+        self.doors = assemble_doors(ground, self.holding, self.vault, self.work, self.notifier)
         self.evidence = EvidenceReporter(self.chain, self.node_account)
         self.certificates = CertificateRenewal(
             home=self.home,
@@ -277,6 +222,12 @@ class Node:
             ready=lambda: self.network.certificate_in_use and not self.runner.status().syncing,
             clock_ms=wall_clock_ms,
         )
+
+    def _asking(self, channel: Channel) -> PeerRequest:
+        async def ask(peer: bytes, payload: bytes, timeout_s: float) -> bytes:
+            return await self.network.request(peer, channel, payload, timeout_s=timeout_s)
+
+        return ask
 
     # --- life ---
 
@@ -291,14 +242,21 @@ class Node:
         self._spawn(self.committer.run())
         await self.runner.start()
         await self.network.start()
-        await catch_up(self.chain, self.index)
-        self._spawn(follow(self.chain, self.index))
+        records = UnprovenRecords(self.execution, self.store)
+        await catch_up(self.chain, self.index, records)
+        self._spawn(follow(self.chain, self.index, records))
+        self._spawn(self.doors.webhooks.run())
         self._spawn(watch_deadlines(self.chain, self.node_account, wall_clock_ms))
+        self._spawn(self.holding.driver.run())
         self._spawn(self.evidence.run())
         self._spawn(self.certificates.run())
+        self._spawn(self.vault.keeper.run())
         self._spawn(self._housekeeping().run())
-        await self.releases.resume()
-        self.traces.resume()
+        await self.work.releases.resume()
+        await self.work.counts.resume()
+        self.work.traces.resume()
+        await self.doors.deposits.bulk.resume()
+        self._spawn(self.doors.deposits.bulk.run())
         await self._serve_http()
         if pending:
             self.runner.notify_work()
@@ -315,8 +273,11 @@ class Node:
         with suppress(TimeoutError):
             async with asyncio.timeout(SHUTDOWN_S):
                 await self._http.cleanup()
-        await self.releases.stop()
-        await self.traces.stop()
+        await self.doors.deposits.bulk.stop()
+        await self.doors.checks.close()
+        await self.work.releases.stop()
+        await self.work.counts.stop()
+        await self.work.traces.stop()
         await self.runner.stop()
         await self.network.stop()
         for task in self._tasks:
@@ -327,10 +288,14 @@ class Node:
                 await self.committer.flush()
             with suppress(OSError):
                 self._journal.close()
+        await self.doors.logins.stop()
+        await self.doors.outbox.close()
         await self.index.close()
         await self.submission.stop()
         await self.snapshots.stop()
+        self.holding.work.close()
         self.pool_log.close()
+        self.vault.holdings.close()
         self.store.close()
         self._base.lock.release()
 
@@ -359,8 +324,11 @@ class Node:
         self.committer.block_finalized()
         self.submission.block_finalized(final)
         self.members.block_finalized(final)
-        self.releases.block_finalized(final)
-        self.traces.block_finalized(final)
+        self.holding.driver.wake()
+        self.work.releases.block_finalized(final)
+        self.work.counts.block_finalized(final)
+        self.work.traces.block_finalized(final)
+        self.vault.keeper.block_finalized(final)
         self.metrics.blocks_finalized.inc()
         self.metrics.height.set(final.executed.header.height)
         for result in final.executed.results:
@@ -375,7 +343,9 @@ class Node:
     async def _on_request(self, sender: bytes, channel: Channel, payload: bytes) -> bytes:
         match channel:
             case Channel.BLOBS:
-                return await self.exchange.serve(sender, payload)
+                return await self.vault.exchange.serve(sender, payload)
+            case Channel.SHARES:
+                return await self.holding.channel.serve(sender, payload)
             case Channel.SNAPSHOT:
                 return await self.snapshots.serve(sender, payload)
             case _:
@@ -432,7 +402,7 @@ class Node:
             mempool=self.mempool,
             index=self.index,
             metrics=self.metrics,
-            sweep=self.releases.sweep,
+            sweep=self.work.releases.sweep,
             clock_ms=wall_clock_ms,
         )
 
@@ -448,6 +418,7 @@ class Node:
                 release=peer.release,
                 ledger_version=peer.ledger_versions[1],
                 contracts=peer.contracts,
+                bad_shares=self.holding.bad_shares[peer.node_id],
             )
             for peer in self.network.status()
         )
@@ -462,12 +433,13 @@ class Node:
             voting=status.voting,
             started_ms=self._started_ms,
             clock_ms=wall_clock_ms(),
+            missing_shares=self.holding.driver.missing(),
         )
 
     async def _serve_http(self) -> None:
         http = self.config.http
         application = build_app(
-            self.services,
+            self.doors.services,
             http_config(self.config),
             metrics=self.metrics,
             idempotency_path=self.home.root / "idempotency.sqlite",

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from contracts.people_records import PersonTag, Recovery, Ticket
 from contracts.records import Release, Trace
 from ledger.crypto.registry import load_suite
 from ledger.errors import Category, LedgerError, NotFound, Unavailable
@@ -33,11 +34,11 @@ from node.mempool import Mempool, PoolLimits, SignatureCache
 from node.observability import Metrics
 from node.servedstore import ServedStore
 from node.services.facts import Location, NodeFacts
+from node.services.people_ports import DirectoryFacts, Evaluation
 from node.services.ports import (
     Caller,
     DepositInput,
     Draft,
-    PersonTag,
     ReleasedFile,
     ReleaseTransactions,
     Services,
@@ -84,7 +85,26 @@ class _Finished:
     async def prepare(self, deposit: DepositInput, caller: Caller) -> Draft:
         raise ReadOnly
 
-    async def lookup(self, identity_number: str, caller: Caller) -> PersonTag:
+
+@dataclass(frozen=True, slots=True)
+class _NoPeople:
+    def directory(self) -> DirectoryFacts:
+        raise ReadOnly
+
+    def ticket(self, ticket_id: bytes) -> Ticket | None:
+        raise ReadOnly
+
+    def recovery(self, account: bytes) -> Recovery | None:
+        raise ReadOnly
+
+    async def evaluate(
+        self, ticket_id: bytes, elements: Sequence[bytes], caller: Caller
+    ) -> tuple[Evaluation, ...]:
+        raise ReadOnly
+
+    def accounts(
+        self, ticket_id: bytes, tags: Sequence[PersonTag], caller: Caller
+    ) -> tuple[bytes | None, ...]:
         raise ReadOnly
 
 
@@ -153,7 +173,7 @@ class ArchiveSite:
             chain=self.chain,
             submission=finished,
             deposits=finished,
-            people=finished,
+            people=_NoPeople(),
             releases=_NoReleases(),
             traces=_NoTraces(),
             index=self._index,

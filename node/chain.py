@@ -10,7 +10,24 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from contracts import evidence, membership, protocol_versions, regions, upgrades
+from contracts import (
+    evidence,
+    membership,
+    portals,
+    protocol_versions,
+    regions,
+    shared_key_rounds,
+    shared_keys,
+    upgrades,
+)
+from contracts.erasure_records import Erasure
+from contracts.form_records import Form
+from contracts.forms import form
+from contracts.grant_records import Deletion, DeletionDuty, GrantRules
+from contracts.grant_tables import DELETION_DUTIES, DELETIONS, MANDATES
+from contracts.people_records import Recovery
+from contracts.portal_records import Portal
+from contracts.question_records import CountRecord
 from contracts.records import (
     Account,
     Certificate,
@@ -24,31 +41,51 @@ from contracts.records import (
     Trace,
 )
 from contracts.region_records import Recognition, Region
+from contracts.representation_records import Mandate
+from contracts.shared_key_records import KeyPurpose
 from contracts.state import (
     ACCOUNTS,
+    CERTIFICATE_TYPE_VERSIONS,
     CERTIFICATE_TYPES,
     CERTIFICATES,
+    COUNTS,
+    ERASURES,
+    FORMS,
+    GRANT_RULES,
     GRANTS,
     PROPOSALS,
     PURPOSES,
     RECOGNITIONS,
+    RECOVERIES,
     RELEASES,
+    SHARED_KEYS_IN_USE,
     TRACES,
     Table,
     certificate_type,
     present,
 )
 from contracts.upgrades import ContractStatus, PendingUpgrade
+from contracts.versions import Reading
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import NotFound
 from ledger.receipts import build_receipt
 from ledger.state_receipts import StateReceipt
 from ledger.store_records import NotHeld
-from ledger.types import EpochChange, FinalizedBlock, Genesis, Header, Receipt, Result, Trust, ValidatorSet
+from ledger.types import (
+    EpochChange,
+    FinalizedBlock,
+    Genesis,
+    Header,
+    Receipt,
+    Result,
+    Trust,
+    ValidatorSet,
+    WebAuthn,
+)
 from node.execution import Execution
 from node.overlays import LayeredState
 from node.servedstore import ServedState, ServedStore
-from node.services.facts import HeightNotFinal, Location, NodeFacts
+from node.services.facts import HeightNotFinal, Location, NodeFacts, SharedKeysFacts
 from node.stateproofs import StateProofs
 
 CODES_MAX: Final = 10_000
@@ -73,6 +110,11 @@ class StateRecords:
         """State at the finalized head, proven value by value. A short-lived view: take a new one for each use."""
         return LayeredState(self._proven, self._execution.state().layers)
 
+    def reading(self) -> Reading:
+        """State at the finalized head as contracts read it. Short-lived, like `state`."""
+        state = self.state()
+        return Reading(state, self._execution.contracts(state))
+
     def record(self, table: Table[K, V], key: K) -> V | None:
         """A record of whichever contract, wherever the version that holds at the finalized head keeps it."""
         state = self.state()
@@ -83,6 +125,9 @@ class StateRecords:
 
     def certificate(self, certificate_id: bytes) -> Certificate | None:
         return self.record(CERTIFICATES, certificate_id)
+
+    def erasure(self, certificate_id: bytes) -> Erasure | None:
+        return self.record(ERASURES, certificate_id)
 
     def grant(self, grant_id: bytes) -> Grant | None:
         return self.record(GRANTS, grant_id)
@@ -112,6 +157,19 @@ class StateRecords:
         found = (PURPOSES.get(self, code) for code in sorted(self._codes(PURPOSES.key(""))))
         return tuple(purpose for purpose in found if purpose is not None)
 
+    def certificate_type_version(self, code: str, version: int) -> CertificateType | None:
+        return CERTIFICATE_TYPE_VERSIONS.get(self, (code, version))
+
+    def form(self, code: str) -> Form | None:
+        return form(self, code)
+
+    def forms(self) -> tuple[Form, ...]:
+        found = (form(self, code) for code in sorted(self._codes(FORMS.key(""))))
+        return tuple(one for one in found if one is not None)
+
+    def count(self, count_id: bytes) -> CountRecord | None:
+        return self.record(COUNTS, count_id)
+
     def region(self, chain_id: bytes) -> Region | None:
         return regions.region(self, chain_id)
 
@@ -121,12 +179,34 @@ class StateRecords:
     def recognition(self, recognition_id: bytes) -> Recognition | None:
         return self.record(RECOGNITIONS, recognition_id)
 
+    def mandate(self, mandate_id: bytes) -> Mandate | None:
+        return self.record(MANDATES, mandate_id)
+
+    def deletion(self, release_id: bytes) -> Deletion | None:
+        return self.record(DELETIONS, release_id)
+
+    def deletion_duty(self, grant_id: bytes) -> DeletionDuty | None:
+        return self.record(DELETION_DUTIES, grant_id)
+
+    def recovery(self, account_id: bytes) -> Recovery | None:
+        return RECOVERIES.get(self, account_id)
+
+    def grant_rules(self) -> GrantRules:
+        return GRANT_RULES.get(self, None) or GrantRules()
+
     def _codes(self, prefix: bytes) -> list[str]:
         """Codes under a table's prefix at the finalized head: what is durable, and what the overlays add."""
         keys = {key for key, _ in self._store.scan(prefix, limit=CODES_MAX)}
         for layer in self._execution.state().layers:
             keys.update(key for key in layer.writes if key.startswith(prefix))
         return [key.removeprefix(prefix).decode() for key in keys]
+
+
+class UnprovenRecords(StateRecords):
+    """The same records as execution reads them: for the index, of which nothing is decided, and which reads many."""
+
+    def state(self) -> LayeredState:
+        return self._execution.state()
 
 
 class _StateAt:
@@ -198,9 +278,28 @@ class Chain:
         """State at the finalized head as execution reads it, unproven. A short-lived view: take a new one for each use."""
         return self._execution.state()
 
+    def certificate_ids(self, after: bytes, limit: int) -> tuple[bytes, ...]:
+        """Ids of certificates on the ledger, in ascending order from the first above `after`, at most `limit`."""
+        prefix = CERTIFICATES.prefix
+        page = self._execution.state().scan(
+            prefix, start=prefix + after + b"\0" if after else b"", limit=limit
+        )
+        return tuple(key.removeprefix(prefix) for key, _ in page)
+
     def validator_set(self, epoch: int) -> ValidatorSet | None:
         """The set of an epoch, past or present, or the one that a seal has decided."""
         return membership.validator_set(self.records, epoch)
+
+    def shared_keys(self) -> SharedKeysFacts:
+        """Keys that the operators hold together, at the finalized head."""
+        state = self.records.state()
+        used = ((purpose, SHARED_KEYS_IN_USE.get(state, purpose)) for purpose in KeyPurpose)
+        return SharedKeysFacts(
+            ready=shared_keys.ready(state),
+            keys=shared_key_rounds.keys_made(state),
+            in_use=frozenset((purpose, version) for purpose, version in used if version is not None),
+            rounds=shared_key_rounds.open_rounds(state),
+        )
 
     def nodes(self) -> tuple[NodeRecord, ...]:
         """Every node of the peer network, in the order of admission."""
@@ -215,6 +314,15 @@ class Chain:
         state = self.records.state()
         numbers = range(max(first, 0), min(max(first, 0) + limit, evidence.count(state)))
         return tuple(present(evidence.record(state, number), "numbered evidence") for number in numbers)
+
+    @property
+    def webauthn(self) -> WebAuthn:
+        """Where passkeys are used, at the head."""
+        return portals.webauthn(self.records)
+
+    def portals(self) -> tuple[Portal, ...]:
+        """The web applications that operators have approved."""
+        return portals.portals(self.records)
 
     @property
     def protocol_version(self) -> int:

@@ -16,23 +16,29 @@ from typer.core import TyperGroup
 
 from ledger.errors import LedgerError
 from node.commands import (
+    agent,
     archive,
     cert,
     devnet,
+    down,
     gov,
     grant,
     keys,
+    me,
     nodes,
     org,
     person,
     proof,
+    question,
     recognition,
     region,
     release,
     status,
     trace,
     tx,
+    up,
     verify,
+    webhook,
 )
 from node.commands.context import (
     EXIT_UNAVAILABLE,
@@ -142,12 +148,21 @@ app.add_typer(tx.app, name="tx")
 app.add_typer(cert.app, name="cert")
 app.add_typer(grant.app, name="grant")
 app.add_typer(release.app, name="release")
+app.command("up")(up.up)
+app.command("down")(down.down)
+app.command("token")(agent.token)
 app.command("trace")(trace.trace)
+app.add_typer(question.questions, name="question")
+app.add_typer(question.counts, name="count")
+app.add_typer(question.forms, name="form")
+app.command("present")(question.present)
 app.add_typer(proof.app, name="proof")
 app.command("verify")(verify.verify)
 app.command("trust")(verify.trust)
 app.add_typer(person.app, name="person")
 app.add_typer(org.app, name="org")
+app.add_typer(me.app, name="me")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(gov.app, name="gov")
 app.add_typer(region.app, name="region")
 app.add_typer(recognition.app, name="recognition")

@@ -18,15 +18,20 @@ import tomli_w
 from msgspec import Meta, Struct, inspect
 
 from consensus.core.settings import Timing
+from ledger.crypto.suite import CryptoSuite
 from ledger.errors import LedgerError
 from ledger.store_retention import Retention
-from node.home import read_file, write_file
+from node.home import Home, read_file, write_file
 from node.http.config import HttpConfig, Rate, RateClass, default_rates
 from node.mempool import PoolLimits
+from node.services.oidc import ProviderSettings, secure
 from node.statesync import ServeSettings, SyncSettings
+from node.vault.blobs import BlobStore, LocalBlobStore
 
 CONFIG_BYTES_MAX: Final = 256 * 1024
 PEERS_MAX: Final = 256
+OIDC_PROVIDERS_MAX: Final = 8
+SECRET_BYTES_MAX: Final = 4096
 DAY_MS: Final = 86_400_000
 HTTP_PORT_DEFAULT: Final = 8440
 PEER_PORT_DEFAULT: Final = 8441
@@ -35,6 +40,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Host = Annotated[str, Meta(min_length=1, max_length=253)]
 NodeName = Annotated[str, Meta(min_length=1, max_length=64)]
 FilePath = Annotated[str, Meta(max_length=4096)]
+NetworkText = Annotated[str, Meta(min_length=1, max_length=64)]
 DurationMs = Annotated[int, Meta(ge=10, le=600_000)]
 
 
@@ -142,6 +148,77 @@ class RetentionSection(_Section, frozen=True):
     age_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
 
 
+class S3Section(_Section, frozen=True):
+    """`[vault.s3]`. The bucket for this node's ciphertext, on any S3-compatible service.
+
+    `prefix`: what this node's objects begin with; two nodes never have the same one in one bucket.
+    `endpoint`: URL of the service, empty for AWS; without TLS only where `allow_http` says so.
+    `credentials`: a private file (mode 600) with two lines, access key id and secret access key; empty to take AWS_ACCESS_KEY_ID
+    and AWS_SECRET_ACCESS_KEY of the environment.
+    """
+
+    bucket: Annotated[str, Meta(min_length=3, max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]*[a-z0-9]$")]
+    prefix: Annotated[str, Meta(max_length=128, pattern=r"^([A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*)?$")] = ""
+    endpoint: Annotated[str, Meta(max_length=512, pattern=r"^(https?://[^\s/]+(/[^\s]*)?)?$")] = ""
+    region: Annotated[str, Meta(min_length=1, max_length=64)] = "us-east-1"
+    credentials: FilePath = ""
+    allow_http: bool = False
+
+
+class VaultSection(_Section, frozen=True):
+    """`[vault]`. Where ciphertext lies, and on how many nodes.
+
+    `copies`: how many nodes keep a record; 0 for 2f + 1 of n = 3f + 1, and never fewer than f + 1.
+    `walk_hours`: so long after a walk over all that is kept here the next one begins.
+    `s3`: a bucket instead of the folder `blobs/`.
+    """
+
+    copies: Annotated[int, Meta(ge=0, le=128)] = 0
+    walk_hours: Annotated[float, Meta(ge=0.1, le=720)] = 6
+    s3: S3Section | None = None
+
+
+class OidcSection(_Section, frozen=True):
+    """`[[oidc]]`. An identity provider with which people may log in here; what a login gives is in docs/signing-in.md.
+
+    `issuer`: the provider's name to the letter. `client_secret_file`: of a confidential client. `redirect_uri`: the page of the
+    portal that finishes a login, as registered with the provider. `algorithms`: how its tokens may be signed.
+    """
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z0-9_.-]{0,63}$")]
+    issuer: Annotated[str, Meta(min_length=1, max_length=512)]
+    client_id: Annotated[str, Meta(min_length=1, max_length=255)]
+    redirect_uri: Annotated[str, Meta(min_length=1, max_length=512)]
+    client_secret_file: FilePath = ""
+    label_zh: Annotated[str, Meta(max_length=64)] = ""
+    label_en: Annotated[str, Meta(max_length=64)] = ""
+    scopes: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=16)] = (
+        "openid",
+    )
+    algorithms: Annotated[
+        tuple[Literal["RS256", "PS256", "ES256", "EdDSA", "Ed25519"], ...], Meta(min_length=1, max_length=5)
+    ] = ("RS256", "PS256", "ES256", "EdDSA")
+
+
+class WebhooksSection(_Section, frozen=True):
+    """`[webhooks]`. Pushing notices out of this node.
+
+    `enabled`: whether it sends any. `allow_http`: whether to plain http too. `allow_networks`: inner networks that may be reached,
+    as "10.1.0.0/16"; all others that are not public are refused. `ca_file`: further certificate authorities, PEM. `retry_s`: pause
+    after a first failure, later ones are longer. `disable_after_s`: a webhook that has been failing for so long is disabled.
+    `platform_url`, `platform_secret_file`: the city's message platform, which is sent every person's notices; both or neither.
+    """
+
+    enabled: bool = True
+    allow_http: bool = False
+    allow_networks: Annotated[tuple[NetworkText, ...], Meta(max_length=64)] = ()
+    ca_file: FilePath = ""
+    retry_s: Annotated[float, Meta(gt=0, le=3_600)] = 5.0
+    disable_after_s: Annotated[int, Meta(ge=60, le=30 * 86_400)] = 3 * 86_400
+    platform_url: Annotated[str, Meta(max_length=2048)] = ""
+    platform_secret_file: FilePath = ""
+
+
 class LogSection(_Section, frozen=True):
     """`[log]`."""
 
@@ -160,6 +237,9 @@ class NodeConfig(_Section, frozen=True):
     sync: SyncSection = SyncSection()
     retention: RetentionSection = RetentionSection()
     keys: KeysSection = KeysSection()
+    oidc: Annotated[tuple[OidcSection, ...], Meta(max_length=OIDC_PROVIDERS_MAX)] = ()
+    vault: VaultSection = VaultSection()
+    webhooks: WebhooksSection = WebhooksSection()
     log: LogSection = LogSection()
 
 
@@ -188,9 +268,15 @@ def write_config(path: Path, config: NodeConfig) -> None:
     Raises:
         FileUnusable: it cannot be written.
     """
-    text = "# 证链 Zhenglian: settings of this node / 本节点配置\n" + tomli_w.dumps(
-        msgspec.to_builtins(config)
-    )
+    sections: dict[str, object] = msgspec.to_builtins(config)
+    # TOML has no word for what is not there.
+    said = {
+        name: {key: value for key, value in section.items() if value is not None}
+        if isinstance(section, dict)
+        else section
+        for name, section in sections.items()
+    }
+    text = "# 证链 Zhenglian: settings of this node / 本节点配置\n" + tomli_w.dumps(said)
     write_file(path, text.encode())
 
 
@@ -222,6 +308,29 @@ def retention(config: NodeConfig) -> Retention:
     )
 
 
+def blob_store(config: NodeConfig, home: Home, suite: CryptoSuite) -> BlobStore:
+    """Where this node's ciphertext lies.
+
+    Raises:
+        FileUnusable, SecretExposed: the file of credentials.
+        Unavailable: settings that no request could be made with.
+    """
+    bucket = config.vault.s3
+    if bucket is None:
+        return LocalBlobStore(home.blobs, suite)
+    from node.vault.blobs_s3 import S3BlobStore, S3Settings  # not every node has one
+
+    settings = S3Settings(
+        bucket=bucket.bucket,
+        prefix=bucket.prefix,
+        endpoint=bucket.endpoint,
+        region=bucket.region,
+        credentials=home.root / bucket.credentials if bucket.credentials else None,
+        allow_http=bucket.allow_http,
+    )
+    return S3BlobStore(settings, suite)
+
+
 def pool_limits(config: NodeConfig) -> PoolLimits:
     """What the pool of transactions may hold."""
     return PoolLimits(
@@ -229,6 +338,32 @@ def pool_limits(config: NodeConfig) -> PoolLimits:
         bytes_max=config.limits.pool_bytes_max,
         per_account_max=config.limits.pool_per_account_max,
     )
+
+
+def login_providers(config: NodeConfig) -> tuple[ProviderSettings, ...]:
+    """The identity providers with which people may log in here.
+
+    Raises:
+        FileUnusable: a client secret cannot be read.
+    """
+    return tuple(
+        ProviderSettings(
+            name=one.name,
+            label_zh=one.label_zh or one.name,
+            label_en=one.label_en or one.name,
+            issuer=one.issuer,
+            client_id=one.client_id,
+            client_secret=_secret(one.client_secret_file),
+            redirect_uri=one.redirect_uri,
+            scopes=one.scopes,
+            algorithms=one.algorithms,
+        )
+        for one in config.oidc
+    )
+
+
+def _secret(path: FilePath) -> str:
+    return read_file(Path(path), size_bytes_max=SECRET_BYTES_MAX).decode().strip() if path else ""
 
 
 def http_config(config: NodeConfig) -> HttpConfig:
@@ -250,12 +385,28 @@ def _check_together(path: Path, config: NodeConfig) -> None:
         zh, en = "不得大于 consensus.delta_ms_max", "must not be greater than consensus.delta_ms_max"
         raise _invalid(path, "consensus.delta_ms", reason, zh, en)
     _check_retention(path, config)
+    _check_oidc(path, config)
     names = [peer.name for peer in config.network.peer]
     for name in names:
         if names.count(name) > 1:
             raise _invalid(
                 path, "network.peer.name", name, "每个对端只能出现一次", "each peer may be given once"
             )
+
+
+def _check_oidc(path: Path, config: NodeConfig) -> None:
+    """Providers are apart by name, asked for an identity, and reached by https, or on this very machine."""
+    names = [one.name for one in config.oidc]
+    for one in config.oidc:
+        if names.count(one.name) > 1:
+            raise _invalid(path, "oidc.name", one.name, "每个名称只能出现一次", "each name may be given once")
+        if "openid" not in one.scopes:
+            raise _invalid(path, "oidc.scopes", "no openid", "须包含 openid", "must contain openid")
+        for key, url in (("oidc.issuer", one.issuer), ("oidc.redirect_uri", one.redirect_uri)):
+            if not secure(url):
+                zh = "应为 https 地址（本机可用 http），不含用户名与片段"
+                en = "must be an https address (http on this machine), without user name and fragment"
+                raise _invalid(path, key, url, zh, en)
 
 
 def _check_retention(path: Path, config: NodeConfig) -> None:

@@ -27,16 +27,16 @@ from typing import Annotated, Final, Self
 import msgspec
 from msgspec import Meta, Struct
 
+from contracts.passkeys import LOCALHOST
 from contracts.records import NodeRecord
 from ledger.crypto.at_rest import COST_LEAST
 from ledger.crypto.registry import SUITE_DEFAULT, load_suite
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError
-from ledger.types import VALIDATORS_MAX, quorum_size
+from ledger.types import ORIGINS_MAX, VALIDATORS_MAX, WebAuthn, quorum_size
 from node.cards import NodeCard
 from node.devnet_system import HOST, ProcessFile, port_pairs, started_at
 from node.founding import (
-    DIRECTORY_KEY_SIZE_BYTES,
     assemble_genesis,
     install_network,
     load_network,
@@ -112,6 +112,7 @@ class Devnet:
         network: str = NETWORK_NAME,
         suite: str = SUITE_DEFAULT,
         unencrypted: bool = False,
+        origins: Sequence[str] = (),
     ) -> Devnet:
         """Make identities and genesis for a new network; starts nothing.
 
@@ -123,6 +124,7 @@ class Devnet:
             suite: its crypto suite, "intl" or "sm".
             unencrypted: leave the keys readable. Else they open with the passphrase that ZHENGLIAN_PASSPHRASE_FILE names, or with
                 one drawn at random into the folder's file `passphrase`; at the least cost, since a devnet guards nothing.
+            origins: of pages that may use passkeys, http://localhost:PORT, beside the nodes' own.
 
         Raises:
             UnknownSuite, SuiteUnavailable: there is no such suite here.
@@ -148,7 +150,7 @@ class Devnet:
             drawn = secrets.token_hex(PASSPHRASE_SIZE_BYTES).encode() + b"\n"
             write_file(folder / PASSPHRASE_NAME, drawn, secret=True, replace=False)
         devnet = cls(folder, file)
-        devnet._found(chosen, unencrypted=unencrypted)
+        devnet._found(chosen, origins, unencrypted=unencrypted)
         devnet._write()
         return devnet
 
@@ -164,7 +166,7 @@ class Devnet:
         except (OSError, msgspec.MsgspecError) as error:
             raise _unusable(folder, f"devnet.json 无法读取：{error}", f"devnet.json: {error}") from None
 
-    def _found(self, suite: CryptoSuite, *, unencrypted: bool) -> None:
+    def _found(self, suite: CryptoSuite, origins: Sequence[str], *, unencrypted: bool) -> None:
         now_ms = time.time_ns() // 1_000_000
         cards = [
             self._identify(n, node, suite, now_ms, unencrypted=unencrypted)
@@ -175,12 +177,17 @@ class Devnet:
             cards,
             time_ms=now_ms,
             suite=suite,
-            directory_key=secrets.token_bytes(DIRECTORY_KEY_SIZE_BYTES),
+            webauthn=self._webauthn(origins),
             devnet=True,
         )
         bundle = make_bundle(genesis)
         for n in self.numbers:
             install_network(self._home(n), bundle)
+
+    def _webauthn(self, others: Sequence[str]) -> WebAuthn:
+        """Passkeys hang on a name, so that a page has to be opened as localhost, by whatever address the node listens."""
+        own = [f"http://{LOCALHOST}:{node.http_port}" for node in self._file.nodes]
+        return WebAuthn(rp_id=LOCALHOST, origins=tuple((*others, *own)[:ORIGINS_MAX]))
 
     def _identify(
         self, n: int, node: NodePorts, suite: CryptoSuite, now_ms: int, *, unencrypted: bool
@@ -391,7 +398,7 @@ class Devnet:
         return pid is not None
 
     def wait_ready(self, timeout_s: float = 60.0, report: Callable[[int, int], None] | None = None) -> None:
-        """Wait until every running node is connected to a quorum and has caught up, and every founder votes.
+        """Wait until every running node is connected to a quorum and has caught up, every founder votes, and their keys are made.
 
         Args:
             timeout_s: for how long.
@@ -419,7 +426,7 @@ class Devnet:
     def _ready(self, n: int) -> bool:
         status = self.status(n)
         founder = self._node(n).founder
-        if status is None or status.syncing or (founder and not status.voting):
+        if status is None or status.syncing or (founder and not status.voting) or not status.keys_ready:
             return False
         connected = founder + sum(peer.connected for peer in status.peers)
         return connected >= quorum_size(sum(node.founder for node in self._file.nodes))

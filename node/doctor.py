@@ -21,12 +21,16 @@ from consensus.disk import FileReader
 from consensus.journal_replay import is_journal, replay
 from ledger import codec
 from ledger.crypto.registry import load_suite
+from ledger.crypto.suite import chain_id
 from ledger.errors import LedgerError, StorageDamaged
 from ledger.types import Genesis
 from network.tls import certificate_expires_at_ms, load_certificate
 from node.config import NodeConfig, load_config
 from node.findings import Finding, Severity
 from node.founding import BUNDLE_BYTES_MAX, genesis_from_json
+from node.holders.exports import exported_renewals
+from node.holders.keeping import fits_own
+from node.holders.share_file import SealedFolder, read_shares, sealing_key
 from node.home import FileUnusable, Home, read_file
 from node.identity import NodeIdentity, load_identity
 from node.journal import MARK
@@ -34,7 +38,7 @@ from node.keystore import KeyFiles
 from node.lock import is_in_use
 from node.poollog import read_pool_log
 from node.relock import readable_secrets
-from node.storechild import StoreReport, StoreTask, read_store
+from node.storechild import KeyInForce, StoreReport, StoreTask, read_store
 from zhenglian.errors import ModuleNeeded, PassphraseNeeded, PinNeeded
 
 DISK_FREE_BYTES_MIN: Final = 1024**3
@@ -130,6 +134,7 @@ class _Looks:
         self._genesis: Genesis | None = None
         self._identity: NodeIdentity | None = None
         self._head_time_ms = 0
+        self._keys: tuple[KeyInForce, ...] = ()
 
     def in_order(self) -> tuple[Callable[[], Iterator[Finding]], ...]:
         return (
@@ -140,6 +145,7 @@ class _Looks:
             self._certificate,
             self._journal,
             self._store,
+            self._shares,
             self._clock,
             self._pool,
             self._index,
@@ -244,6 +250,7 @@ class _Looks:
         if not report.faults:
             self._found.height = report.height
             self._head_time_ms = report.head_time_ms
+            self._keys = report.keys
         for fault in report.faults:
             yield _finding("store_damaged", reason=fault)
         for one in report.coming:
@@ -255,6 +262,30 @@ class _Looks:
                     supported=one.supported,
                     height=one.height,
                 )
+
+    def _shares(self) -> Iterator[Finding]:
+        if self._identity is None or self._genesis is None:
+            return
+        home, suite, account = self._home, load_suite(self._genesis.suite), self._identity.account
+        files = SealedFolder(home.shares, suite, sealing_key(suite, self._identity.wrap_secret))
+        try:
+            held = read_shares(files, chain_id(suite, self._genesis), account)
+        except LedgerError as error:
+            yield _said("shares_unreadable", error)
+            return
+        own = {(one.purpose.value, one.version, one.renewal) for one in held.shares if fits_own(one)}
+        wanted = [key for key in self._keys if account.hex() in key.holders]
+        missing = [key for key in wanted if (key.purpose, key.version, key.renewal) not in own]
+        if missing:
+            yield _finding("share_missing", names=", ".join(f"{key.purpose} {key.version}" for key in missing))
+        exported = exported_renewals(home)
+        stale = [
+            key
+            for key in wanted
+            if key not in missing and exported.get(f"{key.purpose} {key.version}") != key.renewal
+        ]
+        if stale:
+            yield _finding("share_not_exported", names=", ".join(f"{key.purpose} {key.version}" for key in stale))
 
     def _clock(self) -> Iterator[Finding]:
         behind_ms = self._head_time_ms - self._now_ms

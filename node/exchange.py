@@ -1,14 +1,15 @@
 """Blobs between nodes: fetch what is missing here, and ask others to keep copies.
 
 Rule: only ciphertext travels, in bounded chunks, over the peers' mutual TLS; what arrives counts only if it hashes to its
-name. A replica is counted when the peer says that it holds the blob durably.
+name. A replica is counted when the peer says that it holds the blob durably. Whose a blob is goes with it, so that it can be
+destroyed with its record.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final, assert_never
 
 import structlog
@@ -17,8 +18,9 @@ from msgspec import Meta
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Busy, DecodeError, LedgerError, NotFound, Unavailable
-from ledger.types import Hash, Wire
-from node.vault.blobs import BLOB_SIZE_BYTES_MAX, BlobStore, blob_hash
+from ledger.types import Hash, Id16, Wire
+from node.vault.blobs import BLOB_SIZE_BYTES_MAX, blob_hash
+from node.vault.custody import Custody
 
 CHUNK_SIZE_BYTES: Final = 512 * 1024
 HOLD_BLOBS_MAX: Final = 64
@@ -53,8 +55,9 @@ class Chunk(Wire, tag="chunk"):
 
 
 class Hold(Wire, tag="hold"):
-    """Fetch these blobs from me, keep them, and answer when they are durable."""
+    """Fetch these blobs of a record from me, keep them, and answer when they are durable."""
 
+    certificate: Id16
     blobs: Annotated[tuple[Hash, ...], Meta(min_length=1, max_length=HOLD_BLOBS_MAX)]
 
 
@@ -67,26 +70,23 @@ class BlobExchange:
 
     Args:
         suite: crypto suite.
-        store: this node's blobs.
+        custody: this node's blobs, and whose they are.
         request: sends a request on the blobs channel: (peer, payload, timeout in seconds) -> answer.
         peers: the peers that are connected now.
-        validators: of whom at most a third lies; only their word that they hold a blob makes a replica.
     """
 
     def __init__(
         self,
         *,
         suite: CryptoSuite,
-        store: BlobStore,
+        custody: Custody,
         request: PeerRequest,
         peers: Callable[[], tuple[bytes, ...]],
-        validators: Callable[[], Collection[bytes]],
     ) -> None:
         self._suite = suite
-        self._store = store
+        self._custody = custody
         self._request = request
         self._peers = peers
-        self._validators = validators
         self._fetching: defaultdict[bytes, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(FETCHES_PER_PEER_MAX)
         )
@@ -94,26 +94,36 @@ class BlobExchange:
         self._disk = asyncio.Semaphore(DISK_WORKERS_MAX)
 
     async def fetch(self, blob: bytes) -> bytes | None:
-        """The blob from whichever peer has it, kept here from then on; None when no connected peer has it."""
+        """The blob from whichever peer has it; None when no connected peer has it. It is not kept here."""
         for peer in self._peers():
             try:
-                data = await self._fetch_from(peer, blob)
+                return await self._fetch_from(peer, blob)
             except LedgerError as error:
                 log.info("peer could not give blob", peer=peer.hex(), blob=blob.hex(), reason=str(error))
-                continue
-            try:
-                await asyncio.to_thread(self._store.put, data)
-            except LedgerError as error:
-                log.warning("fetched blob could not be kept", blob=blob.hex(), reason=str(error))
-            return data
         return None
 
-    async def replicate(self, blobs: tuple[bytes, ...]) -> int:
-        """Ask every connected validator to hold `blobs`; how many hold all of them."""
-        validators = self._validators()
-        asked = [peer for peer in self._peers() if peer in validators]
-        answers = await asyncio.gather(*(self._hold_at(peer, blobs) for peer in asked))
-        return sum(answers)
+    async def replicate(
+        self, certificate: bytes, blobs: tuple[bytes, ...], *, ranked: Sequence[bytes], copies: int
+    ) -> int:
+        """Have other nodes keep a record's blobs.
+
+        Args:
+            certificate: the record's id.
+            blobs: hashes of what it is made of, all of them here.
+            ranked: who should, the first ones first; who cannot is passed over for the next.
+            copies: how many should.
+
+        Returns:
+            How many hold all of them, by their own word; at most `copies`.
+        """
+        connected = set(self._peers())
+        waiting = [peer for peer in ranked if peer in connected]
+        held = 0
+        while waiting and held < copies:
+            asked, waiting = waiting[: copies - held], waiting[copies - held :]
+            answers = await asyncio.gather(*(self._hold_at(peer, certificate, blobs) for peer in asked))
+            held += sum(answers)
+        return held
 
     async def serve(self, peer: bytes, payload: bytes) -> bytes:
         """Answer a peer's request. Raises LedgerError for what is malformed or not here."""
@@ -121,9 +131,9 @@ class BlobExchange:
         match message:
             case GetChunk(blob=blob, offset=offset):
                 return codec.encode(await self._serve_chunk(peer, blob, offset))
-            case Hold(blobs=blobs):
+            case Hold(certificate=certificate, blobs=blobs):
                 for blob in blobs:
-                    await self._hold(peer, blob)
+                    await self._hold(peer, certificate, blob)
                 return codec.encode(Held())
             case _:
                 assert_never(message)
@@ -140,25 +150,27 @@ class BlobExchange:
 
     async def _chunk(self, blob: bytes, offset: int) -> Chunk:
         async with self._disk:
-            data = await asyncio.to_thread(self._store.get, blob)
+            data = await asyncio.to_thread(self._custody.store.get, blob)
         if data is None:
             raise NotFound(what="blob", id=blob.hex())
         if offset > len(data):
             raise DecodeError(what="blob request", reason=f"offset {offset} in a blob of {len(data)} bytes")
         return Chunk(size_bytes=len(data), data=data[offset : offset + CHUNK_SIZE_BYTES])
 
-    async def _hold(self, peer: bytes, blob: bytes) -> None:
+    async def _hold(self, peer: bytes, certificate: bytes, blob: bytes) -> None:
+        await self._custody.require_room(peer)
         async with self._disk:
-            here = await asyncio.to_thread(self._store.has, blob)
-        if not here:
+            data = await self._custody.read(blob)
+        if data is None:
             data = await self._fetch_from(peer, blob)
-            async with self._disk:
-                await asyncio.to_thread(self._store.put, data)
+        async with self._disk:
+            await self._custody.keep(certificate, {blob: data}, peer=peer)
 
-    async def _hold_at(self, peer: bytes, blobs: tuple[bytes, ...]) -> bool:
+    async def _hold_at(self, peer: bytes, certificate: bytes, blobs: tuple[bytes, ...]) -> bool:
         try:
             for start in range(0, len(blobs), HOLD_BLOBS_MAX):
-                question = codec.encode(Hold(blobs=blobs[start : start + HOLD_BLOBS_MAX]))
+                some = blobs[start : start + HOLD_BLOBS_MAX]
+                question = codec.encode(Hold(certificate=certificate, blobs=some))
                 answer = await self._request(peer, question, HOLD_TIMEOUT_S)
                 codec.decode(answer, Held, size_bytes_max=_MESSAGE_SIZE_BYTES_MAX)
         except LedgerError as error:

@@ -115,6 +115,27 @@ KINDS: Final[dict[str, Kind]] = {
         "通过治理更换投票密钥，然后重新启动。",
         "Have the vote key rotated by governance, then start again.",
     ),
+    "shares_unreadable": Kind(
+        Severity.ERROR,
+        "密钥份额文件不可用：{zh}",
+        "The file of key shares cannot be used: {en}",
+        "停止节点，将 shares 目录移走后重新启动；节点会请求更新份额，或用 zhenglian keys import-share 导入离线副本。",
+        "Stop the node, move its folder shares away and start it again: it asks for a renewal; or zhenglian keys import-share.",
+    ),
+    "share_missing": Kind(
+        Severity.WARNING,
+        "本节点缺少密钥份额：{names}",
+        "This node lacks key shares that it should hold: {names}",
+        "节点运行时会自行请求更新份额；也可停止节点后用 zhenglian keys import-share 导入离线副本。",
+        "While it runs the node asks for a renewal by itself; or stop it and run zhenglian keys import-share.",
+    ),
+    "share_not_exported": Kind(
+        Severity.NOTE,
+        "密钥份额更新后尚未导出到离线介质：{names}",
+        "Key shares were not exported to offline media since they were renewed: {names}",
+        "执行 zhenglian keys export-share FILE，再用 zhenglian keys drill FILE 演练。",
+        "Run zhenglian keys export-share FILE, and try it out with zhenglian keys drill FILE.",
+    ),
     "store_empty": Kind(
         Severity.NOTE,
         "账本为空，将从其他节点获取",

@@ -35,6 +35,7 @@ from ledger.types import (
     TimeMs,
     Validator,
     ValidatorSet,
+    WebAuthn,
 )
 from network.peers import PEERS_MAX, PeerAddress
 from network.tls import load_certificate, load_certificate_der, spki_sha256
@@ -45,7 +46,6 @@ from node.newcomers import check_card, operator_of
 from zhenglian.api import Hex16
 
 VALIDATORS_MIN: Final = 4
-DIRECTORY_KEY_SIZE_BYTES: Final = 32
 BUNDLE_BYTES_MAX: Final = 16 * 1024 * 1024
 FIRST_EPOCH: Final = 1
 
@@ -103,8 +103,8 @@ def assemble_genesis(
     *,
     time_ms: TimeMs,
     suite: CryptoSuite,
-    directory_key: bytes,
     limits: Limits | None = None,
+    webauthn: WebAuthn | None = None,
     devnet: bool = False,
 ) -> Genesis:
     """Make the genesis document.
@@ -114,8 +114,8 @@ def assemble_genesis(
         cards: one of each operator; their order is the order in which validators lead.
         time_ms: block time of height 0, Unix milliseconds.
         suite: the network's crypto suite.
-        directory_key: 32 random bytes, sealed to each operator; then to be forgotten by the assembler.
         limits: block and transaction bounds.
+        webauthn: where passkeys are made and used; without it there are none until operators vote for it.
         devnet: allow fewer than four validators, which tolerate no fault.
 
     Returns:
@@ -127,10 +127,6 @@ def assemble_genesis(
         GenesisInvalid: the keys or limits are not what a genesis may hold.
         TlsIdentityInvalid: a card's certificate is none.
     """
-    if len(directory_key) != DIRECTORY_KEY_SIZE_BYTES:
-        raise FoundingRefused(
-            reason_zh="人员目录密钥应为 32 字节", reason_en="the directory key is not 32 bytes"
-        )
     if not (1 if devnet else VALIDATORS_MIN) <= len(cards) <= VALIDATORS_MAX:
         raise FoundingRefused(
             reason_zh=f"需要 {VALIDATORS_MIN} 至 {VALIDATORS_MAX} 个节点，实际 {len(cards)} 个",
@@ -144,8 +140,9 @@ def assemble_genesis(
         suite=suite.name,
         time_ms=time_ms,
         validators=ValidatorSet(epoch=FIRST_EPOCH, validators=tuple(_validator(card) for card in cards)),
-        operators=tuple(operator_of(card, suite, directory_key) for card in cards),
+        operators=tuple(operator_of(card, suite) for card in cards),
         limits=limits or Limits(),
+        webauthn=webauthn or WebAuthn(),
     )
     genesis_state(suite, genesis)
     return genesis

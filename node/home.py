@@ -6,7 +6,9 @@
     store/        LMDB                         blobs/         ciphertext by its hash
     snapshots/    of the state, for newcomers  incoming/      pieces of one that is being fetched
     spool/        files being prepared         index.sqlite   audit index; rebuilt when deleted
-    logs/         log files
+    shares/       of the operators' keys, sealed; in no backup
+    shares-exported.json   which of them were exported, at which renewal
+    logs/         log files                    holdings.sqlite  whose blobs are here; made again when deleted
 
 Rule: a secret is written with permissions 0600 and read only from a file that nobody else may open; no file
 of a home is ever replaced in part.
@@ -97,8 +99,20 @@ class Home:
         return self.root / "blobs"
 
     @property
+    def holdings(self) -> Path:
+        return self.root / "holdings.sqlite"
+
+    @property
     def spool(self) -> Path:
         return self.root / "spool"
+
+    @property
+    def shares(self) -> Path:
+        return self.root / "shares"
+
+    @property
+    def shares_exported(self) -> Path:
+        return self.root / "shares-exported.json"
 
     @property
     def index(self) -> Path:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from contracts.passkeys import SCHEME, verify_transaction
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Busy
-from ledger.hashing import transaction_id, verify_transaction_signature
-from ledger.types import Transaction
+from ledger.hashing import transaction_id
+from ledger.types import Transaction, WebAuthn
 
 VERIFIED_MAX: Final = 50_000
 RETRY_AFTER_S: Final = 2
@@ -47,13 +48,21 @@ class SignatureCache:
 
     def __init__(self, suite: CryptoSuite) -> None:
         self._suite = suite
-        self._verified: OrderedDict[tuple[bytes, bytes, bytes], None] = OrderedDict()
+        self._verified: OrderedDict[tuple[str, bytes, bytes, bytes, WebAuthn | None], None] = OrderedDict()
 
-    def __call__(self, scheme: str, public_key: bytes, transaction: Transaction) -> bool:
-        name = (transaction_id(self._suite, transaction.body), public_key, transaction.signature)
+    def __call__(self, scheme: str, public_key: bytes, transaction: Transaction, webauthn: WebAuthn) -> bool:
+        # Everything that the verdict hangs on; a plain signature does not hang on the settings of passkeys.
+        settings = webauthn if scheme == SCHEME else None
+        name = (
+            scheme,
+            public_key,
+            transaction_id(self._suite, transaction.body),
+            transaction.signature,
+            settings,
+        )
         if name in self._verified:
             return True
-        if not verify_transaction_signature(self._suite, scheme, public_key, transaction):
+        if not verify_transaction(self._suite, scheme, public_key, transaction, webauthn):
             return False
         self._verified[name] = None
         if len(self._verified) > VERIFIED_MAX:

@@ -46,16 +46,15 @@ def check_card(card: NodeCard, network: str, suite: CryptoSuite) -> None:
         )
 
 
-def operator_of(card: NodeCard, suite: CryptoSuite, directory_key: bytes | None) -> GenesisOperator:
+def operator_of(card: NodeCard, suite: CryptoSuite) -> GenesisOperator:
     """The card as the ledger writes it.
 
     Args:
         card: checked by `check_card`.
         suite: of the network.
-        directory_key: the person-directory key to seal to it; None to give it none.
 
     Raises:
-        CardRefused: its certificate or wrap key is none.
+        CardRefused: its certificate is none, or nothing can be sealed to its wrap key.
     """
     try:
         certificate = ssl.PEM_cert_to_DER_cert(card.certificate_pem.strip())
@@ -65,7 +64,7 @@ def operator_of(card: NodeCard, suite: CryptoSuite, directory_key: bytes | None)
         ) from None
     wrap_key = bytes.fromhex(card.wrap_key)
     try:
-        sealed = b"" if directory_key is None else suite.wrap(wrap_key, directory_key)
+        suite.wrap(wrap_key, bytes(32))
     except LedgerError as error:
         raise CardRefused(
             name=card.name, reason_zh=error.message("zh"), reason_en=error.message("en")
@@ -87,14 +86,13 @@ def operator_of(card: NodeCard, suite: CryptoSuite, directory_key: bytes | None)
         host=card.host,
         port=card.port,
         certificate=certificate,
-        directory_wrap=sealed,
     )
 
 
-def addition(card: NodeCard, suite: CryptoSuite, directory_key: bytes) -> AddValidator:
+def addition(card: NodeCard, suite: CryptoSuite) -> AddValidator:
     """The card's node as a new validator."""
     return AddValidator(
-        operator=operator_of(card, suite, directory_key),
+        operator=operator_of(card, suite),
         vote_key=bytes.fromhex(card.vote_key),
         possession=bytes.fromhex(card.possession),
     )

@@ -11,11 +11,14 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from node.services.keeper import Walk
 
 REDACTED: Final = "[redacted]"
 REDACTION_DEPTH_MAX: Final = 6
@@ -50,6 +53,7 @@ _BEARER: Final = re.compile(r"(?i)\bbearer\s+[^\s\"']+")
 
 RELEASE_BUCKETS_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 REQUEST_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60)
+SHARE_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1, 5)
 FSYNC_BUCKETS_S: Final = (0.0001, 0.0003, 0.001, 0.002, 0.004, 0.008, 0.016, 0.05, 0.2, 1)
 
 
@@ -168,6 +172,7 @@ class Metrics:
         release_seconds: from request to PREPARED or FAILED, by outcome.
         fsync_seconds: duration of each fsync of the journal and the store, by file.
         index_height: how far the audit index is.
+        vault: what the keeper's last walk found; blobs_repaired, blobs_destroyed: counters.
         certificate_expires_seconds: time left until a node's X.509 certificate ends, by node: this one and its peers.
     """
 
@@ -217,6 +222,39 @@ class Metrics:
             buckets=FSYNC_BUCKETS_S,
             registry=registry,
         )
+        self.shares_asked = Counter(
+            "zhenglian_shares_asked",
+            "Asks of peers for this node's key share",
+            ("kind", "outcome"),
+            registry=registry,
+        )
+        self.share_seconds = Histogram(
+            "zhenglian_share_seconds",
+            "Processor time of a step with key shares, for all elements of one ask; ask: how long a peer's ask took",
+            ("step",),
+            buckets=SHARE_BUCKETS_S,
+            registry=registry,
+        )
+        self.bad_shares = Counter(
+            "zhenglian_bad_shares",
+            "Key shares that did not hold, by the node that gave them",
+            ("node",),
+            registry=registry,
+        )
+        self.vault = Gauge(
+            "zhenglian_vault",
+            "Of the last walk: records on the ledger, records kept here, blobs that no node had",
+            ("what",),
+            registry=registry,
+        )
+        self.blobs_repaired = Counter(
+            "zhenglian_blobs_repaired",
+            "Blobs that were lost or damaged and are whole again",
+            registry=registry,
+        )
+        self.blobs_destroyed = Counter(
+            "zhenglian_blobs_destroyed", "Blobs of erased records and of none", registry=registry
+        )
         self.index_height = Gauge("zhenglian_index_height", "Height of the audit index", registry=registry)
         self.certificate_expires_seconds = Gauge(
             "zhenglian_peer_certificate_expires_seconds",
@@ -224,6 +262,22 @@ class Metrics:
             ("node",),
             registry=registry,
         )
+
+    def walked(self, walk: Walk) -> None:
+        """The keeper looked at every record."""
+        for what in ("records", "kept", "missing"):
+            self.vault.labels(what).set(getattr(walk, what))
+        self.blobs_repaired.inc(walk.repaired)
+        self.blobs_destroyed.inc(walk.destroyed)
+
+    def share_asked(self, kind: str, outcome: str, seconds: float) -> None:
+        """A peer's ask for this node's key share was answered."""
+        self.shares_asked.labels(kind, outcome).inc()
+        self.share_seconds.labels("ask").observe(seconds)
+
+    def share_step(self, step: str, seconds: float) -> None:
+        """A step with key shares was computed."""
+        self.share_seconds.labels(step).observe(seconds)
 
     def render(self) -> bytes:
         """The Prometheus text format."""

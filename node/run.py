@@ -12,7 +12,8 @@ from pathlib import Path
 import structlog
 
 from ledger.errors import InvariantViolation
-from node.app import EXIT_STATUS_BROKEN_INVARIANT, Node, wall_clock_ms
+from node.app import EXIT_STATUS_BROKEN_INVARIANT, Node
+from node.assembly.ground import wall_clock_ms
 from node.bootstrap import begin, fetch_snapshot, open_store, wants_snapshot
 from node.foundation import lay_foundation
 from node.home import FileUnusable

@@ -19,6 +19,8 @@ from typing import Final, TypeVar, cast
 
 import lmdb
 
+from contracts.shared_key_records import SharedKey
+from contracts.shared_key_rounds import keys_made
 from ledger import codec
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite, chain_id
@@ -67,6 +69,7 @@ class StoreCheck:
     Attributes:
         height, head_digest, head_time_ms: of the head; the time only by `glance`.
         coming: versions of protocol and contracts that its state sets; only by `glance`.
+        keys: shared keys in force, as encoded records; only by `glance`.
         first_height: lowest height that is held.
         blocks, certificates, state_values, tree_nodes, pages: how many were proven.
         faults: what is wrong, and where in words; at most FAULTS_MAX.
@@ -77,6 +80,7 @@ class StoreCheck:
     head_digest: bytes = b""
     head_time_ms: int = 0
     coming: tuple[Coming, ...] = ()
+    keys: tuple[SharedKey, ...] = ()
     first_height: int = 0
     blocks: int = 0
     certificates: int = 0
@@ -187,6 +191,7 @@ def glance(folder: Path, *, genesis: Genesis | None, shared: bool = True) -> Sto
                 InvariantViolation
             ):  # of a state that cannot be read, `check_store` says what is wrong
                 found.coming = coming_at(_State(view), header.height)
+                found.keys = keys_made(_State(view))
     except LedgerError as error:
         found.damaged(error)
     except OSError as error:

@@ -61,6 +61,15 @@ class FaultPlace(Struct, frozen=True, kw_only=True):
     page: int
 
 
+class KeyInForce(Struct, frozen=True, kw_only=True):
+    """A shared key of the state; holders by account."""
+
+    purpose: str
+    version: int
+    renewal: int
+    holders: tuple[str, ...]
+
+
 class StoreReport(Struct, frozen=True, kw_only=True):
     """What the child found; numbers as in `storecheck.StoreCheck`.
 
@@ -82,6 +91,7 @@ class StoreReport(Struct, frozen=True, kw_only=True):
     tree_nodes: int = 0
     pages: int = 0
     coming: tuple[Coming, ...] = ()
+    keys: tuple[KeyInForce, ...] = ()
 
 
 class _Progress(Struct, frozen=True, kw_only=True, tag="progress"):
@@ -197,6 +207,15 @@ def _run(task: StoreTask) -> StoreReport:
         tree_nodes=found.tree_nodes,
         pages=found.pages,
         coming=found.coming,
+        keys=tuple(
+            KeyInForce(
+                purpose=key.purpose.value,
+                version=key.version,
+                renewal=key.renewal,
+                holders=tuple(account.hex() for account in key.holders),
+            )
+            for key in found.keys
+        ),
     )
 
 

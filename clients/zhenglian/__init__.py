@@ -23,9 +23,11 @@ from zhenglian.errors import (
 )
 from zhenglian.exchange import RetryPolicy
 from zhenglian.keyfile import KeyFile
+from zhenglian.own_numbers import IdentityRequest, OwnSecret
 from zhenglian.plans.certificates import Attachment, Issued
 from zhenglian.plans.grants import given_items
-from zhenglian.plans.people import AlreadyEnrolled, NoTag
+from zhenglian.plans.lookups import Found, Lookup, NotApproved, TagsDisagree
+from zhenglian.plans.people import AlreadyEnrolled, NotEnrolled
 from zhenglian.plans.proofs import verify, verify_any, verify_state
 from zhenglian.plans.releases import Retrieved
 from zhenglian.plans.transactions import output
@@ -38,21 +40,27 @@ __all__ = [
     "Attachment",
     "Client",
     "Denied",
+    "Found",
+    "IdentityRequest",
     "Issued",
     "KeyFile",
     "KeyFileUnusable",
     "KeyNeeded",
+    "Lookup",
     "Mismatch",
-    "NoTag",
     "NodeUnknown",
+    "NotApproved",
+    "NotEnrolled",
     "NotFinal",
     "NotPrepared",
     "NotReachable",
+    "OwnSecret",
     "Progress",
     "ReleaseFailed",
     "ReleaseInterrupted",
     "Retrieved",
     "RetryPolicy",
+    "TagsDisagree",
     "TransactionExpired",
     "UnexpectedAnswer",
     "WrongNetwork",

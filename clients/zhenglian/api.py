@@ -86,24 +86,29 @@ class SessionRequest(Request, frozen=True):
 
 
 class Session(Response, frozen=True):
-    """Send `Authorization: Bearer <token>`."""
+    """Send `Authorization: Bearer <token>`. `by`: how it was opened; one by `oidc` may only read."""
 
     token: str
     expires: datetime
     account: Hex16
     kind: str
     role: str
+    key_id: Hex16 | None = None
+    by: str = "key"
 
 
 # --- network and chain ------------------------------------------------------------------------------------------
 
 
 class PeerView(Response, frozen=True):
+    """`bad_shares`: key shares that it gave the answering node since that node's start and that do not hold."""
+
     account: Hex16
     name: str
     connected: bool
     height: int | None
     round_trip_ms: float | None
+    bad_shares: int = 0
 
 
 class UpgradeView(Response, frozen=True):
@@ -119,7 +124,10 @@ class UpgradeView(Response, frozen=True):
 
 
 class NodeStatus(Response, frozen=True):
-    """How this node and its network are; `upgrades` are versions that are set and do not hold yet."""
+    """How this node and its network are; `upgrades` are versions that are set and do not hold yet.
+
+    `keys_ready`: the operators have made the keys that they hold together. `missing_shares`: those whose share this node lacks.
+    """
 
     network: str
     chain_id: Hex32
@@ -140,6 +148,8 @@ class NodeStatus(Response, frozen=True):
     started: datetime
     clock: datetime
     upgrades: list[UpgradeView] = []
+    keys_ready: bool = False
+    missing_shares: list[str] = []
 
 
 class ValidatorView(Response, frozen=True):
@@ -216,14 +226,26 @@ class ResultView(Response, frozen=True):
     events: list[EventView]
 
 
+class PasskeyFactsView(Response, frozen=True):
+    """What the device and the browser said when they signed: uses of the key so far (0 where it does not count), and the page."""
+
+    counter: int
+    backed_up: bool
+    origin: str
+
+
 class TransactionView(Response, frozen=True):
-    """pending: accepted and durable here; finalized: see `result`; expired: can never be included any more."""
+    """pending: accepted and durable here; finalized: see `result`; expired: can never be included any more.
+
+    `passkey` is there where a finalized one was signed by a passkey.
+    """
 
     transaction_id: Hex32
     status: Literal["pending", "finalized", "expired"]
     height: int | None
     time: datetime | None
     result: ResultView | None
+    passkey: PasskeyFactsView | None = None
 
 
 # --- accounts and people ----------------------------------------------------------------------------------------
@@ -251,20 +273,6 @@ class AccountView(Response, frozen=True):
     keys: list[KeyView]
 
 
-class LookupRequest(Request, frozen=True):
-    """Find or prepare a person's account. The number is checked (GB 11643) and never stored."""
-
-    identity_number: Annotated[str, Meta(min_length=1, max_length=32)]
-
-
-class LookupView(Response, frozen=True):
-    """`account` is null when nobody is enrolled under that number. `tag` is for departments, who enrol; null for others."""
-
-    account: Hex16 | None
-    tag_version: int
-    tag: Hex32 | None
-
-
 # --- certificate types and purposes ------------------------------------------------------------------------------
 
 
@@ -284,13 +292,35 @@ class CertificateTypeView(Response, frozen=True):
     schema: dict[str, Any]
 
 
+class CertificateStateRequiredView(Response, frozen=True):
+    """What a certificate must be like to be used: none of these states holds, and its dates if `within_dates`."""
+
+    stopped_by: list[str]
+    within_dates: bool
+
+
+AS_EVER: Final = CertificateStateRequiredView(
+    stopped_by=["suspended", "revoked", "cancelled", "abolished", "superseded"], within_dates=True
+)
+
+
+class FrequencyView(Response, frozen=True):
+    """At most `value` releases within any stretch of one `unit` (a month is 30 days, a year 365)."""
+
+    unit: str
+    value: int
+
+
 class TemplateItemView(Response, frozen=True):
     certificate_type: str
     fields: list[str]
     attachments: list[str]
+    certificate_state_required: CertificateStateRequiredView
 
 
 class PurposeView(Response, frozen=True):
+    """What may be asked for a purpose, at most. `template_id` names this very set of caps."""
+
     code: str
     name_zh: str
     name_en: str
@@ -298,6 +328,16 @@ class PurposeView(Response, frozen=True):
     uses_max: int
     period_ms_max: int
     data_life_ms_max: int
+    template_id: Hex16
+    ref_uri: str
+    retention_ms_max: int
+    modes: list[str]
+    fetch_types: list[str]
+    frequency_max: FrequencyView | None
+    representation: list[str]
+    depth_max: int
+    without_consent: bool
+    emergency: bool
 
 
 # --- deposits and certificates ----------------------------------------------------------------------------------
@@ -347,6 +387,27 @@ class StateEntryView(Response, frozen=True):
     reason: str
 
 
+class DestructionView(Response, frozen=True):
+    """A node's signed statement that it keeps no ciphertext of the certificate any more."""
+
+    node: Hex16
+    node_name: str
+    time: datetime
+
+
+class ErasureView(Response, frozen=True):
+    """What became of the wish to erase a certificate's data; `answer` says why it was declined."""
+
+    state: Literal["requested", "declined", "erased"]
+    requested_by: Hex16
+    requested: datetime
+    reason: str
+    answer_by: datetime | None
+    answer: str
+    decided: datetime | None
+    destructions: list[DestructionView]
+
+
 class CertificateView(Response, frozen=True):
     certificate_id: Hex16
     certificate_type: str
@@ -366,6 +427,8 @@ class CertificateView(Response, frozen=True):
     superseded_by: Hex16 | None
     states: list[StateEntryView]
     valid: bool
+    erased: datetime | None = None
+    erasure: ErasureView | None = None
 
 
 # --- grants -----------------------------------------------------------------------------------------------------
@@ -377,33 +440,111 @@ class GrantItemView(Response, frozen=True):
     fields: list[str]
     attachments: list[str]
     declined: list[str]
+    certificate_state_required: CertificateStateRequiredView = AS_EVER
+
+
+class QuestionView(Response, frozen=True):
+    """A question with its parameter, as the grant fixes it."""
+
+    certificate_type: str
+    name: str
+    kind: str
+    field: str
+    subject: str
+    parameter: str
+
+
+class RepresentationView(Response, frozen=True):
+    """Who gave a grant in the holder's place, or which clerk helped (`assisted`), and where."""
+
+    basis: str
+    credential: Hex16
+    depth: int
+    depth_max: int
+    until: datetime | None
+    by: Hex16
+    by_name: str
+    key_id: Hex16
+    key_label: str
+    place: str
+
+
+class ReviewView(Response, frozen=True):
+    verdict: str
+    by: Hex16
+    by_name: str
+    key_id: Hex16
+    time: datetime
+    report: Hex32 | None
+
+
+class AccessView(Response, frozen=True):
+    """What a grant has in place of consent. `reviewed` is null where no review is needed."""
+
+    kind: str
+    case_commitment: Hex32
+    approvers: list[Hex16]
+    approver_names: list[str]
+    approver_keys: list[Hex16]
+    notice_after: datetime | None
+    review_until: datetime | None
+    reviewed: bool | None
+    review: ReviewView | None
+
+
+class DeletionDutyView(Response, frozen=True):
+    """Releases whose data the recipient has not yet stated to be deleted; `late` stops its requests under the purpose."""
+
+    open: int
+    late: bool
 
 
 class GrantView(Response, frozen=True):
+    """A grant. Durations are in milliseconds; `state` is as of the answering node's finalized head.
+
+    `separately` names, as "<type>.<name>", the requested parts to which the holder has to agree each by itself.
+    """
+
     grant_id: Hex16
+    schema_version: int
     pii_principal_id: Hex16
     grantee: Hex16
     grantee_name: str
     requested_by: Hex16
+    requested_by_label: str
     purpose: str
+    purpose_ref_uri: str
+    template_id: Hex16 | None
     lawful_basis: str
     legal_ref: str
+    privacy_notice_hash: Hex32
     language: str
     items: list[GrantItemView]
     requested_items: list[GrantItemView]
+    questions: list[QuestionView]
+    requested_questions: list[QuestionView]
     consent_mode: str
     fetch_type: str
+    frequency: FrequencyView | None
     uses_max: int
     uses_left: int
+    uses_reserved: int
     requested: datetime
     consent_start: datetime | None
     consent_expiry: datetime
     data_life_ms: int
+    retention_period_ms: int
     jurisdiction: str
     revocable: bool
     state: str
     state_since: datetime
     renews: Hex16 | None
+    renewed_by: Hex16 | None
+    body_commitment: Hex32 | None
+    representation: RepresentationView | None
+    access: AccessView | None
+    separately: list[str] = []
+    deletions: DeletionDutyView | None = None
 
 
 # --- releases ---------------------------------------------------------------------------------------------------
@@ -414,6 +555,7 @@ class OutputView(Response, frozen=True):
     format: str
     fields: list[str]
     attachment: str
+    question: QuestionView | None = None
 
 
 class FileView(Response, frozen=True):

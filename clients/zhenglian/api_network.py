@@ -23,8 +23,7 @@ class ValidatorSetView(Response, frozen=True):
 class NodeView(Response, frozen=True):
     """A node of the peer network.
 
-    `certificates` are its X.509 certificates in DER, `directory_wrap` is the person-directory key sealed to
-    `wrap_key`, empty if it was not given it. `connected` and `height` are what the answering
+    `certificates` are its X.509 certificates in DER. `connected` and `height` are what the answering
     node sees now; null while it knows nothing. `release`, `protocol_supported` and `contracts` are what that node said of its
     software when it was last connected: its name, and the latest version of the protocol and of each contract that it has; null
     while it never was.
@@ -37,7 +36,6 @@ class NodeView(Response, frozen=True):
     port: int
     certificates: list[Hex]
     wrap_key: Hex
-    directory_wrap: Hex
     connected: bool | None
     height: int | None
     release: str | None = None

@@ -8,6 +8,8 @@ other code.
 Values of fields, by kind: `text`, `date` (YYYY-MM-DD), `identity_number`, `organization_code` and `decimal`
 (plain digits with exactly `decimals` places) are text; `integer` is an integer; `rows` is a list of objects,
 one key a column.
+
+Class of data, questions and partitions are filled in by rule where a type says nothing itself (`catalogue_rules.py`).
 """
 
 from __future__ import annotations
@@ -20,8 +22,13 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from contracts.class_records import Grade, Sensitivity
+from contracts.question_records import PARTITIONS_PER_TYPE_MAX, QUESTIONS_PER_TYPE_MAX
 from contracts.records import ATTACHMENTS_PER_TYPE_MAX, FIELDS_PER_TYPE_MAX, SCHEMA_SIZE_BYTES_MAX
 from ledger.errors import LedgerError, LimitExceeded
+from zhenglian import catalogue_rules
+from zhenglian.catalogue_checks import why_partition_invalid, why_question_invalid
+from zhenglian.catalogue_questions import PartitionSpec, QuestionSpec
 
 CATALOGUE_SIZE_BYTES_MAX: Final = 1024 * 1024
 TYPES_MAX: Final = 512
@@ -104,6 +111,8 @@ class FieldSpec(_Spec, frozen=True):
         name, name_zh: identifier and printed label.
         kind: how its value is written.
         class_level: 1 public, 2 internal, 3 sensitive, 4 core (分类分级).
+        sensitivity, grade: whether it is about a person, and how grave a leak is (`contracts/class_records.py`);
+            None: not said yet.
         required: every certificate of the type has it.
         decimals: places after the point of a decimal.
         columns: the table's columns, for kind `rows` only.
@@ -116,6 +125,8 @@ class FieldSpec(_Spec, frozen=True):
     kind: FieldKind
     class_level: ClassLevel
     required: bool
+    sensitivity: Sensitivity | None = None
+    grade: Grade | None = None
     decimals: Decimals = 0
     natural_key: Annotated[tuple[AsciiName, ...], Meta(max_length=COLUMNS_MAX)] = ()
     unordered: bool = False
@@ -123,12 +134,14 @@ class FieldSpec(_Spec, frozen=True):
 
 
 class AttachmentSpec(_Spec, frozen=True):
-    """One file that belongs to a certificate: name in the record, label, media type, class level."""
+    """One file that belongs to a certificate: name in the record, label, media type, class as of a field."""
 
     name: AsciiName
     name_zh: Label
     media_type: MediaType
     class_level: ClassLevel
+    sensitivity: Sensitivity | None = None
+    grade: Grade | None = None
 
 
 class CertificateTypeSpec(_Spec, frozen=True):
@@ -144,6 +157,7 @@ class CertificateTypeSpec(_Spec, frozen=True):
         validity_years: years from issue to expiry; null where it does not expire.
         certificate_number_field: the field that holds the certificate's own number.
         fields, attachments: in the order in which they are printed.
+        questions, partitions: what may be asked and counted without the data leaving.
     """
 
     number: Annotated[int, Meta(ge=1, le=TYPES_MAX)]
@@ -157,6 +171,8 @@ class CertificateTypeSpec(_Spec, frozen=True):
     certificate_number_field: AsciiName
     fields: Annotated[tuple[FieldSpec, ...], Meta(min_length=1, max_length=FIELDS_PER_TYPE_MAX)]
     attachments: Annotated[tuple[AttachmentSpec, ...], Meta(max_length=ATTACHMENTS_PER_TYPE_MAX)]
+    questions: Annotated[tuple[QuestionSpec, ...], Meta(max_length=QUESTIONS_PER_TYPE_MAX)] = ()
+    partitions: Annotated[tuple[PartitionSpec, ...], Meta(max_length=PARTITIONS_PER_TYPE_MAX)] = ()
 
     def field(self, name: str) -> FieldSpec | None:
         """The field of that name, or None."""
@@ -214,8 +230,12 @@ def decode_schema(data: bytes) -> CertificateTypeSpec:
 
 @cache
 def load_catalogue() -> tuple[CertificateTypeSpec, ...]:
-    """The city's 60 certificate types, as shipped with the SDK, in the order of their numbers."""
-    return decode_catalogue((resources.files("zhenglian") / "data" / "certificate_types.json").read_bytes())
+    """The city's 60 certificate types, as shipped with the SDK and completed by its rules, in the order of their numbers."""
+    types = decode_catalogue((resources.files("zhenglian") / "data" / "certificate_types.json").read_bytes())
+    completed = tuple(catalogue_rules.completed(spec) for spec in types)
+    for spec in completed:
+        _check_type(spec)
+    return completed
 
 
 def _decode(data: bytes, kind: type[T], where: str) -> T:
@@ -233,6 +253,17 @@ def _check_type(spec: CertificateTypeSpec) -> None:
         raise CatalogueInvalid(where=spec.code, reason="certificate_number_field names no required field")
     for field in spec.fields:
         _check_field(f"{spec.code}.{field.name}", field)
+    declared = [one.name for one in spec.questions] + [one.name for one in spec.partitions]
+    _check_unique(spec.code, "question or partition", declared)
+    for question in spec.questions:
+        _check_said(spec.code, question.name, why_question_invalid(question, spec.field(question.field)))
+    for partition in spec.partitions:
+        _check_said(spec.code, partition.name, why_partition_invalid(partition, spec.field(partition.field)))
+
+
+def _check_said(code: str, name: str, reason: str) -> None:
+    if reason:
+        raise CatalogueInvalid(where=f"{code}.{name}", reason=reason)
 
 
 def _check_field(where: str, field: FieldSpec) -> None:

@@ -35,6 +35,7 @@ from zhenglian.exchange import (
     Send,
     Unreached,
     Wanted,
+    Work,
 )
 from zhenglian.keyfile import KeyFile
 from zhenglian.operations import Operations
@@ -189,6 +190,9 @@ class Client(Operations):
             case Keep():
                 _keep(wanted)
                 return None
+            case Work():
+                wanted.run()
+                return None
         assert_never(wanted)
 
     def _send(self, send: Send) -> Answer | Unreached:
@@ -293,6 +297,9 @@ class AsyncClient(Operations):
                 return None
             case Keep():
                 await asyncio.to_thread(_keep, wanted)
+                return None
+            case Work():
+                await asyncio.to_thread(wanted.run)
                 return None
         assert_never(wanted)
 

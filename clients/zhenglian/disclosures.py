@@ -122,11 +122,8 @@ def check(suite: CryptoSuite, view: RecognitionView, disclosure: Disclosure) -> 
         raise DecodeError(what="disclosure", reason="it is about another certificate")
     root = bytes.fromhex(view.commitment_root)
     names = part_names(disclosure)
-    proven = [part.name for part in disclosure.fields if _field_holds(suite, root, part)]
-    proven += [part.name for part in disclosure.attachments if _attachment_holds(suite, root, part)]
-    disproven = list(names)
-    for name in proven:
-        disproven.remove(name)
+    disproven = unproven(suite, root, disclosure)
+    proven = [name for name in names if name not in disproven]
     return DisclosureCheckView(
         recognition_id=view.recognition_id,
         certificate_id=view.certificate_id,
@@ -136,6 +133,14 @@ def check(suite: CryptoSuite, view: RecognitionView, disclosure: Disclosure) -> 
         proven=proven,
         disproven=disproven,
     )
+
+
+def unproven(suite: CryptoSuite, root: bytes, disclosure: Disclosure) -> list[str]:
+    """Names of the parts that are not what the commitment `root` is of; a name that comes twice is never proven."""
+    names = part_names(disclosure)
+    proven = [part.name for part in disclosure.fields if _field_holds(suite, root, part)]
+    proven += [part.name for part in disclosure.attachments if _attachment_holds(suite, root, part)]
+    return [name for name in names if name not in proven or names.count(name) > 1]
 
 
 def to_json(disclosure: Disclosure) -> bytes:

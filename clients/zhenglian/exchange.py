@@ -1,7 +1,7 @@
 """Requests, retries, failover and sessions, without any input or output of their own.
 
 Rule: whatever the SDK does is a *plan*: a generator that yields what it wants done (`Send`, `Pause`,
-`Keep`) and receives the outcome. `zhenglian.client` has the only two drivers, one for threads and one
+`Keep`, `Work`) and receives the outcome. `zhenglian.client` has the only two drivers, one for threads and one
 for asyncio; they decide nothing.
 
 A request is retried on a connection error and on 429 and 503, honouring Retry-After, at the next node
@@ -21,6 +21,8 @@ import msgspec
 from ledger import domains
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite
+from ledger.crypto.threshold.group import Group
+from ledger.crypto.threshold.shares import Holders
 from ledger.types import Trust
 from zhenglian.api import (
     WAIT_S_MAX,
@@ -94,6 +96,13 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Wanted: do this, which waits for a disk or a child process; what it gives, it keeps itself."""
+
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a node said. Header names are lower case."""
 
@@ -112,7 +121,7 @@ class Unreached:
 
 
 Outcome = Answer | Unreached | None
-Wanted = Send | Pause | Keep
+Wanted = Send | Pause | Keep | Work
 Plan = Generator[Wanted, Outcome, T]
 
 
@@ -147,6 +156,7 @@ class Core:
         sessions, operators: open session, and operator account, by URL.
         network: what the network said it is.
         trust: the validators that receipts are held against; when None, those that the first node names.
+        directory_keys: proven public halves of the directory key, by version and renewal.
     """
 
     bases: tuple[str, ...]
@@ -160,6 +170,7 @@ class Core:
     network: NetworkView | None = None
     trust: Trust | None = None
     operators: dict[str, str] = field(default_factory=dict)
+    directory_keys: dict[tuple[int, int], tuple[Group, Holders]] = field(default_factory=dict)
 
     @property
     def base(self) -> str:

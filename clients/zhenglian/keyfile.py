@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from contracts.calls import NewKey
+from contracts.people_records import person_account_id
 from contracts.records import KeyRole
 from ledger.crypto import at_rest, ed25519
 from ledger.crypto.at_rest import COST_DEFAULT, SALT_SIZE_BYTES, KdfCost
@@ -128,18 +129,19 @@ class KeyFile(PublicKeyFile, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
         Args:
             suite: the network's crypto suite.
-            account: 16 bytes; a random new account id when None.
+            account: 16 bytes; when None that of a new account: a person's commits to the key, any other is random.
             role: what it may do for its account.
             label: staff number or device.
             network: chain id, hex.
         """
         secret, signer = suite.generate_signer()
+        named = key_id(suite, signer.scheme, signer.public_key)
         return cls(
-            account=(os.urandom(16) if account is None else account).hex(),
+            account=_account(suite, account, role, named).hex(),
             scheme=signer.scheme,
             secret=secret.hex(),
             public_key=signer.public_key.hex(),
-            key_id=key_id(suite, signer.scheme, signer.public_key).hex(),
+            key_id=named.hex(),
             role=role,
             label=label,
             network=network,
@@ -170,12 +172,13 @@ class KeyFile(PublicKeyFile, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _require_ed25519(suite, key_label)
         named = TokenKey(token.label, key_label)
         public_key = token.generate_ed25519(key_label)
+        key_name = key_id(suite, ed25519.SCHEME, public_key)
         return cls(
-            account=(os.urandom(16) if account is None else account).hex(),
+            account=_account(suite, account, role, key_name).hex(),
             scheme=ed25519.SCHEME,
             uri=str(named),
             public_key=public_key.hex(),
-            key_id=key_id(suite, ed25519.SCHEME, public_key).hex(),
+            key_id=key_name.hex(),
             role=role,
             label=label,
             network=network,
@@ -363,6 +366,13 @@ def _token_key(uri: str, path: Path) -> TokenKey:
     if named.kind != "private":
         raise KeyFileUnusable(path=str(path), reason="its PKCS#11 URI names no private key")
     return named
+
+
+def _account(suite: CryptoSuite, account: bytes | None, role: KeyRole, first_key: bytes) -> bytes:
+    """The given account, or the id of a new one."""
+    if account is not None:
+        return account
+    return person_account_id(suite, first_key) if role is KeyRole.HOLDER else os.urandom(16)
 
 
 def _require_ed25519(suite: CryptoSuite, key_label: str) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from ledger.errors import LimitExceeded
 from zhenglian import exchange
 from zhenglian.api import BlockView, EventView, Session
+from zhenglian.api_mydata import NoticeView
 from zhenglian.errors import NotReachable, UnexpectedAnswer, problem_from
 from zhenglian.exchange import Answer, Core, Outcome, Pause, Request, Send, Unreached, Wanted
 from zhenglian.plans.chain import query
@@ -130,6 +131,18 @@ def events(core: Core, *, kind: str = "", after: str = "") -> StreamPlan[EventVi
     """
     request = Request(method="GET", path="/v1/events/stream" + query(kind=kind), session=True)
     return _stream(core, request, EventView, after)
+
+
+def notices(core: Core, *, principal: str = "", after: str = "") -> StreamPlan[NoticeView]:
+    """Notices as they come.
+
+    Args:
+        principal: whose, for who acts for another; the key's own account when empty.
+        after: position behind which to begin; from now on when empty. After a break at one node, another goes on from there; a
+            notice's id says which of them were there before.
+    """
+    request = Request(method="GET", path="/v1/me/notices/stream" + query(principal=principal), session=True)
+    return _stream(core, request, NoticeView, after)
 
 
 def _stream(core: Core, request: Request, kind: type[T], last_id: str) -> StreamPlan[T]:

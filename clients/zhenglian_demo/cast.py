@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from contracts.calls import Action, RegisterCertificateTypes, RegisterOrganization, RegisterPurposes
-from contracts.records import AccountKind, CertificateType, KeyRole, PurposeTemplate, TemplateItem
+from contracts.people_actions import SetRegistrar
+from contracts.people_records import AssertionMethod, AssertionUse
+from contracts.records import AccountKind, KeyRole, PurposeTemplate, TemplateItem
 from ledger.crypto.suite import CryptoSuite
-from zhenglian.catalogue import CertificateTypeSpec, Holder, encode_schema
+from zhenglian.catalogue import CertificateTypeSpec
 from zhenglian.client import AsyncClient
 from zhenglian.keyfile import KeyFile
+from zhenglian.type_records import certificate_type_of
 from zhenglian_demo.people import Person
 
 AT_ONCE: Final = 8
-TYPES_PER_PROPOSAL: Final = 12
+TYPES_PER_PROPOSAL: Final = 10
 DAY_MS: Final = 86_400_000
 
 T = TypeVar("T")
@@ -120,41 +123,36 @@ class Cast:
         self.organizations[name] = organization
         return organization
 
-    async def enroll(self, clerk: Actor, person: Person, number: int) -> Citizen:
-        """A clerk opens a citizen's account; the key was made on the citizen's own device."""
-        key = KeyFile.generate(self.suite, role=KeyRole.HOLDER, label="phone")
-        assertion = self.suite.digest(b"seen at counter 3 with identity card" + os.urandom(16))
-        await clerk.client.enroll_person(
-            person.identity_number,
-            key.new_key(),
-            assertion=assertion,
-            account=bytes.fromhex(key.account),
+    async def appoint(self, organization: Organization) -> Actor:
+        """Have an organisation's word about people's identity count, by vote, and give it a second officer."""
+        await self.decide(
+            SetRegistrar(
+                account_id=bytes.fromhex(organization.account),
+                methods=(AssertionMethod.CLERK,),
+                uses=(AssertionUse.ENROLL, AssertionUse.RECOVER, AssertionUse.RETAG),
+            )
         )
-        citizen = Citizen(person=person, actor=self.actor(key, first=number))
+        account = bytes.fromhex(organization.account)
+        key = KeyFile.generate(self.suite, account=account, role=KeyRole.OFFICER, label="registrar-1")
+        await organization.admin.client.add_organization_key(key.new_key())
+        return self.actor(key, first=1)
+
+    async def enroll(self, clerk: Actor, registrar: Actor, person: Person, turn: int) -> Citizen:
+        """A clerk says who holds the key that a citizen's own device has made, and a second officer opens the account."""
+        key = KeyFile.generate(self.suite, role=KeyRole.HOLDER, label="phone")
+        number = person.identity_number
+        request, _kept_by_the_citizen = await clerk.client.identity_request(number, key.new_key())
+        evidence = self.suite.digest(b"seen at counter 3 with identity card" + os.urandom(16))
+        assertion = await clerk.client.assert_identity(number, request, evidence=evidence)
+        await registrar.client.enroll(key.new_key(), assertion)
+        citizen = Citizen(person=person, actor=self.actor(key, first=turn))
         self.citizens.append(citizen)
         return citizen
 
 
-def on_chain_type(spec: CertificateTypeSpec) -> CertificateType:
-    """A catalogue entry as the ledger registers it."""
-    return CertificateType(
-        code=spec.code,
-        version=1,
-        number=spec.number,
-        name_zh=spec.name_zh,
-        name_en=spec.name_en,
-        issuers_zh=tuple(spec.issuers_zh),
-        level_zh=spec.level_zh,
-        holder=AccountKind.PERSON if spec.holder is Holder.PERSON else AccountKind.ENTERPRISE,
-        fields=tuple(field.name for field in spec.fields),
-        attachments=tuple(attachment.name for attachment in spec.attachments),
-        schema=encode_schema(spec),
-    )
-
-
 def type_proposals(specs: Sequence[CertificateTypeSpec]) -> list[RegisterCertificateTypes]:
     """The catalogue in proposals small enough for a transaction."""
-    types = [on_chain_type(spec) for spec in specs]
+    types = [certificate_type_of(spec) for spec in specs]
     return [
         RegisterCertificateTypes(types=tuple(types[start : start + TYPES_PER_PROPOSAL]))
         for start in range(0, len(types), TYPES_PER_PROPOSAL)

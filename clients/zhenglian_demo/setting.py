@@ -118,17 +118,18 @@ async def _enroll(steps: Steps, setting: Setting, people: Sequence[Person]) -> N
         f"公安窗口为 {PEOPLE} 位市民开户（随机账号，身份证号不上链）",
         f"Police counters open accounts for {PEOPLE} citizens (random ids; identity numbers stay off chain)",
     ):
-        clerk = setting.departments["公安部门"].officer
+        police = setting.departments["公安部门"]
+        clerk, registrar = police.officer, await setting.cast.appoint(police)
         with steps.progress("citizens", len(people)) as bar:
             await all_of(
                 list(enumerate(people)),
-                lambda numbered: setting.cast.enroll(clerk, numbered[1], numbered[0]),
+                lambda numbered: setting.cast.enroll(clerk, registrar, numbered[1], numbered[0]),
                 done=lambda: bar.advance(bar.task_ids[0]),
             )
         by_number = {citizen.person.identity_number: citizen for citizen in setting.cast.citizens}
         setting.cast.citizens = [by_number[person.identity_number] for person in people]
-        found = await clerk.client.lookup_person(people[0].identity_number)
-        expect(found.account == setting.cast.citizens[0].account, "the number finds the account")
+        found = await clerk.client.find_person(people[0].identity_number)
+        expect(found == setting.cast.citizens[0].account, "the number finds the account")
 
 
 async def _issue_all(steps: Steps, setting: Setting) -> None:

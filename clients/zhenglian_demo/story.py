@@ -107,9 +107,9 @@ class Story:
 
     async def request(self, bank: Organization, items: Sequence[GrantItem]) -> str:
         number = self.citizen.person.identity_number
-        found = await bank.officer.client.lookup_person(number)
+        found = await bank.officer.client.find_person(number, basis="loan.counter")
         expect(
-            found.account == self.citizen.account, "the bank finds the account of the person at its counter"
+            found == self.citizen.account, "the bank finds the account of the person at its counter"
         )
         return await bank.officer.client.request_grant(
             person=self.citizen.account,

@@ -43,6 +43,15 @@ def _acceptable_point(encoded: bytes) -> bool:
     return y < _FIELD and y not in _SMALL_ORDER_Y
 
 
+def acceptable_key(public_key: bytes) -> bool:
+    """Whether these are the bytes of a key that can ever verify anything: a reduced point of the group of prime order."""
+    return (
+        len(public_key) == PUBLIC_KEY_SIZE_BYTES
+        and _acceptable_point(public_key)
+        and bindings.crypto_core_ed25519_is_valid_point(public_key)
+    )
+
+
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """Whether `signature` over the raw `message` holds.
 

@@ -168,6 +168,60 @@ def state(
     found.emit(view, found.say("状态已上链。", "The state is on the ledger."))
 
 
+Reason = Annotated[str, typer.Option(help="Reason code, such as purpose_fulfilled. 原因代码。")]
+
+
+@app.command("request-erasure")
+def request_erasure(ctx: typer.Context, certificate: Id, reason: Reason) -> None:
+    """Ask the issuer to erase the data of a certificate that one holds. 申请删除本人证照的数据。"""
+    found = settings(ctx)
+    with found.client(signed=True) as client:
+        view = client.request_erasure(hex_id(certificate, "certificate id"), reason=reason)
+    found.emit(
+        view,
+        found.say(
+            "删除申请已上链，制发部门须在三十日内答复。",
+            "The request is on the ledger; the issuer has to answer within thirty days.",
+        ),
+    )
+
+
+@app.command("decline-erasure")
+def decline_erasure(ctx: typer.Context, certificate: Id, reason: Reason) -> None:
+    """Refuse such a request. 拒绝删除申请。"""
+    found = settings(ctx)
+    with found.client(signed=True) as client:
+        view = client.decline_erasure(hex_id(certificate, "certificate id"), reason=reason)
+    found.emit(view, found.say("答复已上链。", "The answer is on the ledger."))
+
+
+@app.command("erase")
+def erase(
+    ctx: typer.Context,
+    certificate: Id,
+    reason: Reason,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. 不再询问。")] = False,
+) -> None:
+    """Erase the data of a certificate that one issued: final, on every node. 删除已制发证照的数据，不可恢复。"""
+    found = settings(ctx)
+    name = hex_id(certificate, "certificate id")
+    question = found.say(
+        f"将在所有节点销毁证照 {name} 的数据，不可恢复。继续？",
+        f"The data of certificate {name} will be destroyed on every node, for good. Go on?",
+    )
+    if not yes and not typer.confirm(question):
+        raise typer.Exit(1)
+    with found.client(signed=True) as client:
+        view = client.erase_certificate(name, reason=reason)
+    found.emit(
+        view,
+        found.say(
+            f"已删除；各节点的销毁声明见：zhenglian cert show {name}",
+            f"Erased; what each node states: zhenglian cert show {name}",
+        ),
+    )
+
+
 @app.command("home-proof")
 def home_proof(
     ctx: typer.Context,

@@ -9,6 +9,7 @@ import typer
 
 from contracts.records import KeyRole
 from ledger.crypto.registry import load_suite
+from node.commands import shares
 from node.commands.context import InputUnusable, hex_id, settings
 from node.commands.options import NewPassphraseOption, TokenOption, UnencryptedOption
 from zhenglian import KeyFile, KeyFileUnusable
@@ -16,6 +17,7 @@ from zhenglian.keyfile import PublicKeyFile, read_public
 from zhenglian.unlocking import read_passphrase, sources
 
 app = typer.Typer(no_args_is_help=True, help="Key files. 密钥文件。")
+shares.add_to(app)
 
 
 def public_part(

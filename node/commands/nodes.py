@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ledger.crypto.registry import SUITE_DEFAULT, load_suite
+from ledger.types import WebAuthn
 from node.cards import read_card
 from node.commands import backup, care, locks, prune, upkeep
 from node.commands import status as status_command
@@ -17,7 +17,6 @@ from node.commands.options import SuiteOption, TokenOption, UnencryptedOption
 from node.config import HTTP_PORT_DEFAULT, PEER_PORT_DEFAULT, load_config
 from node.founding import (
     BUNDLE_BYTES_MAX,
-    DIRECTORY_KEY_SIZE_BYTES,
     assemble_genesis,
     bundle_from_json,
     bundle_to_json,
@@ -110,6 +109,14 @@ def genesis(
     suite: Annotated[
         str, typer.Option(help="Crypto suite; default: that of the first card. 密码套件。")
     ] = "",
+    rp_id: Annotated[
+        str,
+        typer.Option("--rp-id", help="Domain of all portals, for passkeys; never changes. 通行密钥域名。"),
+    ] = "",
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", help="A portal, https://…; may come again. 门户来源，可多次。"),
+    ] = None,
 ) -> None:
     """Assemble the network out of its operators' cards. 汇总名片，生成网络文件。"""
     found = settings(ctx)
@@ -119,7 +126,7 @@ def genesis(
         read,
         time_ms=now_ms(),
         suite=load_suite(suite or read[0].suite),
-        directory_key=secrets.token_bytes(DIRECTORY_KEY_SIZE_BYTES),
+        webauthn=WebAuthn(rp_id=rp_id, origins=tuple(origin or ())),
     )
     write_output(out, bundle_to_json(make_bundle(founded)))
     found.emit(

@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from contracts.records import KeyRole
+from node.commands import agent
 from node.commands.context import hex_id, settings
-from node.commands.person import public_key
+from node.commands.identity_inputs import public_key
 
 app = typer.Typer(no_args_is_help=True, help="Organisations and their keys. 机构与密钥。")
+
+
+app.add_typer(agent.app, name="agent")
 
 
 @app.command("list")

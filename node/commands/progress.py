@@ -18,6 +18,10 @@ _STAGES: Final = {
     "download": ("下载并核对", "download and check"),
     "acknowledge": ("签收上链", "acknowledge"),
     "upload": ("上传", "upload"),
+    "read": ("读取表格", "read the table"),
+    "find": ("查找持证人", "find the holders"),
+    "deposit": ("加密并签名", "seal and sign"),
+    "final": ("入账", "go final"),
     "compare": ("比对", "compare"),
 }
 

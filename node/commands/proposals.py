@@ -26,8 +26,9 @@ from contracts.actions import (
 from contracts.calls import Action, GovernancePropose
 from contracts.upgrade_actions import UpgradeContract, WithdrawContractUpgrade
 from ledger.crypto.registry import load_suite
-from ledger.errors import LedgerError, NotFound, Unavailable
+from ledger.errors import LedgerError, NotFound
 from node.cards import NodeCard, read_card
+from node.commands import key_votes, portal_votes
 from node.commands.context import DEFAULT_NODE, Settings, read_json, settings
 from node.commands.preflight import (
     ReleaseLacksVersion,
@@ -37,8 +38,6 @@ from node.commands.preflight import (
     require_live_quorum,
 )
 from node.commands.status import ask_all
-from node.home import Home
-from node.identity import load_identity
 from node.newcomers import addition, check_card, operator_of, rotation
 from zhenglian import Client
 from zhenglian.plain import from_plain
@@ -57,12 +56,6 @@ app = typer.Typer(no_args_is_help=True, cls=FileByDefault, help="Put an action t
 
 CardFile = Annotated[Path, typer.Argument(help="The node's card.json. 节点名片。")]
 Validator = Annotated[str, typer.Argument(help="Name or account of a validator. 验证节点的名称或账户。")]
-HomeFolder = Annotated[
-    Path,
-    typer.Option(
-        "--home", help="This operator's node: it opens the directory key for the newcomer. 本运营方节点目录。"
-    ),
-]
 Force = Annotated[
     bool, typer.Option("--force", help="Propose it though too few of its nodes run. 节点未就绪也提出。")
 ]
@@ -93,14 +86,9 @@ class Bench:
         check_card(card, view.network, load_suite(view.suite))
         return card
 
-    def addition(self, path: Path, home: Path) -> AddValidator:
-        """A newcomer with the directory key, which this operator's own node opens, sealed to it."""
-        card, suite = self.card(path), load_suite(self.client.network().suite)
-        identity = load_identity(Home(home), suite)
-        own = next((node for node in self.client.nodes() if node.account == identity.account.hex()), None)
-        if own is None or not own.directory_wrap:
-            raise Unavailable(what=str(home), reason="its node holds no directory key of this network")
-        return addition(card, suite, suite.unwrap(identity.wrap_secret, bytes.fromhex(own.directory_wrap)))
+    def addition(self, path: Path) -> AddValidator:
+        """A newcomer, by its card. Raises CardRefused."""
+        return addition(self.card(path), load_suite(self.client.network().suite))
 
     def propose(self, action: Action) -> None:
         """Propose it, and say so."""
@@ -138,6 +126,16 @@ def _bench(ctx: typer.Context) -> Bench:
     return Bench(found=found, client=found.client(signed=True))
 
 
+def _propose(ctx: typer.Context, action: Action) -> None:
+    bench = _bench(ctx)
+    with bench.client:
+        bench.propose(action)
+
+
+portal_votes.add_to(app, _propose)
+key_votes.add_to(app, _propose)
+
+
 @app.command("file")
 def from_file(
     ctx: typer.Context,
@@ -153,11 +151,11 @@ def from_file(
 
 
 @app.command("add-validator")
-def add_validator(ctx: typer.Context, card: CardFile, home: HomeFolder, force: Force = False) -> None:
+def add_validator(ctx: typer.Context, card: CardFile, force: Force = False) -> None:
     """A new operator with its node and vote. 新增验证节点。"""
     bench = _bench(ctx)
     with bench.client:
-        bench.change((bench.addition(card, home),), force=force)
+        bench.change((bench.addition(card),), force=force)
 
 
 @app.command("remove-validator")
@@ -170,12 +168,12 @@ def remove_validator(ctx: typer.Context, validator: Validator, force: Force = Fa
 
 @app.command("replace-validator")
 def replace_validator(
-    ctx: typer.Context, old: Validator, card: CardFile, home: HomeFolder, force: Force = False
+    ctx: typer.Context, old: Validator, card: CardFile, force: Force = False
 ) -> None:
     """One goes, one comes, in one vote. 替换验证节点。"""
     bench = _bench(ctx)
     with bench.client:
-        changes = (RemoveValidator(account=bench.validator(old)), bench.addition(card, home))
+        changes = (RemoveValidator(account=bench.validator(old)), bench.addition(card))
         bench.change(changes, force=force)
 
 
@@ -193,7 +191,7 @@ def admit_reader(ctx: typer.Context, card: CardFile) -> None:
     bench = _bench(ctx)
     with bench.client:
         reader = bench.card(card)
-        bench.propose(AdmitReader(reader=operator_of(reader, load_suite(reader.suite), None)))
+        bench.propose(AdmitReader(reader=operator_of(reader, load_suite(reader.suite))))
 
 
 @app.command("remove-node")

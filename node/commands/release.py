@@ -47,7 +47,7 @@ def request(
     """Request data, wait, download, check against the ledger, acknowledge. 申请、下载、核对并签收。"""
     found = settings(ctx)
     outputs = [parse_output(text) for text in output]
-    with found.client(signed=True, trust=_trust(trust)) as client, steps(found) as report:
+    with found.client(signed=True, trust=trust_of(trust)) as client, steps(found) as report:
         got = client.retrieve(
             hex_id(grant, "grant id"),
             outputs,
@@ -56,7 +56,7 @@ def request(
             patience_s=patience,
             report=report,
         )
-    _show(found, got, to)
+    show_retrieved(found, got, to)
 
 
 @app.command("get")
@@ -66,9 +66,9 @@ def get(
     """Go on with a release after a break: the same bytes, no second use. 继续之前的下链，不再扣减次数。"""
     found = settings(ctx)
     release_id = hex_id(release, "release id", size_bytes=8)
-    with found.client(signed=True, trust=_trust(trust)) as client, steps(found) as report:
+    with found.client(signed=True, trust=trust_of(trust)) as client, steps(found) as report:
         got = client.retrieve_again(release_id, to, patience_s=patience, report=report)
-    _show(found, got, to)
+    show_retrieved(found, got, to)
 
 
 @app.command("show")
@@ -117,11 +117,13 @@ def parse_output(text: str) -> Output:
     return Output(certificate=certificate_id, format=kind, fields=(), attachment=names[0])
 
 
-def _trust(path: Path | None) -> Trust | None:
+def trust_of(path: Path | None) -> Trust | None:
+    """What a trust file says; None without one."""
     return None if path is None else trust_from_json(read_file(path, "trust file"))
 
 
-def _show(found: Settings, got: Retrieved, to: Path) -> None:
+def show_retrieved(found: Settings, got: Retrieved, to: Path) -> None:
+    """Keep the receipt beside the files, and say what there is."""
     receipt = to / f"{got.release.release_id}.receipt.json"
     write_output(receipt, got.receipt.encode())
     files = [str(path) for path in got.files]

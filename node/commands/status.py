@@ -105,6 +105,10 @@ def table(found: Settings, lines: list[NodeLine]) -> Table:
         state = (
             f"[yellow]{found.say('追赶中', 'catching up')}[/yellow]"
             if view.syncing
+            else f"[yellow]{found.say('缺密钥份额：', 'lacks key shares: ')}{', '.join(view.missing_shares)}[/yellow]"
+            if view.missing_shares
+            else f"[yellow]{found.say('共管密钥生成中', 'keys are being made')}[/yellow]"
+            if not view.keys_ready
             else f"[green]{found.say('正常', 'voting')}[/green]"
             if view.voting
             else found.say("不投票", "not voting")

@@ -129,5 +129,4 @@ def _record(view: NodeView) -> NodeRecord:
         port=view.port,
         certificates=tuple(bytes.fromhex(one) for one in view.certificates),
         wrap_key=bytes.fromhex(view.wrap_key),
-        directory_wrap=bytes.fromhex(view.directory_wrap),
     )

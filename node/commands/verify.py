@@ -1,4 +1,4 @@
-"""`zhenglian verify`: check a receipt of either kind with no network at all; `zhenglian trust`: what it is checked against."""
+"""`zhenglian verify`: check a receipt or a presentation with no network at all; `zhenglian trust`: what it is checked against."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from node.commands.context import (
     settings,
     write_output,
 )
-from zhenglian import Client, Mismatch
+from zhenglian import Client, Mismatch, presentations
 from zhenglian.plain import to_plain
 from zhenglian.plans.proofs import verify_any as check
 
@@ -35,7 +35,10 @@ from zhenglian.plans.proofs import verify_any as check
 def verify(
     ctx: typer.Context,
     receipt: Annotated[
-        Path, typer.Argument(help="Receipt of a transaction or of the state. 交易回执或状态回执文件。")
+        Path,
+        typer.Argument(
+            help="Receipt of a transaction or of the state, or a presentation. 交易回执、状态回执或出示文件。"
+        ),
     ],
     trust: Annotated[
         Path | None, typer.Option(help="Trust file; trust.json beside the receipt if left out. 信任文件。")
@@ -63,6 +66,9 @@ def verify(
     except VerificationFailed as error:
         raise DecodeError(what=f"trust file {trust_path}", reason=error.message(found.language)) from None
     try:
+        if presentations.is_presentation(data):
+            _accept_presentation(found, presentations.verify_presentation(data, trusted, changes))
+            return
         verified = check(data, trusted, changes)
     except VerificationFailed as error:
         _reject(found, error)
@@ -99,6 +105,36 @@ def trust(
         {"trust": str(out), "nodes": nodes},
         found.say(
             f"信任文件已写入 {out}（{nodes} 个节点一致）", f"{out} written; {nodes} node(s) agree on it."
+        ),
+    )
+
+
+def _accept_presentation(found: Settings, verified: presentations.VerifiedPresentation) -> None:
+    parts = {part.name: part.value for part in verified.disclosure.fields}
+    files = {part.name: part.content_hash for part in verified.disclosure.attachments}
+    certificate, time = verified.certificate, time_text(verified.state.time_ms)
+    invalid = verified.why_not_valid
+    found.emit(
+        {
+            "valid": True,
+            "certificate_id": certificate.certificate_id.hex(),
+            "certificate_type": certificate.certificate_type,
+            "issuer": certificate.issuer.hex(),
+            "holder": certificate.holder.hex(),
+            "fields": parts,
+            "attachments": files,
+            "certificate_valid": not invalid,
+            "reason": invalid,
+            "height": verified.state.height,
+            "time": time,
+            "signers": list(verified.state.signers),
+            "validators": verified.state.validator_count,
+        },
+        found.say(
+            f"✓ 所示内容与证照 {certificate.certificate_id.hex()} 一致：{'、'.join([*parts, *files])}；"
+            f"截至区块高度 {verified.state.height}（{time}），证照{'有效' if not invalid else '无效：' + invalid}",
+            f"✓ What is shown belongs to certificate {certificate.certificate_id.hex()}: {', '.join([*parts, *files])}; "
+            f"as of block {verified.state.height} ({time}) it is {'valid' if not invalid else 'not valid: ' + invalid}",
         ),
     )
 

@@ -11,9 +11,9 @@ from typing import Annotated, Final, Protocol
 
 from msgspec import Meta
 
+from contracts.records import Code
 from contracts.shared_key_records import KeyPurpose
 from ledger.crypto.threshold.group import Element
-from ledger.crypto.threshold.polynomials import HOLDERS_MAX
 from ledger.crypto.threshold.shares import Holders, Share
 from ledger.types import Count, Name, Wire
 
@@ -88,15 +88,30 @@ class ShareAsk(Wire):
     payload: Annotated[bytes, Meta(max_length=ASK_PAYLOAD_BYTES_MAX)]
 
 
-class ShareAnswer(Wire):
+class ShareAnswer(Wire, tag="shares"):
     """One share for each base of the ask, in its order."""
 
     shares: Annotated[tuple[Share, ...], Meta(min_length=1, max_length=BASES_PER_ASK_MAX)]
 
 
+class ShareRefusal(Wire, tag="refused"):
+    """The holder's replica does not allow it. `reason` is a stable code."""
+
+    reason: Code
+
+
+class ShareRenewed(Wire, tag="renewed"):
+    """The key's shares are of this renewal at the holder: ask again under it, or wait until it has come there."""
+
+    renewal: Count
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted:
-    """What a holder will multiply by its share, and the context that its proofs are bound to."""
+    """What a holder will multiply by its share, and the context that its proofs are bound to.
+
+    The context says in whose name and for what, but not under which renewal: the proofs are under that renewal's share keys.
+    """
 
     bases: tuple[Element, ...]
     context: bytes
@@ -118,13 +133,18 @@ class Permit(Protocol):
 class ShareCollector(Protocol):
     """Asks the holders, checks every share, and puts the threshold of them together."""
 
-    async def collect(self, ask: ShareAsk, key: HeldKey, permitted: Permitted) -> Sequence[Element]:
+    async def collect(self, ask: ShareAsk, permitted: Permitted) -> Sequence[Element]:
         """Each base times the shared secret.
 
-        A share that does not hold names its node (log, metric, `Unavailable.reason`) and spoils nothing.
+        A share that does not hold names its node (log, metric, `Unavailable.reason`) and spoils nothing. A key that is renewed
+        midway is asked for again under the new renewal.
+
+        Args:
+            ask: its renewal is filled in here.
+            permitted: what this node's own permit said of the same ask (`ShareServer.permitted`).
 
         Raises:
-            Unavailable: fewer than the threshold of good shares before the deadline; says who refused and why.
+            Unavailable: fewer than the threshold of good shares before the deadline; says who did not give one and why.
             KeyRefused: so many holders refuse that the threshold cannot be reached.
         """
         ...

@@ -7,15 +7,26 @@ finalized state only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.records import Account, AccountKind, Certificate, Grant, GrantState, KeyRole, Release, Trace
+from contracts.grant_records import RepresentationBasis, shown_from_ms
+from contracts.records import (
+    Account,
+    AccountKind,
+    Certificate,
+    Grant,
+    GrantState,
+    KeyRole,
+    PurposeTemplate,
+    Release,
+    Trace,
+)
 from ledger.errors import LedgerError, invariant
-from node.http.errors import NotYours, SessionRequired, WrongRole
+from node.http.errors import NotYours, SessionRequired, SessionTooWeak, WrongRole
 from node.http.routing import Route
-from node.services.ports import Caller
+from node.services.ports import Caller, SignIn
 
 OVERSEERS: Final = frozenset({AccountKind.OPERATOR, AccountKind.AUDITOR})
 
@@ -33,14 +44,24 @@ class Access:
 
 
 PUBLIC: Final = Access(frozenset(AccountKind), frozenset(KeyRole), public=True)
-SESSION: Final = Access(frozenset(AccountKind), frozenset(KeyRole))
+# An agent key signs for others, at the node that keeps it; it has no session of its own.
+ROLES: Final = frozenset(KeyRole) - {KeyRole.AGENT}
+SESSION: Final = Access(frozenset(AccountKind), ROLES)
 DEPARTMENT_OFFICER: Final = Access(frozenset({AccountKind.DEPARTMENT}), frozenset({KeyRole.OFFICER}))
 GRANTEE_OFFICER: Final = Access(
     frozenset({AccountKind.DEPARTMENT, AccountKind.ENTERPRISE}), frozenset({KeyRole.OFFICER})
 )
+ISSUER_ADMIN: Final = Access(
+    frozenset({AccountKind.DEPARTMENT, AccountKind.ENTERPRISE}), frozenset({KeyRole.ADMIN})
+)
+# A person fetches what it has opened to itself.
+RECIPIENT: Final = Access(
+    frozenset({AccountKind.DEPARTMENT, AccountKind.ENTERPRISE, AccountKind.PERSON}),
+    frozenset({KeyRole.OFFICER, KeyRole.HOLDER}),
+)
 AUDITOR_OFFICER: Final = Access(frozenset({AccountKind.AUDITOR}), frozenset({KeyRole.OFFICER}))
-OVERSEER: Final = Access(OVERSEERS, frozenset(KeyRole))
-ORGANIZATION: Final = Access(OVERSEERS | {AccountKind.DEPARTMENT, AccountKind.ENTERPRISE}, frozenset(KeyRole))
+OVERSEER: Final = Access(OVERSEERS, ROLES)
+ORGANIZATION: Final = Access(OVERSEERS | {AccountKind.DEPARTMENT, AccountKind.ENTERPRISE}, ROLES)
 
 
 class RouteTableInvalid(LedgerError):
@@ -69,12 +90,18 @@ def check_table(routes: Sequence[Route]) -> None:
         seen.add((route.method, route.path))
 
 
-def require(access: Access, caller: Caller | None) -> None:
+def require(access: Access, caller: Caller | None, *, reads: bool = False) -> None:
     """Let pass or refuse.
+
+    Args:
+        access: the route's.
+        caller: who asks.
+        reads: whether the route only reads, or ends the session.
 
     Raises:
         SessionRequired: the route is not public and there is no session.
         WrongRole: the session's account or key may not.
+        SessionTooWeak: the session is for reading.
     """
     invariant(isinstance(access, Access), "a route without an access rule is served")
     if access.public:
@@ -83,6 +110,8 @@ def require(access: Access, caller: Caller | None) -> None:
         raise SessionRequired
     if not access.allows(caller):
         raise WrongRole(kind=caller.kind.value, role=caller.role.value)
+    if caller.by is SignIn.OIDC and not reads:
+        raise SessionTooWeak
 
 
 def oversees(caller: Caller | None) -> bool:
@@ -123,13 +152,52 @@ def may_see_certificate(caller: Caller, certificate: Certificate, grants: Iterab
     )
 
 
-def may_see_grant(caller: Caller, grant: Grant) -> bool:
-    """Its two parties and overseers."""
-    return oversees(caller) or caller.account in {grant.pii_principal_id, grant.grantee}
+def hidden(caller: Caller, grant: Grant, now_ms: int, approvers: Collection[bytes] = ()) -> bool:
+    """Whether a grant, and all that came of it, is not to be known to the caller yet.
+
+    An access without consent may be kept from the person for a time. Until then only the grantee, who approves or may approve
+    such accesses, and overseers know of it; everybody else is told the same as if it were not there.
+
+    Args:
+        caller: who asks.
+        grant: the grant.
+        now_ms: block time of the finalized head.
+        approvers: organisations that may approve accesses.
+    """
+    if now_ms >= shown_from_ms(grant) or oversees(caller) or caller.account == grant.grantee:
+        return False
+    approved = () if grant.access is None else grant.access.approvers
+    return caller.account == grant.pii_principal_id or caller.account not in {*approved, *approvers}
 
 
-def may_see_release(caller: Caller, release: Release) -> bool:
-    """The parties of its grant and overseers."""
+def may_see_grant(caller: Caller, grant: Grant, now_ms: int, approvers: Collection[bytes] = ()) -> bool:
+    """Its two parties, once it is shown; who may approve an access without consent; overseers."""
+    if hidden(caller, grant, now_ms, approvers):
+        return False
+    parties = {grant.pii_principal_id, grant.grantee}
+    if grant.access is not None:
+        parties.update(grant.access.approvers, approvers)
+    return oversees(caller) or caller.account in parties
+
+
+def may_help_with(caller: Caller, grant: Grant, template: PurposeTemplate | None) -> bool:
+    """A clerk at a window, to whom the person comes with a request that may be consented to with help: not after it is decided."""
+    return (
+        caller.kind is AccountKind.DEPARTMENT
+        and caller.role is KeyRole.OFFICER
+        and grant.state is GrantState.REQUESTED
+        and grant.access is None
+        and template is not None
+        and RepresentationBasis.ASSISTED in template.representation
+    )
+
+
+def may_see_release(
+    caller: Caller, release: Release, grant: Grant | None, now_ms: int, approvers: Collection[bytes] = ()
+) -> bool:
+    """The parties of its grant, once that is shown, and overseers."""
+    if grant is not None and hidden(caller, grant, now_ms, approvers):
+        return False
     return oversees(caller) or caller.account in {release.pii_principal_id, release.grantee}
 
 

@@ -54,7 +54,7 @@ def default_rates() -> dict[RateClass, Rate]:
         RateClass.READ: Rate(500, 2000),
         RateClass.WRITE: Rate(1000, 4000),
         RateClass.LOGIN: Rate(20, 500),
-        RateClass.LOOKUP: Rate(5, 300),
+        RateClass.LOOKUP: Rate(20, 600),
         RateClass.UPLOAD: Rate(20, 200),
     }
 

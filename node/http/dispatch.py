@@ -24,7 +24,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from ledger.errors import Busy, InvariantViolation, LedgerError, Unavailable
-from node.http import access, decode, problems
+from node.http import access, decode, problems, ranges, uploads
 from node.http.config import IDEMPOTENCY_KEY_LENGTH_MAX, LARGE_BODY_BYTES
 from node.http.errors import HeaderInvalid, IdempotencyKeyRequired, SessionRequired
 from node.http.problems import Answer
@@ -44,6 +44,9 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Server": "zhenglian",
 }
 UNMATCHED: Final = "unmatched"
+# What a session that is only for reading may do.
+READING: Final = frozenset({"GET", "HEAD"})
+LOG_OUT: Final = ("DELETE", "/v1/sessions")
 PATH_LOGGED_LENGTH_MAX: Final = 200
 CALLER: Final = web.RequestKey("caller", Caller)
 
@@ -53,7 +56,8 @@ _log = get_logger("http")
 async def serve(site: Site, route: Route, request: web.Request) -> web.StreamResponse:
     """Answer a request of a route; raises what `guard` turns into a problem."""
     caller, token = _identify(site, route, request)
-    access.require(route.access, caller)
+    reads = route.method in READING or (route.method, route.path) == LOG_OUT
+    access.require(route.access, caller, reads=reads)
     context: Context[Any, Any] = Context(
         services=site.services,
         site=site,
@@ -65,12 +69,21 @@ async def serve(site: Site, route: Route, request: web.Request) -> web.StreamRes
         wait_s=decode.wait_s(request) if route.waits else 0,
         target=request.path_qs,
         last_event_id=decode.header(request, "Last-Event-ID") or None,
+        accept=decode.header(request, "Accept"),
     )
+    if route.accepts:
+        upload = uploads.upload_of(request, route, _idempotency_key(route, request))
+        async with _room_for_body(site, route, request):
+            outcome = await route.handler(replace(context, upload=upload))
+            if isinstance(outcome, Stream):
+                raise InvariantViolation("a stream answers a request with a body")
+            return _response(_render(site, route, outcome))
     if route.request is None:
         outcome = await route.handler(context)
         if isinstance(outcome, Stream):
             return await site.streams.serve(request, outcome, SECURITY_HEADERS)
-        return _response(_conditional(request, _render(site, route, outcome)))
+        answer = _conditional(request, _render(site, route, outcome))
+        return _response(ranges.part_of(request, answer) if route.ranges else answer)
     async with _room_for_body(site, route, request):
         return _response(await _with_body(site, route, request, context))
 
@@ -119,12 +132,12 @@ async def _with_body(site: Site, route: Route, request: web.Request, context: Co
 
     async def work() -> Answer:
         body = await decode.decode_body(data, route.request) if route.request else None
-        outcome = await route.handler(replace(context, body=body))
+        outcome = await route.handler(replace(context, body=body, key=key))
         if isinstance(outcome, Stream):
             raise InvariantViolation("a stream answers a request with a body")
         return _render(site, route, outcome)
 
-    if not key:
+    if not key or route.idempotency is Idempotency.OWN:
         return await work()
     request_hash = site.services.chain.suite.digest(
         f"{route.method} {request.path_qs}\n".encode("utf-8", "surrogateescape") + data
@@ -140,7 +153,7 @@ def _idempotency_key(route: Route, request: web.Request) -> str:
             header="Idempotency-Key",
             reason=f"expected 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} visible ASCII characters",
         )
-    if route.idempotency is Idempotency.REQUIRED and not key:
+    if route.idempotency in {Idempotency.REQUIRED, Idempotency.OWN} and not key:
         raise IdempotencyKeyRequired
     return key if route.idempotency is not Idempotency.IGNORED else ""
 
@@ -164,7 +177,7 @@ def _render(site: Site, route: Route, reply: Reply) -> Answer:
         headers["Cache-Control"] = "private, no-cache"
     if reply.media_type == JSON and reply.status == 202:
         headers.setdefault("Retry-After", "1")
-    return Answer(status=reply.status, headers=headers, body=body)
+    return Answer(status=reply.status, headers=headers, body=body, kept=reply.kept)
 
 
 def _conditional(request: web.Request, answer: Answer) -> Answer:

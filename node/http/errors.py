@@ -102,6 +102,15 @@ class WrongRole(LedgerError):
     en = "Not open to an account of kind {kind} with a key of role {role}"
 
 
+class SessionTooWeak(LedgerError):
+    """A session by an identity provider may read and nothing else."""
+
+    code = "session_too_weak"
+    category = Category.FORBIDDEN
+    zh = "此登录方式只能查看；办理请用通行密钥或账户密钥登录"
+    en = "This kind of login may only read; log in with a passkey or an account key to act"
+
+
 class NotYours(LedgerError):
     """The caller is no party to the object. Fields: what."""
 
@@ -135,3 +144,12 @@ class RateLimited(LedgerError):
     category = Category.BUSY
     zh = "请求过于频繁，请在 {retry_after_s} 秒后重试"
     en = "Too many requests; try again in {retry_after_s} s"
+
+
+class AccountRestricted(LedgerError):
+    """An account that was recovered lately gives nothing away. Fields: until."""
+
+    code = "account_restricted"
+    category = Category.FORBIDDEN
+    zh = "账户刚刚找回，{until} 前不能导出；如非本人找回，请到办理窗口"
+    en = "This account was recovered lately and exports nothing until {until}; if that was not you, go to a service window"

@@ -90,7 +90,7 @@ class IdempotencyStore:
                     raise IdempotencyConflict
                 return msgspec.structs.replace(answer, headers={**answer.headers, REPLAYED: "true"})
             answer = await work()
-            if 200 <= answer.status < 300 and len(answer.body) <= ANSWER_SIZE_BYTES_MAX:
+            if answer.kept and 200 <= answer.status < 300 and len(answer.body) <= ANSWER_SIZE_BYTES_MAX:
                 await self._in_thread(lambda: self._save(scope, key, request, answer))
             return answer
 

@@ -13,7 +13,7 @@ import msgspec
 
 from node.http.config import IDEMPOTENCY_KEY_LENGTH_MAX
 from node.http.problems import MEDIA_TYPE as PROBLEM
-from node.http.routing import EVENT_STREAM, JSON, PATH_PARAMETERS, Idempotency, Query, Route
+from node.http.routing import EVENT_STREAM, JSON, OCTETS, PATH_PARAMETERS, Idempotency, Query, Route
 from zhenglian.api import WAIT_S_MAX, Problem
 
 TITLE: Final = "证链 Zhenglian"
@@ -50,6 +50,21 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
         "required": False,
         "description": "id of the last event received; 最后收到的事件编号",
         "schema": {"type": "string"},
+    },
+    "Range": {
+        "name": "Range",
+        "in": "header",
+        "required": False,
+        "description": "one range of bytes: bytes=N- or bytes=N-M; 断点续传",
+        "schema": {"type": "string"},
+        "example": "bytes=1024-",
+    },
+    "UploadOffset": {
+        "name": "Upload-Offset",
+        "in": "header",
+        "required": True,
+        "description": "where the bytes of this request begin; 本次上传的起始位置",
+        "schema": {"type": "integer", "minimum": 0},
     },
     "IfNoneMatch": {
         "name": "If-None-Match",
@@ -130,6 +145,12 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
     }
     if not route.access.public:
         operation["security"] = [{BEARER: []}]
+    if route.accepts:
+        operation["requestBody"] = {
+            "required": True,
+            "description": f"at most {route.body_bytes_max} bytes; 最多 {route.body_bytes_max} 字节",
+            "content": {kind: {"schema": _raw_schema(kind)} for kind in route.accepts},
+        }
     if route.request is not None:
         operation["requestBody"] = {
             "required": True,
@@ -137,6 +158,20 @@ def _operation(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
             "content": {JSON: {"schema": schema_of[repr(route.request)]}},
         }
     return operation
+
+
+def _raw_schema(media_type: str) -> dict[str, Any]:
+    """What OpenAPI says of a body that is a file."""
+    if media_type == "multipart/form-data":
+        return {
+            "type": "object",
+            "properties": {
+                "deposit": {"type": "string", "contentMediaType": JSON},
+                "file": {"type": "string"},
+            },
+            "additionalProperties": {"type": "string"},
+        }
+    return {} if media_type == JSON else {"type": "string"}
 
 
 def _responses(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +187,9 @@ def _responses(route: Route, schema_of: dict[str, Any]) -> dict[str, Any]:
         elif status != HTTPStatus.NO_CONTENT:
             described["content"] = {route.media_type: {"schema": {"type": "string"}}}
         responses[str(status)] = described
+    if route.ranges:
+        responses["206"] = {"description": HTTPStatus.PARTIAL_CONTENT.phrase}
+        responses["416"] = {"description": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE.phrase}
     if route.etag:
         responses["304"] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
     for status in _problem_statuses(route):
@@ -166,7 +204,7 @@ def _problem_statuses(route: Route) -> list[int]:
         statuses += [401, 403]
     if route.parameters:
         statuses.append(404)
-    if route.request is not None:
+    if route.request is not None or route.accepts:
         statuses += [413, 415]
     if route.idempotency is not Idempotency.IGNORED:
         statuses.append(409)
@@ -230,6 +268,10 @@ def _header_parameters(route: Route) -> list[dict[str, Any]]:
         names.append("LastEventId")
     if route.etag:
         names.append("IfNoneMatch")
+    if route.ranges:
+        names.append("Range")
+    if OCTETS in route.accepts:
+        names.append("UploadOffset")
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
 
 

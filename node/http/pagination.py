@@ -1,7 +1,8 @@
 """Pages: a cursor in, a cursor and a `Link` header out.
 
 Rule: a page costs a bounded amount of work however little of it the caller may see; the cursor of the next
-page then stands where the work stopped.
+page then stands where the work stopped. Within that bound there is a next page only if there is something on it:
+so that nobody learns from an empty page that something is kept from them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from msgspec import Meta
 
 from node.http.routing import Query
-from node.index.ports import CURSOR_MAX, Index
+from node.index.ports import CURSOR_MAX, Index, IndexedObject
 from zhenglian.api import PAGE_SIZE_MAX
 
 PAGE_SIZE: Final = 50
@@ -50,7 +51,7 @@ class Listing(Generic[R]):
 
 async def collect(
     index: Index,
-    kind: str,
+    kinds: str | tuple[str, ...],
     query: PageQuery,
     *,
     subject: bytes | None,
@@ -61,26 +62,42 @@ async def collect(
 
     Args:
         index: where events are found.
-        kind: of the event that makes such a record, e.g. "grants.requested".
+        kinds: of the event that makes such a record, e.g. "certificates.issued", or of all that do.
         query: cursor and size.
         subject: whom the event concerns, or None for everybody.
         load: the record of an id, from the finalized state.
         keep: whether it belongs to the list and the caller may see it.
     """
     items: list[R] = []
-    after = query.cursor
+    after = last = query.cursor
     for _ in range(SCAN_MAX // SCAN_BATCH):
-        found = await index.objects(kind, subject=subject, after=after, limit=SCAN_BATCH, newest_first=True)
+        found = await _made(index, (kinds,) if isinstance(kinds, str) else kinds, subject, after)
         for entry in found:
-            if len(items) == query.limit:
-                return Listing(items, after)
             after = entry.cursor
             record = load(entry.object_id)
-            if record is not None and keep(record):
-                items.append(record)
+            if record is None or not keep(record):
+                continue
+            if len(items) == query.limit:
+                return Listing(items, last)
+            items.append(record)
+            last = after
         if len(found) < SCAN_BATCH:
             return Listing(items, None)
     return Listing(items, after)
+
+
+async def _made(
+    index: Index, kinds: tuple[str, ...], subject: bytes | None, after: int | None
+) -> list[IndexedObject]:
+    """The next objects that events of any of these kinds made; fewer than a batch at the end."""
+    found = [
+        entry
+        for kind in kinds
+        for entry in await index.objects(
+            kind, subject=subject, after=after, limit=SCAN_BATCH, newest_first=True
+        )
+    ]
+    return sorted(found, key=lambda entry: -entry.cursor)[:SCAN_BATCH]
 
 
 def next_link(target: str, cursor: int | None) -> dict[str, str]:

@@ -74,11 +74,12 @@ _log = get_logger("http")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished answer: what is sent, what an idempotency key replays."""
+    """A finished answer: what is sent, what an idempotency key replays unless it is not `kept`, since it holds people's data."""
 
     status: int
     headers: dict[str, str]
     body: bytes
+    kept: bool = True
 
 
 def language_of(accept_language: str) -> str:

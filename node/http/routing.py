@@ -7,7 +7,7 @@ the declaration and `openapi.py` prints it, so that they cannot differ.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, dataclass_transform
@@ -29,6 +29,7 @@ Q = TypeVar("Q")
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
+OCTETS: Final = "application/octet-stream"
 
 
 # mypy reads `frozen` of a base only from here; it has no effect at run time.
@@ -63,15 +64,22 @@ PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
     "account": _hex(16, "账户编号", "account id"),
     "certificate": _hex(16, "证照编号", "certificate id"),
     "grant": _hex(16, "授权编号", "grant id"),
+    "mandate": _hex(16, "代办关系编号", "mandate id"),
     "release": _hex(8, "下链编号", "release id"),
     "trace": _hex(16, "追溯编号", "trace id"),
+    "ticket": _hex(16, "查询票据编号", "lookup ticket id"),
+    "version": PathParameter("[1-9][0-9]{0,14}", int, "版本", "version"),
+    "webhook": _hex(16, "回调编号", "webhook id"),
     "proposal": _hex(16, "提案编号", "proposal id"),
     "transaction": _hex(32, "交易编号", "transaction id"),
     "region": _hex(32, "地区网络（链标识）", "another network, by its chain id"),
+    "count": _hex(16, "统计编号", "count id"),
     "recognition": _hex(16, "互认记录编号", "recognition id"),
     "state_key": PathParameter("(?:[0-9a-f]{2}){1,511}", bytes.fromhex, "状态键", "state key"),
     "height": PathParameter("0|[1-9][0-9]{0,14}", int, "区块高度", "block height"),
     "file": PathParameter("0|[1-9][0-9]?", int, "文件序号（从 0 起）", "index of the file, from 0"),
+    "job": _hex(16, "上链任务编号", "deposit job id"),
+    "key": _hex(16, "密钥编号", "key id"),
     "code": PathParameter("[a-z][a-z0-9_.-]{0,63}", str, "代码", "code"),
 }
 
@@ -82,6 +90,39 @@ class Idempotency(Enum):
     IGNORED = "ignored"
     OPTIONAL = "optional"
     REQUIRED = "required"
+    # Needed, and what it means is the service's to say, since its answer changes as work goes on.
+    OWN = "own"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A body that a handler takes as it comes.
+
+    Attributes:
+        media_type: without parameters.
+        size_bytes: as announced, or None.
+        offset: from `Upload-Offset`, or None.
+        key: the Idempotency-Key, empty without.
+        chunks: the bytes, no more than the route allows.
+        parts: of a multipart body, one after another; each is to be read before the next is asked for.
+    """
+
+    media_type: str
+    size_bytes: int | None
+    offset: int | None
+    key: str
+    chunks: Callable[[], AsyncIterator[bytes]]
+    parts: Callable[[], AsyncIterator[Part]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a multipart body."""
+
+    name: str
+    file_name: str
+    media_type: str
+    chunks: Callable[[], AsyncIterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +138,9 @@ class Context(Generic[B, Q]):
         wait_s: from `Prefer: wait=`, 0 to 60 s.
         target: path and query as received, for links.
         last_event_id: header of that name, or None.
+        key: the Idempotency-Key, empty without.
+        accept: the media types that the asker takes, as it says them.
+        upload: the body of a route that takes it raw.
     """
 
     services: Services
@@ -109,6 +153,9 @@ class Context(Generic[B, Q]):
     wait_s: int
     target: str
     last_event_id: str | None
+    key: str = ""
+    accept: str = ""
+    upload: Upload | None = None
 
     @property
     def session(self) -> Caller:
@@ -138,7 +185,7 @@ class Context(Generic[B, Q]):
 class Reply:
     """An answer. `body` is bytes as they are, or what becomes JSON; None is an empty body.
 
-    `etag` overrides the hash of the body where the route has ETags.
+    `etag` overrides the hash of the body where the route has ETags. What is not `kept` never lies on disk for an idempotency key.
     """
 
     status: int = 200
@@ -146,6 +193,7 @@ class Reply:
     media_type: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     etag: str = ""
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +238,8 @@ class Route:
         idempotency: of a POST.
         waits: whether `Prefer: wait=N` means something here.
         etag: whether the answer has an ETag and If-None-Match is honoured.
+        accepts: media types of a raw body, which the handler takes as it comes; it sees to idempotency itself.
+        ranges: whether a part of the answer may be asked for by Range.
     """
 
     method: str
@@ -208,6 +258,8 @@ class Route:
     idempotency: Idempotency = Idempotency.IGNORED
     waits: bool = False
     etag: bool = False
+    accepts: tuple[str, ...] = ()
+    ranges: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:

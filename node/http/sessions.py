@@ -19,17 +19,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.records import Account, AccountStatus, Key
+from contracts import passkeys
+from contracts.records import Account, AccountKind, AccountStatus, Key
 from ledger import domains
 from ledger.errors import Busy
 from node.http.config import HttpConfig
 from node.http.errors import ChallengeInvalid, LoginRefused, SessionRequired
-from node.services.ports import Caller, Chain
+from node.services.ports import Caller, Chain, SignIn
 
 TOKEN_SIZE_BYTES: Final = 32
 TOKEN_LENGTH_MAX: Final = 128
 CHALLENGE_SIZE_BYTES: Final = 32 + 16 + 16 + 16 + 8 + 16 + 32
 _MAC_SIZE_BYTES: Final = 32
+# Stands where a challenge names an account and a key, when the device will choose them.
+_ANYBODY: Final = bytes(16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class OpenSession:
     account: bytes
     key_id: bytes
     expires_ms: int
+    by: SignIn = SignIn.KEY
 
 
 def usable_key(account: Account, key_id: bytes, now_ms: int) -> Key | None:
@@ -50,6 +54,10 @@ def usable_key(account: Account, key_id: bytes, now_ms: int) -> Key | None:
             ended = key.revoked_ms != 0 or (key.valid_until_ms != 0 and now_ms >= key.valid_until_ms)
             return None if ended or now_ms < key.valid_from_ms else key
     return None
+
+
+def _caller(holder: Account, key: Key, by: SignIn) -> Caller:
+    return Caller(account=holder.account_id, key_id=key.key_id, kind=holder.kind, role=key.role, by=by)
 
 
 class Sessions:
@@ -103,31 +111,43 @@ class Sessions:
             LoginRefused: account or key cannot act, or the signature is wrong.
             Busy: too many sessions.
         """
-        now_ms = self._clock_ms()
-        self._check_challenge(account, key_id, challenge, now_ms)
-        holder = self._chain.records.account(account)
-        key = usable_key(holder, key_id, self._acting_time_ms(now_ms)) if holder else None
-        if (
-            holder is None
-            or key is None
-            or not self._chain.suite.verify(key.scheme, key.public_key, domains.SESSION, challenge, signature)
-        ):
+        self._check_challenge(account, key_id, challenge, self._clock_ms())
+        holder, key = self._acting(account, key_id)
+        if not self._signed(key, challenge, signature):
             raise LoginRefused
-        self._forget_ended(now_ms)
-        self._make_room(account, key_id)
-        self._used[challenge[-_MAC_SIZE_BYTES:]] = now_ms + self._config.challenge_lifetime_ms
-        token = secrets.token_urlsafe(TOKEN_SIZE_BYTES)
-        session = OpenSession(
-            account=account, key_id=key_id, expires_ms=now_ms + self._config.session_lifetime_ms
-        )
-        hashed = self._mac(b"token", token.encode())
-        self._open[hashed] = session
-        self._of_key.setdefault((account, key_id), []).append(hashed)
-        return (
-            token,
-            session.expires_ms,
-            Caller(account=account, key_id=key_id, kind=holder.kind, role=key.role),
-        )
+        by = SignIn.PASSKEY if key.scheme == passkeys.SCHEME else SignIn.KEY
+        return self._begin(holder, key, by, challenge)
+
+    def passkey_challenge(self) -> tuple[bytes, int]:
+        """A challenge for whichever passkey the device will choose, and when it ends in ms."""
+        return self.challenge(_ANYBODY, _ANYBODY)
+
+    def log_in_by_passkey(
+        self, account: bytes, challenge: bytes, assertion: bytes
+    ) -> tuple[str, int, Caller]:
+        """Open a session for whichever passkey of the account made the assertion; as `log_in` otherwise."""
+        now_ms = self._clock_ms()
+        self._check_challenge(_ANYBODY, _ANYBODY, challenge, now_ms)
+        holder = self._chain.records.account(account)
+        if holder is None:
+            raise LoginRefused
+        for held in holder.keys:
+            key = usable_key(holder, held.key_id, self._acting_time_ms(now_ms))
+            if key is not None and key.scheme == passkeys.SCHEME and self._signed(key, challenge, assertion):
+                return self._begin(holder, key, SignIn.PASSKEY, challenge)
+        raise LoginRefused
+
+    def begin_linked(self, account: bytes, key_id: bytes) -> tuple[str, int, Caller]:
+        """Open a session to read with, for an identity that was linked by that key (`node/services/logins.py`).
+
+        Raises:
+            LoginRefused: account or key can no longer act, or the account is no person's.
+            Busy: too many sessions.
+        """
+        holder, key = self._acting(account, key_id)
+        if holder.kind is not AccountKind.PERSON:
+            raise LoginRefused
+        return self._begin(holder, key, SignIn.OIDC)
 
     def caller(self, token: str) -> Caller:
         """Who a token stands for, now.
@@ -142,11 +162,48 @@ class Sessions:
         if now_ms >= session.expires_ms or holder is None or key is None:
             self._end(hashed)
             raise SessionRequired
-        return Caller(account=session.account, key_id=session.key_id, kind=holder.kind, role=key.role)
+        return _caller(holder, key, session.by)
 
     def log_out(self, token: str) -> None:
         """End a session. Raises SessionRequired when there is none."""
         self._end(self._find(token)[0])
+
+    def _acting(self, account: bytes, key_id: bytes) -> tuple[Account, Key]:
+        """Account and key, if they may act now; raises LoginRefused."""
+        holder = self._chain.records.account(account)
+        key = usable_key(holder, key_id, self._acting_time_ms(self._clock_ms())) if holder else None
+        if holder is None or key is None:
+            raise LoginRefused
+        return holder, key
+
+    def _signed(self, key: Key, challenge: bytes, signature: bytes) -> bool:
+        """Whether the key signed the challenge; a passkey signs over its hash, as strictly as on the ledger."""
+        suite = self._chain.suite
+        if key.scheme != passkeys.SCHEME:
+            return suite.verify(key.scheme, key.public_key, domains.SESSION, challenge, signature)
+        hashed = passkeys.challenge_of(suite, domains.SESSION, challenge)
+        return passkeys.why_not(key.public_key, hashed, signature, self._chain.webauthn) is None
+
+    def _begin(
+        self, holder: Account, key: Key, by: SignIn, challenge: bytes = b""
+    ) -> tuple[str, int, Caller]:
+        """Open a session for who has shown who it is; the challenge serves no other."""
+        now_ms = self._clock_ms()
+        self._forget_ended(now_ms)
+        self._make_room(holder.account_id, key.key_id)
+        if challenge:
+            self._used[challenge[-_MAC_SIZE_BYTES:]] = now_ms + self._config.challenge_lifetime_ms
+        token = secrets.token_urlsafe(TOKEN_SIZE_BYTES)
+        session = OpenSession(
+            account=holder.account_id,
+            key_id=key.key_id,
+            expires_ms=now_ms + self._config.session_lifetime_ms,
+            by=by,
+        )
+        hashed = self._mac(b"token", token.encode())
+        self._open[hashed] = session
+        self._of_key.setdefault((holder.account_id, key.key_id), []).append(hashed)
+        return token, session.expires_ms, _caller(holder, key, by)
 
     def _find(self, token: str) -> tuple[bytes, OpenSession]:
         # The table is keyed by a MAC under a secret of this process: how long the lookup takes says nothing

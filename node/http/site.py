@@ -15,6 +15,7 @@ from node.http import openapi
 from node.http.config import HEAD_TIMEOUT_S, HttpConfig
 from node.http.idempotency import IdempotencyStore
 from node.http.listener import Newcomers
+from node.http.passkeys import Passkeys
 from node.http.ratelimit import RateLimits
 from node.http.routing import Route
 from node.http.sessions import Sessions
@@ -45,6 +46,7 @@ class Site:
     metrics: Metrics
     routes: tuple[Route, ...]
     sessions: Sessions
+    passkeys: Passkeys
     idempotency: IdempotencyStore
     limits: RateLimits
     streams: Streams
@@ -73,6 +75,7 @@ def build_site(
         metrics=metrics,
         routes=routes,
         sessions=Sessions(services.chain, services.chain.status().account, config, clock_ms),
+        passkeys=Passkeys(services.chain, clock_ms),
         idempotency=IdempotencyStore(
             idempotency_path,
             lifetime_ms=config.idempotency_lifetime_ms,

@@ -8,12 +8,14 @@ nobody sees; the index then begins anew with the first block there is.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Final, Protocol
 
 import structlog
 
 from ledger.errors import StorageDamaged, Unavailable, invariant
 from ledger.types import FinalizedBlock, Result
+from node.index.concerns import ConcernRecords, concerns
 from node.index.ports import BlockFacts, Index
 
 BLOCKS_PER_BATCH_MAX: Final = 256
@@ -34,6 +36,9 @@ class FinalizedSource(Protocol):
     @property
     def first_height(self) -> int: ...
 
+    @property
+    def records(self) -> ConcernRecords: ...
+
     def contents(self, height: int) -> FinalizedBlock | None: ...
 
     def results(self, height: int) -> tuple[Result, ...]: ...
@@ -41,22 +46,28 @@ class FinalizedSource(Protocol):
     async def wait_height_above(self, height: int, timeout_s: float) -> int: ...
 
 
-async def catch_up(chain: FinalizedSource, index: Index) -> int:
-    """Apply every finalized block that the index lacks; its height afterwards."""
+async def catch_up(chain: FinalizedSource, index: Index, records: ConcernRecords | None = None) -> int:
+    """Apply every finalized block that the index lacks; its height afterwards.
+
+    Args:
+        chain: what is final.
+        index: what follows it.
+        records: whose something is; the chain's own, proven records if left out.
+    """
     if index.height + 1 < chain.first_height:
         if index.height > 0:
             log.warning("the index begins anew, with a snapshot", had=index.height, first=chain.first_height)
         await index.begin(chain.first_height)
     while index.height < chain.height:
-        await index.apply(_next_batch(chain, index.height + 1))
+        await index.apply(_next_batch(chain, index.height + 1, records or chain.records))
     return index.height
 
 
-async def follow(chain: FinalizedSource, index: Index) -> None:
+async def follow(chain: FinalizedSource, index: Index, records: ConcernRecords | None = None) -> None:
     """Catch up and then follow, until cancelled. A full disk is waited out: the chain keeps what the index lacks."""
     while True:
         try:
-            height = await catch_up(chain, index)
+            height = await catch_up(chain, index, records)
         except Unavailable as error:
             log.error("the index cannot be written; trying again", reason=str(error))
             await asyncio.sleep(RETRY_S)
@@ -69,7 +80,7 @@ async def follow(chain: FinalizedSource, index: Index) -> None:
         await chain.wait_height_above(height, IDLE_WAIT_S)
 
 
-def _next_batch(chain: FinalizedSource, first: int) -> list[BlockFacts]:
+def _next_batch(chain: FinalizedSource, first: int, records: ConcernRecords) -> list[BlockFacts]:
     """At least one block, and no more than fit in one short database transaction."""
     batch: list[BlockFacts] = []
     events = 0
@@ -79,11 +90,10 @@ def _next_batch(chain: FinalizedSource, first: int) -> list[BlockFacts]:
         if finalized is None:
             break
         results = chain.results(height)
-        batch.append(
-            BlockFacts(
-                header=finalized.block.header, transactions=finalized.block.transactions, results=results
-            )
+        block = BlockFacts(
+            header=finalized.block.header, transactions=finalized.block.transactions, results=results
         )
+        batch.append(replace(block, concerns=concerns(block, records)))
         events += sum(len(result.events) for result in results)
         if events >= EVENTS_PER_BATCH_MAX:
             break

@@ -6,12 +6,15 @@ rebuild.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ledger.errors import invariant
 from ledger.types import BLOCK_TRANSACTIONS_MAX, RESULT_EVENTS_MAX, Header, Result, Transaction
+
+if TYPE_CHECKING:
+    from node.index.dossiers import BlockConcerns, FoundEntry, FoundNotice, Section
 
 INDEX_PAGE_MAX: Final = 1000
 CURSOR_MAX: Final = 2**63 - 1
@@ -38,13 +41,24 @@ def cursor_of(height: int, transaction: int, event: int) -> int:
     return ((height << _TRANSACTION_BITS | transaction) << _EVENT_BITS) | event
 
 
+def place_of(cursor: int) -> tuple[int, int, int]:
+    """Height, transaction and event that a cursor stands for."""
+    transaction = cursor >> _EVENT_BITS
+    return (
+        transaction >> _TRANSACTION_BITS,
+        transaction & ((1 << _TRANSACTION_BITS) - 1),
+        cursor & ((1 << _EVENT_BITS) - 1),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockFacts:
-    """A finalized block as the index takes it: one result for each transaction, same order."""
+    """A finalized block as the index takes it: one result for each transaction, same order, and what it means for whom."""
 
     header: Header
     transactions: tuple[Transaction, ...]
     results: tuple[Result, ...]
+    concerns: BlockConcerns | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +133,34 @@ class Index(Protocol):
         newest_first: bool = False,
     ) -> tuple[IndexedObject, ...]:
         """Objects of the events of exactly one kind, e.g. certificates by "certificates.issued"."""
+        ...
+
+    async def entries(
+        self, account: bytes, section: Section, *, at_ms: int, after: int | None = None, limit: int
+    ) -> tuple[FoundEntry, ...]:
+        """A section of an account's own data, newest first, as the account may know it at block time `at_ms`."""
+        ...
+
+    async def entry(self, account: bytes, section: Section, key: bytes, *, at_ms: int) -> FoundEntry | None:
+        """One entry, if the account may know of it at block time `at_ms`."""
+        ...
+
+    async def entry_counts(self, account: bytes, *, at_ms: int) -> Mapping[Section, int]:
+        """How many entries each section has at block time `at_ms`."""
+        ...
+
+    async def notices(
+        self, account: bytes | None, *, after: int | None = None, limit: int, newest_first: bool = False
+    ) -> tuple[FoundNotice, ...]:
+        """What an account, or everybody, was told, by position; `after` is exclusive."""
+        ...
+
+    async def notice_count(self, account: bytes, *, after: int) -> int:
+        """How many notices an account has behind a position."""
+        ...
+
+    async def add_notice(self, account: bytes, kind: str, object_id: bytes, time_ms: int) -> None:
+        """Tell an account something of this node's own; it is gone when the index is rebuilt."""
         ...
 
     async def wait_height(self, height: int, timeout_s: float) -> bool:

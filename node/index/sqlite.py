@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,9 +17,11 @@ from typing import Final, TypeVar
 
 from ledger import codec
 from ledger.errors import Busy, StorageDamaged, Unavailable, invariant
+from node.index import dossier_tables
+from node.index.dossiers import NOTHING, FoundEntry, FoundNotice, Section
 from node.index.ports import CURSOR_MAX, INDEX_PAGE_MAX, BlockFacts, IndexedEvent, IndexedObject, cursor_of
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 QUERIES_WAITING_MAX: Final = 256
 EVENT_PARTS_SIZE_BYTES_MAX: Final = 256 * 1024
 # The disk is full or fails; what is on it is as it was.
@@ -160,6 +162,60 @@ class SqliteIndex:
             for cursor, object_id in rows
         )
 
+    async def entries(
+        self, account: bytes, section: Section, *, at_ms: int, after: int | None = None, limit: int
+    ) -> tuple[FoundEntry, ...]:
+        start, _, _ = _window(after, newest_first=True)
+        sql = (
+            f"SELECT d.key, d.grant_id, {_COLUMNS} FROM entries d JOIN events e ON e.cursor = d.cursor "  # noqa: S608
+            "WHERE d.account = ? AND d.section = ? AND d.cursor < ? AND d.shown_from_ms <= ? "
+            "ORDER BY d.cursor DESC LIMIT ?"
+        )
+        rows = await self._query(sql, [account, section.value, start, at_ms, _page(limit)])
+        return tuple(_found_entry(row) for row in rows)
+
+    async def entry(self, account: bytes, section: Section, key: bytes, *, at_ms: int) -> FoundEntry | None:
+        sql = (
+            f"SELECT d.key, d.grant_id, {_COLUMNS} FROM entries d JOIN events e ON e.cursor = d.cursor "  # noqa: S608
+            "WHERE d.account = ? AND d.section = ? AND d.key = ? AND d.shown_from_ms <= ?"
+        )
+        rows = await self._query(sql, [account, section.value, key, at_ms])
+        return _found_entry(rows[0]) if rows else None
+
+    async def entry_counts(self, account: bytes, *, at_ms: int) -> Mapping[Section, int]:
+        sql = (
+            "SELECT section, COUNT(*) FROM entries WHERE account = ? AND shown_from_ms <= ? GROUP BY section"
+        )
+        return dossier_tables.counted(await self._query(sql, [account, at_ms]))
+
+    async def notices(
+        self, account: bytes | None, *, after: int | None = None, limit: int, newest_first: bool = False
+    ) -> tuple[FoundNotice, ...]:
+        start, comparison, order = _window(after, newest_first=newest_first)
+        sql = dossier_tables.notices_query(account, comparison, order, _COLUMNS)
+        whose = [] if account is None else [account]
+        rows = await self._query(sql, [*whose, start, _page(limit)])
+        return tuple(_found_notice(row) for row in rows)
+
+    async def notice_count(self, account: bytes, *, after: int) -> int:
+        sql = "SELECT COUNT(*) FROM notices WHERE account = ? AND position > ?"
+        rows = await self._query(sql, [account, _clamp(after)])
+        return _checked(rows[0][0], int)
+
+    async def add_notice(self, account: bytes, kind: str, object_id: bytes, time_ms: int) -> None:
+        def work() -> None:
+            with _transaction(self._write_connection):
+                dossier_tables.add_notice(
+                    self._write_connection,
+                    _stored(self._write_connection, "height"),
+                    account=account,
+                    kind=kind,
+                    object_id=object_id,
+                    time_ms=time_ms,
+                )
+
+        await _run(self._writer, work, self._path)
+
     async def wait_height(self, height: int, timeout_s: float) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
@@ -215,7 +271,7 @@ def _open_writable(path: Path, chain_id: bytes) -> sqlite3.Connection:
         for stale in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
             stale.unlink(missing_ok=True)
         connection = _connect(path)
-    connection.executescript(f"BEGIN;{_SCHEMA}")
+    connection.executescript(f"BEGIN;{_SCHEMA}{dossier_tables.SCHEMA}")
     connection.execute("INSERT INTO meta VALUES ('identity', ?), ('height', 0), ('first', 1)", (identity,))
     connection.execute("COMMIT")
     return connection
@@ -246,6 +302,7 @@ def _begin(connection: sqlite3.Connection, first_height: int) -> None:
     with _transaction(connection):
         connection.execute("DELETE FROM events")
         connection.execute("DELETE FROM event_subjects")
+        dossier_tables.clear(connection)
         connection.execute("UPDATE meta SET value = ? WHERE name = 'height'", (first_height - 1,))
         connection.execute("UPDATE meta SET value = ? WHERE name = 'first'", (first_height,))
 
@@ -256,6 +313,9 @@ def _write(connection: sqlite3.Connection, blocks: Sequence[BlockFacts]) -> None
             for row, subjects in _rows(block):
                 connection.execute(f"INSERT INTO events VALUES ({', '.join('?' * 13)})", row)  # noqa: S608
                 connection.executemany("INSERT INTO event_subjects VALUES (?, ?, ?)", subjects)
+            dossier_tables.write(
+                connection, block.header.height, block.header.time_ms, block.concerns or NOTHING
+            )
         connection.execute("UPDATE meta SET value = ? WHERE name = 'height'", (blocks[-1].header.height,))
 
 
@@ -317,6 +377,24 @@ def _event(row: tuple[object, ...]) -> IndexedEvent:
         account=_checked(account, bytes),
         key_id=_checked(key_id, bytes),
         code=_checked(code, str),
+    )
+
+
+def _found_entry(row: tuple[object, ...]) -> FoundEntry:
+    event = _event(row[2:])
+    return FoundEntry(
+        cursor=event.cursor, key=_checked(row[0], bytes), grant_id=_checked(row[1], bytes), event=event
+    )
+
+
+def _found_notice(row: tuple[object, ...]) -> FoundNotice:
+    return FoundNotice(
+        position=_checked(row[0], int),
+        account=_checked(row[1], bytes),
+        kind=_checked(row[2], str),
+        object_id=_checked(row[3], bytes),
+        time_ms=_checked(row[4], int),
+        event=None if row[5] is None else _event(row[5:]),
     )
 
 

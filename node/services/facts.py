@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from contracts.shared_key_records import KeyPurpose, SharedKey
+from contracts.shared_key_round_records import SharedKeyRound
 from ledger.errors import Category, LedgerError
 
 
@@ -16,7 +18,8 @@ class PeerFacts:
     """One other node as seen from here.
 
     `height` and `round_trip_ms` are None while unknown; `release`, `ledger_version` (the latest that it judges) and
-    `contracts` (the latest version of each that it has) are empty while it was never connected.
+    `contracts` (the latest version of each that it has) are empty while it was never connected. `bad_shares`: key
+    shares it gave since this node's start that do not hold.
     """
 
     account: bytes
@@ -27,6 +30,24 @@ class PeerFacts:
     release: str = ""
     ledger_version: int = 0
     contracts: Mapping[str, int] = field(default_factory=dict)
+    bad_shares: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedKeysFacts:
+    """What the ledger says of keys that the operators hold together.
+
+    Attributes:
+        ready: whether there is one for every purpose.
+        keys: those in force.
+        in_use: purpose and version of those that what is new uses.
+        rounds: what is under way.
+    """
+
+    ready: bool
+    keys: tuple[SharedKey, ...]
+    in_use: frozenset[tuple[KeyPurpose, int]]
+    rounds: tuple[SharedKeyRound, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +63,7 @@ class NodeFacts:
         syncing: catching up with the others.
         voting: takes part in consensus.
         started_ms, clock_ms: wall clock at start, and now.
+        missing_shares: shared keys, by purpose and version, whose share this node should have and has not.
     """
 
     account: bytes
@@ -54,6 +76,7 @@ class NodeFacts:
     voting: bool
     started_ms: int
     clock_ms: int
+    missing_shares: tuple[str, ...] = ()
 
 
 class HeightNotProvable(LedgerError):

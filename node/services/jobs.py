@@ -29,6 +29,13 @@ class Jobs:
         self._tasks[record_id] = task
         task.add_done_callback(lambda done: self._ended(record_id, done))
 
+    async def cancel(self, record_id: bytes) -> None:
+        """Cancel one job, if it runs, and wait until it has ended."""
+        task = self._tasks.get(record_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     async def stop(self) -> None:
         """Cancel what runs; whoever started it finds it again on the ledger."""
         tasks = list(self._tasks.values())

@@ -6,15 +6,18 @@ finalized release or trace only. The layout key belongs to an asset, the seed to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts.records import Certificate, Output, PreparedFile
 from ledger import codec, domains
 from ledger.commitments import FieldValue, decode_value
 from ledger.crypto.suite import CryptoSuite
-from node.services.rendering import Rendering, render_attachment, render_fields
+from node.services.answering import render_answer
+from node.services.rendering import FieldProofs, Rendering, render_attachment, render_fields
 from node.vault.keys import Authority
-from node.vault.records import RecordReader
+from node.vault.parts import parts_of_outputs
+from node.vault.records import RecordReader, Unlocked
 from watermark import embed
 from zhenglian.catalogue import CertificateTypeSpec
 
@@ -55,27 +58,89 @@ class Renderer:
         self._suite = suite
         self._records = records
 
-    async def render(
-        self, authority: Authority, certificate: Certificate, spec: CertificateTypeSpec, output: Output
-    ) -> tuple[Rendering, MarkKeys]:
-        """The unmarked file and its mark keys.
+    async def unlock(
+        self,
+        authority: Authority,
+        certificates: Sequence[Certificate],
+        outputs: Sequence[Output],
+        releases: tuple[bytes, ...] = (),
+    ) -> Unlocked:
+        """Have everything opened that these outputs need, in one go.
+
+        Args:
+            authority: in whose name.
+            certificates: that the outputs name.
+            outputs: what is to be rendered.
+            releases: for a trace, the releases that handed the outputs out.
 
         Raises:
             KeyRefused, Unavailable: the parts cannot be opened.
+            VerificationFailed: a record is not the one on the ledger, or lacks a part.
+        """
+        return await self._records.unlock(authority, certificates, parts_of_outputs(outputs), releases)
+
+    async def render(
+        self,
+        unlocked: Unlocked,
+        certificate: Certificate,
+        spec: CertificateTypeSpec,
+        output: Output,
+        as_of_ms: int = 0,
+    ) -> tuple[Rendering, MarkKeys]:
+        """The unmarked file and its mark keys.
+
+        Args:
+            unlocked: has the output's parts.
+            certificate: as the ledger has it.
+            spec: the certificate's own version of its type.
+            output: what is wanted.
+            as_of_ms: for a question, of when the answer is.
+
+        Raises:
+            Unavailable: a ciphertext is nowhere.
             VerificationFailed: what was opened is not what the ledger committed to.
         """
-        manifest = await self._records.manifest(certificate)
+        name = certificate.certificate_id
         if output.attachment:
-            attachment = await self._records.open_attachment(authority, manifest, output.attachment)
+            attachment = await unlocked.attachment(name, output.attachment)
             rendering = render_attachment(output, attachment.media_type, attachment.content)
+        elif output.question is not None:
+            rendering = await self._answer(unlocked, certificate, spec, output, as_of_ms)
         else:
-            values: dict[str, FieldValue] = {}
-            for name in output.fields:
-                field = await self._records.open_field(authority, manifest, name)
-                values[name] = decode_value(field.value)
-            rendering = render_fields(spec, certificate.certificate_id, output, values)
-        secret = await self._records.open_mark(authority, manifest)
-        return rendering, mark_keys(self._suite, secret, rendering.asset)
+            opened = {field: await unlocked.field(name, field) for field in output.fields}
+            proofs = {field: unlocked.proof(name, plain) for field, plain in opened.items()}
+            rendering = render_fields(
+                spec,
+                name,
+                output,
+                {field: decode_value(plain.value) for field, plain in opened.items()},
+                FieldProofs(chain_id=unlocked.chain_id, proofs=proofs),
+            )
+        return rendering, mark_keys(self._suite, await unlocked.mark(name), rendering.asset)
+
+    async def _answer(
+        self,
+        unlocked: Unlocked,
+        certificate: Certificate,
+        spec: CertificateTypeSpec,
+        output: Output,
+        as_of_ms: int,
+    ) -> Rendering:
+        name = certificate.certificate_id
+        values: dict[str, FieldValue] = {}
+        if output.question is not None and output.question.field:
+            field = output.question.field
+            values[field] = decode_value((await unlocked.field(name, field)).value)
+        return render_answer(
+            self._suite,
+            unlocked.chain_id,
+            certificate,
+            spec,
+            output,
+            values,
+            as_of_ms=as_of_ms,
+            mark_secret=await unlocked.mark(name),
+        )
 
 
 def mark_file(suite: CryptoSuite, rendering: Rendering, keys: MarkKeys, release_id: bytes) -> MarkedFile:

@@ -9,8 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from contracts.erasure_records import Erasure
+from contracts.form_records import Form
+from contracts.grant_records import Deletion, DeletionDuty, GrantRules
+from contracts.people_records import Recovery
+from contracts.portal_records import Portal
+from contracts.question_records import CountRecord
 from contracts.records import (
     Account,
     AccountKind,
@@ -27,6 +33,7 @@ from contracts.records import (
     Trace,
 )
 from contracts.region_records import Recognition, Region
+from contracts.representation_records import Mandate
 from contracts.state import Table
 from contracts.upgrades import ContractStatus, PendingUpgrade
 from ledger.crypto.suite import CryptoSuite
@@ -42,9 +49,19 @@ from ledger.types import (
     Transaction,
     Trust,
     ValidatorSet,
+    WebAuthn,
 )
 from node.index.ports import Index
-from node.services.facts import Location, NodeFacts
+from node.services.facts import Location, NodeFacts, SharedKeysFacts
+from node.services.people_ports import People as People  # noqa: PLC0414  # a room of these ports
+
+if TYPE_CHECKING:
+    from node.deposits.bulk import BulkDeposits
+    from node.services.agents import Agents
+    from node.services.fetches import Fetches
+    from node.services.logins import Logins
+    from node.services.notices import Notices
+    from node.services.webhooks import Webhooks
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -60,6 +77,14 @@ class Denied(LedgerError):
         self.result = result
 
 
+class SignIn(StrEnum):
+    """How a session was opened. One by an identity provider may read and do nothing else."""
+
+    KEY = "key"
+    PASSKEY = "passkey"
+    OIDC = "oidc"
+
+
 # --- who asks -----------------------------------------------------------------------------------------------
 
 
@@ -71,6 +96,7 @@ class Caller:
     key_id: bytes
     kind: AccountKind
     role: KeyRole
+    by: SignIn = SignIn.KEY
 
 
 # --- the chain, read only -----------------------------------------------------------------------------------
@@ -82,6 +108,8 @@ class Records(Protocol):
     def account(self, account_id: bytes) -> Account | None: ...
 
     def certificate(self, certificate_id: bytes) -> Certificate | None: ...
+
+    def erasure(self, certificate_id: bytes) -> Erasure | None: ...
 
     def grant(self, grant_id: bytes) -> Grant | None: ...
 
@@ -105,6 +133,18 @@ class Records(Protocol):
         """All, by code."""
         ...
 
+    def certificate_type_version(self, code: str, version: int) -> CertificateType | None: ...
+
+    def form(self, code: str) -> Form | None:
+        """The version in use."""
+        ...
+
+    def forms(self) -> tuple[Form, ...]:
+        """All, the version in use each, by code."""
+        ...
+
+    def count(self, count_id: bytes) -> CountRecord | None: ...
+
     def region(self, chain_id: bytes) -> Region | None: ...
 
     def regions(self) -> tuple[Region, ...]:
@@ -112,6 +152,24 @@ class Records(Protocol):
         ...
 
     def recognition(self, recognition_id: bytes) -> Recognition | None: ...
+
+    def mandate(self, mandate_id: bytes) -> Mandate | None: ...
+
+    def deletion(self, release_id: bytes) -> Deletion | None:
+        """What a recipient has to delete of a release."""
+        ...
+
+    def deletion_duty(self, grant_id: bytes) -> DeletionDuty | None:
+        """What a grant's recipient still has to delete."""
+        ...
+
+    def recovery(self, account_id: bytes) -> Recovery | None:
+        """The latest of a person's account."""
+        ...
+
+    def grant_rules(self) -> GrantRules:
+        """Who may act without the holder, or in his place."""
+        ...
 
 
 class Chain(Protocol):
@@ -129,6 +187,10 @@ class Chain(Protocol):
     @property
     def height(self) -> int:
         """Height of the finalized head; 0 when only genesis is there."""
+        ...
+
+    def shared_keys(self) -> SharedKeysFacts:
+        """Keys that the operators hold together, at the finalized head."""
         ...
 
     @property
@@ -159,6 +221,15 @@ class Chain(Protocol):
 
     def evidence(self, first: int, limit: int) -> tuple[EvidenceRecord, ...]:
         """Proofs by number, from `first` on upwards, at most `limit`."""
+        ...
+
+    @property
+    def webauthn(self) -> WebAuthn:
+        """Where passkeys are used, at the head."""
+        ...
+
+    def portals(self) -> tuple[Portal, ...]:
+        """The web applications that operators have approved."""
         ...
 
     @property
@@ -286,7 +357,7 @@ class Submission(Protocol):
         ...
 
 
-# --- deposits and people ------------------------------------------------------------------------------------
+# --- deposits ----------------------------------------------------------------------------------------------
 
 FieldValue = str | int | list[dict[str, str | int]]
 
@@ -328,21 +399,6 @@ class Draft:
 class Deposits(Protocol):
     async def prepare(self, deposit: DepositInput, caller: Caller) -> Draft:
         """Check against the type, seal, replicate. Raises LedgerError naming the member that is wrong."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PersonTag:
-    """Directory tag of an identity number; `account` is None when nobody is enrolled under it."""
-
-    version: int
-    tag: bytes
-    account: bytes | None
-
-
-class People(Protocol):
-    async def lookup(self, identity_number: str, caller: Caller) -> PersonTag:
-        """Raises LedgerError when the number is not valid (GB 11643). The number is never stored."""
         ...
 
 
@@ -436,3 +492,9 @@ class Services:
     releases: Releases
     traces: Traces
     index: Index
+    logins: Logins | None = None
+    bulk: BulkDeposits | None = None
+    agents: Agents | None = None
+    fetches: Fetches | None = None
+    notices: Notices | None = None
+    webhooks: Webhooks | None = None

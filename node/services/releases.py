@@ -1,10 +1,12 @@
 """Handing data out (下链): the release state machine, as the releasing node carries it out.
 
-    REQUESTED ── keys, decrypt, check, select, mark, keep encrypted ──> PREPARED ── recipient acknowledges ──> DELIVERED
+    REQUESTED ── shares, decrypt, check, select, mark, keep encrypted ──> PREPARED ── recipient acknowledges ──> DELIVERED
+        │                                                                     └── its window ended ──> CLOSED
         └── refused or failed, or past its deadline ──> FAILED (the use comes back)
 
 Rule: what is to be done follows from the finalized chain alone, so a node that was killed finds its work again; no byte
-leaves before PREPARED is final, and the same release id gives the same bytes.
+leaves before PREPARED is final, and the same release id gives the same bytes. What may pass is tried until the deadline;
+what the ledger does not allow any more fails at once, with the reason for which the holders refused.
 """
 
 from __future__ import annotations
@@ -17,8 +19,7 @@ from typing import Final
 import structlog
 
 from contracts.calls import ReleasesFail, ReleasesPrepare, ReleasesRequest
-from contracts.records import Output, PreparedFile, Release, ReleaseState
-from contracts.state import CERTIFICATE_TYPE_VERSIONS
+from contracts.records import PreparedFile, Release, ReleaseState
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Busy, Category, LedgerError, NotFound, Unavailable, VerificationFailed
@@ -26,24 +27,23 @@ from ledger.hashing import transaction_id
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
 from node.chain import Chain
 from node.execution import FinalizedExecution
+from node.holders.errors import KeyRefused
 from node.index.ports import Index
 from node.services.jobs import Jobs
-from node.services.marking import MarkedFile, Renderer, mark_file
+from node.services.making import ReleaseMaker
 from node.services.node_account import NodeAccount
 from node.services.ports import Denied, ReleasedFile, ReleaseTransactions, Standing
 from node.services.spool import Spool
 from node.services.submission import Submission
-from node.vault.keys import Authority, AuthorityKind
 from watermark import WatermarkError
-from zhenglian.catalogue import decode_schema
 
-KEEP_WINDOW_MS: Final = 24 * 3_600_000
 FINALITY_WAIT_S: Final = 60.0
-JOBS_AT_ONCE: Final = 2
 RETRY_FIRST_S: Final = 1.0
 RETRY_LONGEST_S: Final = 30.0
 INTERNAL_ERROR: Final = "internal_error"
 _RESUME_PAGE: Final = 200
+_SETTLING: Final = frozenset({"releases.prepared", "releases.failed"})
+_SERVED: Final = frozenset({ReleaseState.PREPARED, ReleaseState.DELIVERED})
 
 log = structlog.get_logger()
 
@@ -58,12 +58,12 @@ class ReleaseNotPrepared(LedgerError):
 
 
 class ReleaseWindowOver(LedgerError):
-    """The keep window is over; a new release must be requested. Fields: id."""
+    """Its window is over and its files are destroyed; a new release must be requested. Fields: id."""
 
     code = "release_window_over"
     category = Category.GONE
-    zh = "下链 {id} 的保存期已过，请重新申请"
-    en = "The keep window of release {id} is over; request a new release"
+    zh = "下链 {id} 的领取期已过，文件已销毁，请重新申请"
+    en = "The window of release {id} is over and its files are destroyed; request a new release"
 
 
 class WrongCall(LedgerError):
@@ -94,7 +94,7 @@ class Releases:
         index: Index,
         submission: Submission,
         node: NodeAccount,
-        renderer: Renderer,
+        maker: ReleaseMaker,
         spool: Spool,
         clock_ms: Callable[[], int],
     ) -> None:
@@ -103,11 +103,11 @@ class Releases:
         self._index = index
         self._submission = submission
         self._node = node
-        self._renderer = renderer
+        self._maker = maker
         self._spool = spool
         self._clock_ms = clock_ms
         self._jobs = Jobs("release")
-        self._at_once = asyncio.Semaphore(JOBS_AT_ONCE)
+        self._waiters: dict[bytes, asyncio.Event] = {}
 
     # --- the port ---
 
@@ -119,24 +119,29 @@ class Releases:
             raise Unavailable(what="finality", reason=f"the request is {status.standing.value}; ask again")
         if status.result.code != RESULT_OK:
             raise Denied(status.result)
-        deadline = asyncio.get_running_loop().time() + wait_s
-        while (release := self._release(release_id)).state is ReleaseState.REQUESTED:
-            remaining_s = deadline - asyncio.get_running_loop().time()
-            if remaining_s <= 0:
-                break
-            await self._chain.wait_height_above(self._chain.height, remaining_s)
-        return release
+        return await self._settled(release_id, wait_s)
+
+    async def _settled(self, release_id: bytes, wait_s: float) -> Release:
+        """The release once it is prepared or failed, or as it is after `wait_s`."""
+        release = self._release(release_id)
+        if release.state is not ReleaseState.REQUESTED or wait_s <= 0:
+            return release
+        # Nothing is awaited between that look and this, so that no block is missed.
+        waiter = self._waiters.setdefault(release_id, asyncio.Event())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(waiter.wait(), wait_s)
+        return self._release(release_id)
 
     async def file(self, release_id: bytes, index: int) -> ReleasedFile:
         release = self._release(release_id)
         if release.released_by != self._node.account:
             raise NotPerformedHere(named=release.released_by.hex(), here=self._node.account.hex())
-        if release.state not in {ReleaseState.PREPARED, ReleaseState.DELIVERED}:
+        if release.state is ReleaseState.CLOSED or self._window_is_over(release):
+            raise ReleaseWindowOver(id=release_id.hex())
+        if release.state not in _SERVED:
             raise ReleaseNotPrepared(id=release_id.hex(), state=release.state.value)
         if not 0 <= index < len(release.files):
             raise NotFound(what="file of this release", id=str(index))
-        if self._clock_ms() > release.prepared_ms + KEEP_WINDOW_MS:
-            raise ReleaseWindowOver(id=release_id.hex())
         data = await self._kept(release, index) or await self._make_again(release, index)
         return ReleasedFile(data=data, prepared=release.files[index])
 
@@ -158,11 +163,17 @@ class Releases:
     # --- the work ---
 
     def block_finalized(self, final: FinalizedExecution) -> None:
-        """Start what the block asks of this node."""
+        """Start what the block asks of this node, and destroy what it has closed."""
         for result in final.executed.results:
             for event in result.events:
-                if event.kind == "releases.requested" and result.code == RESULT_OK:
+                if result.code != RESULT_OK:
+                    continue
+                if event.kind == "releases.requested":
                     self._start(event.object_id)
+                elif event.kind == "releases.closed":
+                    self._closed(event.object_id)
+                elif event.kind in _SETTLING and (waiter := self._waiters.pop(event.object_id, None)):
+                    waiter.set()
 
     async def resume(self) -> None:
         """Find the work that a stop interrupted: requested releases that name this node. The index is up to date."""
@@ -177,7 +188,7 @@ class Releases:
             )
             for found in page:
                 release = self._chain.records.release(found.object_id)
-                if release is not None and release.deadline_ms < self._chain.head_time_ms - KEEP_WINDOW_MS:
+                if release is not None and release.deadline_ms < self._chain.head_time_ms:
                     return
                 self._start(found.object_id)
             if len(page) < _RESUME_PAGE:
@@ -196,9 +207,17 @@ class Releases:
 
     def _is_over(self, release_id: bytes) -> bool:
         release = self._chain.records.release(release_id)
-        if release is None or release.state is ReleaseState.FAILED:
+        if release is None or release.state in {ReleaseState.FAILED, ReleaseState.CLOSED}:
             return True
-        return bool(release.prepared_ms) and self._clock_ms() > release.prepared_ms + KEEP_WINDOW_MS
+        return self._window_is_over(release)
+
+    def _window_is_over(self, release: Release) -> bool:
+        return bool(release.window_ends_ms) and self._clock_ms() >= release.window_ends_ms
+
+    def _closed(self, release_id: bytes) -> None:
+        release = self._chain.records.release(release_id)
+        if release is not None and release.released_by == self._node.account:
+            self._jobs.start(release_id, lambda: self._forget(release_id))
 
     def _start(self, release_id: bytes) -> None:
         release = self._chain.records.release(release_id)
@@ -220,40 +239,27 @@ class Releases:
                 log.warning("release waits", release=release_id.hex(), reason=str(error))
             except Denied as error:
                 await self._fail(release_id, error.result.code, error)
-                return
+            except KeyRefused as error:
+                await self._fail(release_id, error.reason, error)
             except (LedgerError, WatermarkError) as error:
                 await self._fail(release_id, error.code, error)
-                return
             except Exception as error:
                 log.exception("release failed", release=release_id.hex())
                 await self._fail(release_id, INTERNAL_ERROR, error)
+            if self._release(release_id).state is not ReleaseState.REQUESTED:
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RETRY_LONGEST_S)
 
     async def _prepare(self, release: Release) -> None:
         files: list[PreparedFile] = []
-        async with self._at_once:
-            for index, output in enumerate(release.outputs):
-                marked = await self._make(release, output)
-                await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
-                files.append(marked.prepared)
+        unlocked = await self._maker.unlock(release, release.outputs)
+        for index, output in enumerate(release.outputs):
+            marked = await self._maker.make(release, output, unlocked)
+            await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
+            files.append(marked.prepared)
         await self._node.submit(ReleasesPrepare(release_id=release.release_id, files=tuple(files)))
         log.info("release prepared", release=release.release_id.hex(), files=len(files))
-
-    async def _make(self, release: Release, output: Output) -> MarkedFile:
-        certificate = self._chain.records.certificate(output.certificate)
-        if certificate is None:
-            raise VerificationFailed(reason="the release names a certificate that is not on the ledger")
-        version = (certificate.certificate_type, certificate.type_version)
-        kind = CERTIFICATE_TYPE_VERSIONS.get(self._chain.records, version)
-        if kind is None:
-            raise VerificationFailed(reason="the certificate's type is not on the ledger")
-        authority = Authority(kind=AuthorityKind.RELEASE, record_id=release.release_id)
-        rendering, keys = await self._renderer.render(
-            authority, certificate, decode_schema(kind.schema), output
-        )
-        return await asyncio.to_thread(mark_file, self._suite, rendering, keys, release.release_id)
 
     async def _kept(self, release: Release, index: int) -> bytes | None:
         """The kept file if it is the one on the ledger."""
@@ -269,20 +275,23 @@ class Releases:
 
     async def _make_again(self, release: Release, index: int) -> bytes:
         """The same bytes once more, where the kept file is lost; possible while the release is PREPARED."""
-        async with self._at_once:
-            marked = await self._make(release, release.outputs[index])
+        output = release.outputs[index]
+        marked = await self._maker.make(release, output, await self._maker.unlock(release, (output,)))
         if marked.prepared != release.files[index]:
             raise VerificationFailed(reason="the file made again is not the one on the ledger")
         await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
         return marked.data
 
     async def _fail(self, release_id: bytes, reason: str, error: Exception) -> None:
-        """Give the release up, unless an earlier try of this node did prepare it after all."""
+        """Give the release up, unless an earlier try of this node did prepare it after all; if not now, then at the next try."""
         log.warning("release failed", release=release_id.hex(), reason=reason, error=str(error))
         with suppress(LedgerError):
             await self._node.submit(ReleasesFail(release_id=release_id, reason=reason))
-        if self._release(release_id).state is not ReleaseState.FAILED:
-            return
+        if self._release(release_id).state is ReleaseState.FAILED:
+            await self._forget(release_id)
+
+    async def _forget(self, release_id: bytes) -> None:
+        """Destroy what is kept of a release that will never be fetched."""
         for name in await asyncio.to_thread(self._spool.names):
             if name.startswith(f"release-{release_id.hex()}-"):
                 await asyncio.to_thread(self._spool.delete, name)

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from contracts.records import Output, OutputFormat
-from ledger.commitments import FieldValue
+from ledger.commitments import FieldProof, FieldValue
 from ledger.errors import VerificationFailed
 from watermark import Policy
 from watermark.policy import TableSchema
@@ -29,6 +29,7 @@ MEDIA_TYPES: Final[Mapping[OutputFormat, str]] = {
     OutputFormat.PDF: "application/pdf",
     OutputFormat.PNG: "image/png",
     OutputFormat.JPEG: "image/jpeg",
+    OutputFormat.ANSWER: "application/json",
 }
 
 
@@ -49,8 +50,24 @@ class Rendering:
     asset: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldProofs:
+    """What proves the opened fields of one certificate.
+
+    Attributes:
+        chain_id: the network whose ledger has the commitment.
+        proofs: by field.
+    """
+
+    chain_id: bytes
+    proofs: Mapping[str, FieldProof]
+
+
 def asset_of(output: Output) -> str:
     """Name of the asset that an output is a copy of: equal for equal content, whoever gets it."""
+    if output.question is not None:
+        question = output.question
+        return f"{output.format.value}:{question.certificate_type}.{question.name}:{question.parameter}"
     what = output.attachment or ",".join(sorted(output.fields))
     return f"{output.format.value}:{what}"
 
@@ -76,20 +93,26 @@ def render_attachment(output: Output, media_type: str, content: bytes) -> Render
 
 
 def render_fields(
-    spec: CertificateTypeSpec, certificate_id: bytes, output: Output, values: Mapping[str, FieldValue]
+    spec: CertificateTypeSpec,
+    certificate_id: bytes,
+    output: Output,
+    values: Mapping[str, FieldValue],
+    proofs: FieldProofs | None = None,
 ) -> Rendering:
     """Fields as JSON, or as CSV.
 
-    JSON is one object: certificate id and type, the fields in the schema's order, and an opaque copy reference.
-    CSV is the table itself when the output names exactly one `rows` field, and one line with a header otherwise.
-    Cells that begin with `=`, `+`, `-` or `@` stay as they are, although a spreadsheet may take them for formulas: a
-    legal value is never changed, and a negative number is one of them. Whoever opens such a file imports it as text.
+    JSON is one object: certificate id and type, the fields in the schema's order, what proves each of them against
+        the certificate's commitment on the ledger, and an opaque copy reference. CSV is the table itself when the
+        output names exactly one `rows` field, and one line with a header otherwise. Cells that begin with `=`, `+`,
+        `-` or `@` stay as they are, although a spreadsheet may take them for formulas: a legal value is never
+        changed, and a negative number is one of them. Whoever opens such a file imports it as text.
 
     Args:
         spec: the certificate's type.
         certificate_id: 16 bytes.
         output: what was asked for.
         values: the value of each field that the output names.
+        proofs: of these fields, for JSON.
 
     Raises:
         VerificationFailed: the certificate's type does not have just these fields.
@@ -98,7 +121,7 @@ def render_fields(
     if {field.name for field in chosen} != set(output.fields) or set(values) != set(output.fields):
         raise VerificationFailed(reason=f"{spec.code} does not have just the fields of the release")
     if output.format is OutputFormat.JSON:
-        data, policy = _json(spec, certificate_id, chosen, values)
+        data, policy = _json(spec, certificate_id, chosen, values, proofs)
     elif len(chosen) == 1 and chosen[0].kind is FieldKind.ROWS:
         data, policy = _table(chosen[0], values[chosen[0].name])
     else:
@@ -111,16 +134,33 @@ def _json(
     certificate_id: bytes,
     chosen: list[FieldSpec],
     values: Mapping[str, FieldValue],
+    proofs: FieldProofs | None,
 ) -> tuple[bytes, Policy]:
-    document = {
+    document: dict[str, object] = {
         "certificate_id": certificate_id.hex(),
         "certificate_type": spec.code,
         "certificate_type_name": spec.name_zh,
         "fields": {field.name: _in_order(field, values[field.name]) for field in chosen},
-        COPY_REFERENCE: COPY_REFERENCE_OF_ORIGINAL,
     }
+    if proofs is not None:
+        document["chain_id"] = proofs.chain_id.hex()
+        document["proofs"] = {field.name: _proof(proofs.proofs[field.name]) for field in chosen}
+    document[COPY_REFERENCE] = COPY_REFERENCE_OF_ORIGINAL
     data = json.dumps(document, ensure_ascii=False, indent=1).encode()
     return data, Policy(table=TableSchema(reference=COPY_REFERENCE))
+
+
+def _proof(proof: FieldProof) -> dict[str, object]:
+    """As `zhenglian.api_regions.DisclosedField` has it."""
+    place = proof.proof
+    return {
+        "salt": proof.salt.hex(),
+        "proof": {
+            "index": place.index,
+            "size": place.size,
+            "siblings": [sibling.hex() for sibling in place.siblings],
+        },
+    }
 
 
 def _table(field: FieldSpec, rows: FieldValue) -> tuple[bytes, Policy]:

@@ -20,23 +20,24 @@ from contracts.admission import (
     KeyNotValid,
     KeyRevoked,
     LifetimeTooLong,
-    TransactionSignatureInvalid,
+    OriginNotListed,
     UnknownAccount,
     UnknownKey,
     WrongNetwork,
     admit,
+    refusal_of,
 )
 from contracts.admission import Expired as WindowPassed
 from contracts.keys import find_key
 from contracts.methods import BlockContext
 from contracts.records import Key
-from contracts.state import INCLUDED
+from contracts.state import INCLUDED, network
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Busy, InvariantViolation, LedgerError, LimitExceeded, NotFound
 from ledger.hashing import transaction_id
 from ledger.store_records import NotHeld
-from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Limits, Transaction
+from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Limits, Transaction, WebAuthn
 from node.chain import Chain
 from node.dissemination import Dissemination, steady_ms
 from node.execution import FinalizedExecution
@@ -71,6 +72,7 @@ class Submission:
         wake: tells consensus that there is work.
         steady_ms: clock that never goes back.
         spread_timeout_s: how long an answer waits for f + 1 peers.
+        taken_in: hears of every transaction that a client handed in here, also in a life before this one.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Submission:
         wake: Callable[[], None],
         steady_ms: Callable[[], int] = steady_ms,
         spread_timeout_s: float = SPREAD_TIMEOUT_S,
+        taken_in: Callable[[bytes], None] = lambda _name: None,
     ) -> None:
         self._suite = suite
         self._chain = chain
@@ -97,6 +100,7 @@ class Submission:
         self._wake = wake
         self._news = False
         self._spread_timeout_s = spread_timeout_s
+        self._taken_in = taken_in
         self._waiters: dict[bytes, list[asyncio.Future[None]]] = {}
         # Newest last; the encoded transaction of those that a rewritten log should hold, else nothing.
         self._expired: OrderedDict[bytes, bytes] = OrderedDict()
@@ -123,6 +127,7 @@ class Submission:
                 except WindowPassed:
                     self._require_history(name)
                     raise
+                self._taken_in(name)
                 await self._promises.keep(name, entry.encoded)
             await self._reach(name)
             if wait_s > 0:
@@ -223,6 +228,7 @@ class Submission:
                 if self._chain.first_height == 1:
                     self._remember_expired(name, item, logged=True)
             elif self._mempool.add(name, transaction, promised=True) is not None:
+                self._taken_in(name)
                 self._promises.recovered(name, item)
                 self._spread.carry(name)
                 count += 1
@@ -303,7 +309,7 @@ class Submission:
     def _take(self, name: bytes, transaction: Transaction) -> Verdict:
         try:
             self._accept(name, transaction)
-        except (Busy, UnknownAccount, UnknownKey, LifetimeTooLong):
+        except (Busy, UnknownAccount, UnknownKey, LifetimeTooLong, OriginNotListed):
             return Verdict.LATER
         except (KeyRevoked, KeyNotValid):
             return self._take_ended(name, transaction)
@@ -327,7 +333,7 @@ class Submission:
         key = self._key_of(transaction)
         if key is None or self._context(transaction).time_ms < key.valid_from_ms:
             return Verdict.LATER
-        if not self._verify(key.scheme, key.public_key, transaction):
+        if not self._verify(key.scheme, key.public_key, transaction, self._webauthn):
             return Verdict.FORGED
         self._add(name, transaction)
         return Verdict.TAKEN
@@ -347,8 +353,16 @@ class Submission:
         if transaction.body.chain_id != self._chain.chain_id:
             raise WrongNetwork
         key = self._key_of(transaction)
-        if key is not None and not self._verify(key.scheme, key.public_key, transaction):
-            raise TransactionSignatureInvalid(what="transaction")
+        if key is None or self._verify(key.scheme, key.public_key, transaction, self._webauthn):
+            return
+        refusal = refusal_of(key, transaction, self._suite, self._webauthn)
+        # The list of origins may have changed since it was promised: it stays out of blocks, and is decided as expired.
+        if not isinstance(refusal, OriginNotListed):
+            raise refusal
+
+    @property
+    def _webauthn(self) -> WebAuthn:
+        return network(self._chain.executed_state()).webauthn
 
     def _kept(self, name: bytes) -> None:
         self._spread.promised(name)

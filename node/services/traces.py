@@ -17,16 +17,16 @@ import structlog
 
 from contracts.calls import TracesConclude, TracesRequest
 from contracts.records import Certificate, Output, Trace, TraceVerdict
-from contracts.state import CERTIFICATE_TYPE_VERSIONS
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import Busy, LedgerError, NotFound, Unavailable, VerificationFailed
+from ledger.errors import Busy, LedgerError, NotFound, Unavailable
 from ledger.hashing import transaction_id
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
 from node.chain import Chain
 from node.execution import FinalizedExecution
 from node.index.ports import INDEX_PAGE_MAX, Index
 from node.services.jobs import Jobs
+from node.services.making import ReleaseMaker
 from node.services.marking import MarkKeys, Renderer, release_seed
 from node.services.node_account import NodeAccount
 from node.services.ports import Denied, MatchFacts, Standing, TraceReport
@@ -37,7 +37,6 @@ from node.services.submission import Submission
 from node.vault.keys import Authority, AuthorityKind
 from watermark import Verdict, WatermarkError, detect, phantom_seeds
 from watermark.detect import ACCUSE_LOG10_NP, INVESTIGATE_LOG10_NP
-from zhenglian.catalogue import decode_schema
 
 FINALITY_WAIT_S: Final = 60.0
 RELEASES_PER_CERTIFICATE_MAX: Final = 100_000
@@ -88,6 +87,7 @@ class Traces:
         submission: Submission,
         node: NodeAccount,
         renderer: Renderer,
+        maker: ReleaseMaker,
         spool: Spool,
     ) -> None:
         self._suite = suite
@@ -96,6 +96,7 @@ class Traces:
         self._submission = submission
         self._node = node
         self._renderer = renderer
+        self._maker = maker
         self._spool = spool
         self._reports: OrderedDict[bytes, TraceReport] = OrderedDict()
         self._progress: dict[bytes, float] = {}
@@ -293,12 +294,13 @@ class Traces:
         return releases
 
     async def _open(self, authority: Authority, asset: Asset) -> tuple[Rendering, MarkKeys]:
-        certificate = asset.certificate
-        version = (certificate.certificate_type, certificate.type_version)
-        kind = CERTIFICATE_TYPE_VERSIONS.get(self._chain.records, version)
-        if kind is None:
-            raise VerificationFailed(reason="the certificate's type is not on the ledger")
-        return await self._renderer.render(authority, certificate, decode_schema(kind.schema), asset.output)
+        """The asset unmarked, opened as one of its releases had it opened."""
+        certificate, witness = asset.certificate, next(iter(asset.releases))
+        schema = self._maker.schema(certificate)
+        unlocked = await self._renderer.unlock(authority, (certificate,), (asset.output,), (witness,))
+        release = self._chain.records.release(witness)
+        as_of_ms = 0 if release is None else self._maker.as_of_ms(release, asset.output)
+        return await self._renderer.render(unlocked, certificate, schema, asset.output, as_of_ms)
 
     def _detect(self, leak: bytes, rendering: Rendering, keys: MarkKeys, asset: Asset, total: int) -> Verdict:
         return detect(

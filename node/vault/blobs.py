@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -22,6 +23,14 @@ BLOB_SIZE_BYTES_MAX: Final = 9 * 1024 * 1024
 # Blobs come at peers' word, and leave so much of the disk to ledger and journal, without which a node stops.
 DISK_KEPT_FREE_BYTES: Final = 1024 * 1024 * 1024
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A blob's name, and when it was written."""
+
+    name: bytes
+    written_ms: int
 
 
 class BlobStore(Protocol):
@@ -46,6 +55,10 @@ class BlobStore(Protocol):
 
     def delete(self, blob_hash: bytes) -> bool:
         """Whether there was something to delete."""
+        ...
+
+    def listing(self) -> Iterator[Listed]:
+        """Every blob that is there; unchecked."""
         ...
 
 
@@ -100,11 +113,24 @@ class LocalBlobStore:
             return False
 
     def delete(self, blob_hash: bytes) -> bool:
+        path = self._path(blob_hash)
         try:
-            self._path(blob_hash).unlink()
+            path.unlink()
+            sync_folder(path.parent)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise Unavailable(what="blob store", reason=error.strerror or str(error)) from None
         return True
+
+    def listing(self) -> Iterator[Listed]:
+        """Every blob that is there, in ascending order of names."""
+        for name in self.names():
+            try:
+                written = self._path(name).stat().st_mtime_ns
+            except FileNotFoundError:
+                continue
+            yield Listed(name=name, written_ms=written // 1_000_000)
 
     def names(self) -> Iterator[bytes]:
         """The names of the blobs that are here, in ascending order; one subfolder is listed at a time."""

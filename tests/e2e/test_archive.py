@@ -21,7 +21,7 @@ from node.cli import app
 from node.config import load_config, write_config
 from node.devnet import Devnet
 from node.home import Home
-from tests.e2e.conftest import READY_S, SUITE, height, operator, same_blocks, until
+from tests.e2e.cities import READY_S, SUITE, height, operator, same_blocks, until
 from zhenglian import KeyFile
 
 IDENTITY = ("keys", "card.json", "config.toml")

@@ -16,7 +16,7 @@ from contracts.calls import OrganizationsAddKey, OrganizationsRevokeKey
 from contracts.records import AccountKind, KeyRole
 from node.devnet import Devnet
 from node.home import Home
-from tests.e2e.conftest import COMMAND_S, READY_S, SUITE, Organization, found, height, same_blocks, until
+from tests.e2e.cities import COMMAND_S, READY_S, SUITE, Organization, found, height, same_blocks, until
 from zhenglian import Client, KeyFile
 
 VICTIM = 3

@@ -39,7 +39,7 @@ from node.exchange import GetChunk, Hold
 from node.home import Home
 from node.statesync.messages import GetOffer, GetPiece, GetProgress
 from node.vault.blobs import BLOB_SIZE_BYTES_MAX, blob_hash
-from tests.e2e.conftest import COMMAND_S, READY_S, SUITE, found, same_blocks, until
+from tests.e2e.cities import COMMAND_S, READY_S, SUITE, found, same_blocks, until
 from tests.e2e.harness.impostor import EPOCH, Impostor
 from zhenglian import Client, KeyFile
 

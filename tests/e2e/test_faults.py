@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 import tests.e2e.faults
-from tests.e2e.conftest import until
+from tests.e2e.cities import until
 from tests.e2e.harness.scenario import SCENARIOS, Row
 
 assert tests.e2e.faults.__all__

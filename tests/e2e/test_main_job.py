@@ -5,117 +5,21 @@ from __future__ import annotations
 import io
 import json
 import os
-import random
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from contracts.records import GrantItem, GrantState, Output, OutputFormat
+from contracts.records import GrantState, OutputFormat
 from contracts.state import GRANTS
 from ledger.errors import Category
 from node.devnet import Devnet
-from tests.e2e.conftest import COMMAND_S, DAY_MS, READY_S, City, citizen, until
-from zhenglian import ApiError, Attachment, Client, Denied, verify_state
-from zhenglian_demo.certificates import make_certificate
+from tests.e2e.cities import COMMAND_S, IDENTITY, INSURANCE, READY_S, City, Holder, seen, until
+from zhenglian import ApiError, Denied, verify_state
 from zhenglian_demo.leaks import half_sorted, rasterize
-from zhenglian_demo.people import make_people
-
-IDENTITY, INSURANCE = "resident_identity_card", "social_security_card"
-NUMBERS = iter(make_people(7, 40))
-
-
-class Holder:
-    """A citizen with both certificates on the ledger."""
-
-    def __init__(self, city: City) -> None:
-        self.person = next(NUMBERS)
-        self.client = citizen(city.devnet, city.police.client, self.person.identity_number)
-        assert self.client.core.key is not None
-        self.account = self.client.core.key.account
-        self.contents = {
-            code: make_certificate(city.specs[code], self.person, random.Random(1))
-            for code in (IDENTITY, INSURANCE)
-        }
-        self.certificates = {
-            code: city.police.client.issue_certificate(
-                certificate_type=code,
-                holder=self.account,
-                fields=content.fields,
-                attachments=[
-                    Attachment(name=name, media_type=media_type, content=data)
-                    for name, media_type, data in content.attachments
-                ],
-            ).certificate_id
-            for code, content in self.contents.items()
-        }
-
-    def output(self, code: str, kind: OutputFormat, *fields: str, attachment: str = "") -> Output:
-        certificate = bytes.fromhex(self.certificates[code])
-        return Output(certificate=certificate, format=kind, fields=fields, attachment=attachment)
-
-    def files(self, code: str) -> tuple[str, ...]:
-        return tuple(name for name, _, _ in self.contents[code].attachments)
-
-    def pictures(self) -> list[tuple[str, OutputFormat, str]]:
-        """(type, format, attachment) of the identity card's PNG and JPEG."""
-        formats = {"image/png": OutputFormat.PNG, "image/jpeg": OutputFormat.JPEG}
-        return [
-            (IDENTITY, formats[media_type], name)
-            for name, media_type, _ in self.contents[IDENTITY].attachments
-            if media_type in formats
-        ]
-
-    def granted(self, bank: Client, *, uses_max: int = 3) -> str:
-        """A grant for name, payments and the identity card's document."""
-        grant_id = bank.request_grant(
-            person=self.account,
-            purpose="loan",
-            items=[
-                GrantItem(
-                    certificate_type=IDENTITY,
-                    certificate=b"",
-                    fields=("name", "sex"),
-                    attachments=self.files(IDENTITY),
-                ),
-                GrantItem(
-                    certificate_type=INSURANCE,
-                    certificate=b"",
-                    fields=("payments",),
-                    attachments=self.files(INSURANCE),
-                ),
-            ],
-            uses_max=uses_max,
-            consent_expiry_ms=time.time_ns() // 1_000_000 + DAY_MS,
-        )
-        seen(self.client, grant_id)
-        self.client.approve_grant(grant_id)
-        return grant_id
-
-    def everything(self) -> list[Output]:
-        return [
-            self.output(IDENTITY, OutputFormat.JSON, "name", "sex"),
-            self.output(INSURANCE, OutputFormat.CSV, "payments"),
-            self.output(IDENTITY, OutputFormat.PDF, attachment="document"),
-        ]
-
-
-def seen(client: Client, grant_id: str, state: str = "") -> None:
-    """Wait until the client's own node knows the grant, in a state."""
-
-    def there() -> bool:
-        try:
-            return client.grant(grant_id).state.startswith(state)
-        except ApiError as error:
-            if error.category is not Category.MISSING:
-                raise
-            return False
-
-    until(there, "the grant is known everywhere")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 from contracts.calls import OrganizationsAddKey
 from contracts.records import AccountKind, KeyRole
 from node.devnet import Devnet
-from tests.e2e.conftest import READY_S, SUITE, found, height, same_blocks, until
+from tests.e2e.cities import READY_S, SUITE, found, height, same_blocks, until
 from zhenglian import Client, KeyFile
 
 USAGE, UNAVAILABLE, UNAUTHORIZED, NEGATIVE = 2, 3, 4, 1

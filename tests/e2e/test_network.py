@@ -12,7 +12,7 @@ import pytest
 from contracts.calls import OrganizationsAddKey
 from contracts.records import AccountKind, KeyRole
 from node.devnet import Devnet
-from tests.e2e.conftest import COMMAND_S, READY_S, SUITE, found, height, same_blocks, until
+from tests.e2e.cities import COMMAND_S, READY_S, SUITE, found, height, same_blocks, until
 from zhenglian import Client, KeyFile
 from zhenglian.errors import NotReachable
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.conftest import COMMAND_S, READY_S, until
+from tests.e2e.cities import COMMAND_S, READY_S, until
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = str(Path(sys.executable).with_name("zhenglian"))

@@ -20,17 +20,19 @@ import pytest
 
 from contracts.actions import ChangeValidators
 from contracts.calls import Action, RegisterCertificateTypes, RegisterOrganization
+from contracts.people_actions import SetRegistrar
+from contracts.people_records import AssertionMethod, AssertionUse
 from contracts.records import AccountKind, CertificateState, KeyRole
 from ledger.receipts import epochs_from_json
 from ledger.types import quorum_size
 from node.cards import read_card
 from node.devnet import Devnet
 from node.newcomers import rotation
-from tests.e2e.conftest import COMMAND_S, READY_S, SUITE, until
+from tests.e2e.cities import COMMAND_S, READY_S, SUITE, until
 from zhenglian import Attachment, Client, KeyFile, disclosures
 from zhenglian.api_regions import Disclosure
 from zhenglian.catalogue import load_catalogue
-from zhenglian_demo.cast import on_chain_type
+from zhenglian.type_records import certificate_type_of as on_chain_type
 from zhenglian_demo.certificates import make_certificate
 from zhenglian_demo.people import make_people
 
@@ -44,10 +46,11 @@ class Region:
 
     devnet: Devnet
     officer: KeyFile
+    registrar: KeyFile
     folder: Path
 
-    def client(self) -> Client:
-        return Client(self.devnet.urls, self.officer)
+    def client(self, key: KeyFile | None = None) -> Client:
+        return Client(self.devnet.urls, key or self.officer)
 
 
 @dataclass
@@ -107,12 +110,18 @@ def settle(devnet: Devnet, folder: Path, name: str, issues: tuple[str, ...]) -> 
             admin=admin.new_key(),
         ),
     )
+    decide(
+        devnet,
+        SetRegistrar(account_id=account, methods=(AssertionMethod.CLERK,), uses=tuple(AssertionUse)),
+    )
     officer = KeyFile.generate(suite, account=account, role=KeyRole.OFFICER, label="007")
+    registrar = KeyFile.generate(suite, account=account, role=KeyRole.OFFICER, label="008")
     with Client(devnet.urls, admin) as client:
-        client.add_organization_key(officer.new_key())
+        for key in (officer, registrar):
+            client.add_organization_key(key.new_key())
     folder.mkdir(exist_ok=True)
     officer.save(folder / "officer.json", unencrypted=True)
-    return Region(devnet, officer, folder)
+    return Region(devnet, officer, registrar, folder)
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +142,10 @@ def issue(home: Region) -> tuple[str, Disclosure]:
     spec = next(spec for spec in load_catalogue() if spec.code == TYPE)
     content = make_certificate(spec, person, random.Random(1))
     phone = KeyFile.generate(home.devnet.suite, role=KeyRole.HOLDER, label="phone")
-    with home.client() as client:
-        client.enroll_person(
-            person.identity_number,
-            phone.new_key(),
-            assertion=bytes(32),
-            account=bytes.fromhex(phone.account),
-        )
+    with home.client() as client, home.client(home.registrar) as registrar:
+        request, _ = client.identity_request(person.identity_number, phone.new_key())
+        assertion = client.assert_identity(person.identity_number, request)
+        registrar.enroll(phone.new_key(), assertion)
         issued = client.issue_certificate(
             certificate_type=TYPE,
             holder=phone.account,

@@ -14,17 +14,22 @@ from tests.fuzz.targets import (
     crypto,
     crypto_sm,
     gossip,
+    grants,
     http,
     keys,
     ledger,
     network,
     node,
+    passkeys,
     regions,
+    shares,
     snapshot,
     threshold,
     tree,
     upgrades,
+    vault,
     watermark,
+    webhooks,
 )
 
 TARGETS: Final[dict[str, Target]] = {
@@ -45,9 +50,14 @@ TARGETS: Final[dict[str, Target]] = {
         *regions.TARGETS,
         *upgrades.TARGETS,
         *node.TARGETS,
+        *vault.TARGETS,
+        *shares.TARGETS,
         *gossip.TARGETS,
         *http.TARGETS,
+        *grants.TARGETS,
         *keys.TARGETS,
+        *passkeys.TARGETS,
         *watermark.TARGETS,
+        *webhooks.TARGETS,
     )
 }

@@ -5,6 +5,7 @@ Rule: what is drawn obeys the type's bounds, keeps near them, and is small; so i
 
 from __future__ import annotations
 
+from datetime import UTC
 from functools import lru_cache
 from typing import Any, Final
 
@@ -61,6 +62,8 @@ def _of(node: inspect.Type) -> st.SearchStrategy[Any]:
             return _many(item, node.min_length, node.max_length).map(tuple)
         case inspect.ListType(item_type=item):
             return _many(item, node.min_length, node.max_length)
+        case inspect.DateTimeType():
+            return st.datetimes(timezones=st.just(UTC))
         case inspect.DictType(key_type=key, value_type=value):
             return st.dictionaries(_of(key), _of(value), max_size=_ITEMS_MAX)
         case inspect.AnyType() | inspect.RawType():

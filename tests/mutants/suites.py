@@ -21,6 +21,32 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
     "quorum": (*_PYTEST, "tests/unit/test_ledger_quorum.py", "tests/unit/test_ledger_crypto.py"),
     "sm": (*_PYTEST, "tests/unit/test_quorum_list.py", "tests/unit/test_crypto_sm.py"),
     "contracts": (*_PYTEST, "tests/unit/test_contracts_runtime.py", "tests/unit/test_contracts_access.py"),
+    "grants": (
+        *_PYTEST,
+        "tests/unit/test_contracts_grant_terms.py",
+        "tests/unit/test_contracts_grant_access.py",
+        "tests/unit/test_contracts_representation.py",
+        "tests/unit/test_contracts_deletions.py",
+        "tests/unit/test_contracts_grants.py",
+        "tests/unit/test_contracts_releases.py",
+        "tests/unit/test_contracts_grant_machine.py",
+    ),
+    "questions": (
+        *_PYTEST,
+        "tests/unit/test_contracts_questions.py",
+        "tests/unit/test_contracts_counts.py",
+        "tests/unit/test_contracts_classes.py",
+        "tests/unit/test_questions_answers.py",
+        "tests/unit/test_contracts_question_machine.py",
+    ),
+    "answers": (*_PYTEST, "tests/unit/test_node_answers.py"),
+    "people": (
+        *_PYTEST,
+        "tests/unit/test_contracts_people.py",
+        "tests/unit/test_contracts_lookups.py",
+        "tests/unit/test_contracts_recoveries.py",
+    ),
+    "lookups": (*_PYTEST, "tests/unit/test_people_lookups.py"),
     "regions": (
         *_PYTEST,
         "tests/unit/test_contracts_regions.py",
@@ -33,12 +59,42 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/test_contracts_upgrade_machine.py",
         "tests/unit/test_node_upgrades.py",
     ),
+    "keeping": (
+        *_PYTEST,
+        "tests/unit/test_contracts_erasures.py",
+        "tests/unit/test_node_exchange.py",
+        "tests/unit/test_node_keeper.py",
+    ),
+    "vault": (
+        *_PYTEST,
+        "tests/unit/test_node_vault.py",
+        "tests/unit/test_holders_exchange.py",
+        "tests/unit/test_vault_secrecy.py",
+    ),
+    "releases": (*_PYTEST, "tests/unit/test_contracts_releases.py", "tests/unit/test_node_releases.py"),
     "archive": (*_PYTEST, "tests/unit/test_archive_format.py", "tests/unit/test_archive_import.py"),
+    "shared-keys": (
+        *_PYTEST,
+        "tests/unit/test_shared_keys_contract.py",
+        "tests/unit/test_shared_keys_renewal.py",
+        "tests/unit/test_shared_keys_generation.py",
+    ),
+    "shares": (
+        *_PYTEST,
+        "tests/unit/test_holders_driver.py",
+        "tests/unit/test_holders_crash.py",
+        "tests/unit/test_shares_offline.py",
+    ),
     "keys": (
         *_PYTEST,
         "tests/unit/test_keys_at_rest.py",
         "tests/unit/test_node_locks.py",
         "tests/unit/test_sdk_keyfile.py",
+    ),
+    "passkeys": (
+        *_PYTEST,
+        "tests/unit/test_contracts_passkeys.py",
+        "tests/unit/test_contracts_portals.py",
     ),
     "restart": (*_PYTEST, "tests/unit/test_restart.py"),
     "receipts": (*_PYTEST, "tests/unit/test_ledger_receipts.py"),
@@ -60,4 +116,6 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
     "seeds": (sys.executable, "-m", "tests.simulation", "--seeds", "12"),
 }
 # These open stores, whose maps take far more address space than memory.
-MAPPING_SUITES: Final = frozenset({"archive", "restart", "store", "versions"})
+MAPPING_SUITES: Final = frozenset(
+    {"answers", "lookups", "keeping", "archive", "releases", "restart", "store", "versions"}
+)

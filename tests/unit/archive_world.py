@@ -79,7 +79,7 @@ def archived(*, first_height: int | None = None) -> tuple[bytes, Trust]:
     """The bytes of an archive with all that one can have, and the trust point of genesis."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        replica = grow(Replica(folder))
+        replica = grow(Replica(folder, dealt=False))
         vault = LocalBlobStore(folder / "blobs", SUITE)
         for n in range(3):
             vault.put(bytes([n]) * (n + 1))

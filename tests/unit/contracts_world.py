@@ -30,6 +30,17 @@ from contracts.calls import (
     call,
 )
 from contracts.membership import validators
+from contracts.passkeys import verify_transaction
+from contracts.people_actions import SetRegistrar
+from contracts.people_records import (
+    HOUR_MS,
+    AssertionMethod,
+    AssertionUse,
+    IdentityAssertion,
+    PersonTag,
+    SignedAssertion,
+    person_account_id,
+)
 from contracts.records import (
     AccountKind,
     CertificateType,
@@ -47,10 +58,14 @@ from contracts.records import (
 )
 from contracts.registry import REGISTRY
 from contracts.runtime import BlockContext, BlockExecution, BlockOutcome, genesis_state
-from contracts.state import GRANTS, RELEASES
-from ledger import codec
+from contracts.shared_key_records import KeyPurpose, SharedKey
+from contracts.state import GRANTS, RELEASES, SHARED_KEYS, SHARED_KEYS_IN_USE, Draft
+from ledger import codec, domains
 from ledger.crypto.suite import Signer, VoteSigner, chain_id, key_id
-from ledger.hashing import sign_transaction, transaction_id, verify_transaction_signature
+from ledger.crypto.threshold.dealing import commit, generated_keys
+from ledger.crypto.threshold.groups import group_of
+from ledger.crypto.threshold.polynomials import value_at
+from ledger.hashing import sign_transaction, transaction_id
 from ledger.types import (
     Call,
     Genesis,
@@ -64,10 +79,13 @@ from ledger.types import (
     ValidatorSet,
     Vote,
     VoteKind,
+    WebAuthn,
+    quorum_size,
 )
 from tests.suites import suite_under_test
 
 SUITE: Final = suite_under_test()
+GROUP: Final = group_of(SUITE)
 START_MS: Final = 1_800_000_000_000
 DAY_MS: Final = 86_400_000
 LICENCE: Final = "business_licence"
@@ -93,6 +111,12 @@ class Actor:
 
 def actor(account: str, key: str) -> Actor:
     return Actor(identity(account), SUITE.load_signer(identity(f"{account}/{key}", 32)))
+
+
+def person(label: str, key: str = "phone") -> Actor:
+    """Somebody whose account commits to that key."""
+    signer = SUITE.load_signer(identity(f"{label}/{key}", 32))
+    return Actor(person_account_id(SUITE, key_id(SUITE, signer.scheme, signer.public_key)), signer)
 
 
 def voter(label: str) -> VoteSigner:
@@ -122,8 +146,9 @@ SHOP: Final = actor("shop", "officer")
 SHOP_ADMIN: Final = actor("shop", "admin")
 AUDITOR: Final = actor("auditor", "officer")
 AUDITOR_ADMIN: Final = actor("auditor", "admin")
-LI: Final = actor("li", "phone")
-WANG: Final = actor("wang", "phone")
+CLERK: Final = actor("department", "clerk")
+LI: Final = person("li")
+WANG: Final = person("wang")
 
 ORGANIZATIONS: Final = (
     (DEPARTMENT_ADMIN, DEPARTMENT, AccountKind.DEPARTMENT),
@@ -153,7 +178,6 @@ def operator_of(account: str, **changes: object) -> GenesisOperator:
         "host": "node.test",
         "port": 7000,
         "certificate": identity(f"certificate {account}", 32),
-        "directory_wrap": b"",
     }
     return GenesisOperator(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -187,7 +211,7 @@ def ballot(
 
 def genesis(limits: Limits | None = None, operators: int = 4) -> Genesis:
     def keys(n: int) -> tuple[GenesisKey, ...]:
-        pairs = ((OPERATORS[n], "admin"), (NODES[n], "node"))
+        pairs = ((actor(f"operator {n}", role), role) for role in ("admin", "node"))
         return tuple(
             GenesisKey(
                 key_id=who.key_id,
@@ -201,10 +225,10 @@ def genesis(limits: Limits | None = None, operators: int = 4) -> Genesis:
 
     voting = tuple(
         Validator(
-            account=OPERATORS[n].account,
+            account=identity(f"operator {n}"),
             name=f"op{n}",
-            vote_key=VOTERS[n].public_key,
-            possession=VOTERS[n].prove_possession("test", OPERATORS[n].account),
+            vote_key=voter(f"vote {n}").public_key,
+            possession=voter(f"vote {n}").prove_possession("test", identity(f"operator {n}")),
         )
         for n in range(operators)
     )
@@ -215,14 +239,13 @@ def genesis(limits: Limits | None = None, operators: int = 4) -> Genesis:
         validators=ValidatorSet(epoch=1, validators=voting),
         operators=tuple(
             GenesisOperator(
-                account=OPERATORS[n].account,
+                account=identity(f"operator {n}"),
                 name=f"op{n}",
                 keys=keys(n),
                 wrap_key=identity(f"wrap {n}", 32),
                 host=f"node-{n}.test",
                 port=7000 + n,
                 certificate=identity(f"certificate {n}", 32),
-                directory_wrap=b"",
             )
             for n in range(operators)
         ),
@@ -374,13 +397,20 @@ class World:
             issues = (DEGREE, LICENCE) if kind is AccountKind.DEPARTMENT else ()
             self.vote(registration(admin, kind, issues))
             self.done(admin, OrganizationsAddKey(key=new_key(officer, KeyRole.OFFICER)))
-        for person in (LI, WANG):
-            self.enroll(person)
+        self.register()
+        for who in (LI, WANG):
+            self.enroll(who)
         self.vote(AdmitReader(reader=operator_of("reader")))
         return self
 
-    def enroll(self, person: Actor) -> bytes:
-        return self.done(DEPARTMENT, enrolment(person))
+    def register(self) -> None:
+        """The directory key is in force, and the department's clerk says who people are."""
+        self.entries.update(directory_entries())
+        self.done(DEPARTMENT_ADMIN, OrganizationsAddKey(key=new_key(CLERK, KeyRole.OFFICER)))
+        self.vote(REGISTRAR)
+
+    def enroll(self, who: Actor) -> bytes:
+        return self.done(DEPARTMENT, enrolment(who, self.chain_id, self.time_ms))
 
     def issue(self, label: str, holder: Actor = LI, /, **changes: object) -> bytes:
         return self.done(DEPARTMENT, issuance(label, holder, **changes))
@@ -440,8 +470,8 @@ class World:
         self.done(NODES[1], preparation(release_id))
 
 
-def verify(scheme: str, public_key: bytes, transaction: Transaction) -> bool:
-    return verify_transaction_signature(SUITE, scheme, public_key, transaction)
+def verify(scheme: str, public_key: bytes, transaction: Transaction, webauthn: WebAuthn) -> bool:
+    return verify_transaction(SUITE, scheme, public_key, transaction, webauthn)
 
 
 def registration(admin: Actor, kind: AccountKind, issues: tuple[str, ...] = ()) -> RegisterOrganization:
@@ -455,16 +485,97 @@ def registration(admin: Actor, kind: AccountKind, issues: tuple[str, ...] = ()) 
     )
 
 
-def enrolment(person: Actor, **changes: object) -> PeopleEnroll:
+def tag_of(who: Actor, version: int = 1) -> PersonTag:
+    """What the directory function would give for that person's number."""
+    return PersonTag(version=version, tag=identity(f"tag {version} {who.account.hex()}", 32))
+
+
+def own_element(who: Actor) -> bytes:
+    """The person's own blinded element."""
+    return GROUP.hash_to_element(domains.PERSON_TAG, who.account).encode()
+
+
+def assertion(
+    who: Actor,
+    chain: bytes = b"",
+    time_ms: int = START_MS,
+    /,
+    *,
+    by: Actor = CLERK,
+    **changes: object,
+) -> SignedAssertion:
+    """A clerk's word on who holds the person's key; `changes` are of its members."""
     values: dict[str, object] = {
-        "account_id": person.account,
-        "tag_version": 1,
-        "tag": identity(f"tag {person.account.hex()}", 32),
-        "key": new_key(person, KeyRole.HOLDER),
-        "method": "clerk",
-        "assertion": bytes(32),
+        "chain_id": chain or chain_id(SUITE, genesis()),
+        "issuer": by.account,
+        "use": AssertionUse.ENROLL,
+        "method": AssertionMethod.CLERK,
+        "key_id": who.key_id,
+        "tags": (tag_of(who),),
+        "own_element": own_element(who),
+        "reachable": True,
+        "evidence": bytes(32),
+        "issued_ms": time_ms,
+        "expires_ms": time_ms + HOUR_MS,
     }
-    return PeopleEnroll(**{**values, **changes})  # type: ignore[arg-type]
+    said = IdentityAssertion(**{**values, **changes})  # type: ignore[arg-type]
+    signature = by.signer.sign(domains.IDENTITY_ASSERTION, codec.encode(said))
+    return SignedAssertion(assertion=said, key_id=by.key_id, signature=signature)
+
+
+def enrolment(
+    who: Actor,
+    chain: bytes = b"",
+    time_ms: int = START_MS,
+    /,
+    *,
+    key: NewKey | None = None,
+    **changes: object,
+) -> PeopleEnroll:
+    return PeopleEnroll(
+        assertion=assertion(who, chain, time_ms, **changes),  # type: ignore[arg-type]
+        key=key or new_key(who, KeyRole.HOLDER),
+    )
+
+
+def directory_key(version: int = 1, operators: int = 4) -> tuple[SharedKey, tuple[int, ...]]:
+    """A dealt directory key in the operators' hands, and their shares."""
+    threshold = quorum_size(operators)
+    coefficients = tuple(
+        int.from_bytes(identity(f"directory {version} {power}", 32), "big") % GROUP.order
+        for power in range(threshold)
+    )
+    keys = generated_keys(GROUP, [commit(GROUP, coefficients)], operators)
+    shared = SharedKey(
+        purpose=KeyPurpose.DIRECTORY,
+        version=version,
+        renewal=0,
+        group=GROUP.name,
+        holders=tuple(one.account for one in OPERATORS[:operators]),
+        keys=keys,
+        since_ms=START_MS,
+    )
+    return shared, tuple(value_at(GROUP.order, coefficients, holder) for holder in range(1, operators + 1))
+
+
+def directory_entries(version: int = 1, *, in_use: bool = True) -> dict[bytes, bytes]:
+    """The state's entries of that key."""
+    draft = Draft(EMPTY)
+    SHARED_KEYS.put(draft, (KeyPurpose.DIRECTORY, version), directory_key(version)[0])
+    if in_use:
+        SHARED_KEYS_IN_USE.put(draft, KeyPurpose.DIRECTORY, version)
+    return {key: value for key, value in draft.writes.items() if value is not None}
+
+
+class _Empty:
+    def get(self, _key: bytes) -> bytes | None:
+        return None
+
+
+EMPTY: Final = _Empty()
+REGISTRAR: Final = SetRegistrar(
+    account_id=DEPARTMENT.account, methods=tuple(AssertionMethod), uses=tuple(AssertionUse)
+)
 
 
 def issuance(label: str, holder: Actor = LI, /, **changes: object) -> CertificatesIssue:

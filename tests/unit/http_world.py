@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
 
+from contracts.erasure_records import Erasure
+from contracts.form_records import Form
+from contracts.grant_records import Deletion, DeletionDuty, GrantRules
+from contracts.people_records import LookupLimits, PersonTag, Recovery, Ticket
+from contracts.portal_records import Portal
+from contracts.question_records import CountRecord
 from contracts.records import (
     Account,
     AccountKind,
@@ -41,10 +47,15 @@ from contracts.records import (
 )
 from contracts.region_records import Recognition, Region
 from contracts.registry import REGISTRY
+from contracts.representation_records import Mandate
+from contracts.shared_key_records import KeyPurpose
+from contracts.shared_key_round_records import SharedKeyRound
 from contracts.state import Table
 from contracts.upgrades import ContractStatus, PendingUpgrade
 from ledger import codec, domains, state_tree
 from ledger.crypto.suite import CryptoSuite, Signer, chain_id, key_id
+from ledger.crypto.threshold.equality import EqualityProof
+from ledger.crypto.threshold.shares import Share
 from ledger.errors import LedgerError, NotFound
 from ledger.hashing import genesis_header, results_root, sign_transaction, transaction_id, transactions_root
 from ledger.receipts import StateReceipt, build_receipt, build_state_receipt
@@ -64,21 +75,32 @@ from ledger.types import (
     Trust,
     ValidatorSet,
     VoteKind,
+    WebAuthn,
 )
 from node.http.app import SITE, build_app
 from node.http.config import HttpConfig
 from node.http.routes import ROUTES
 from node.http.routing import Route
 from node.http.site import Site
+from node.http.views.mydata import delivery_body
 from node.index.follower import catch_up
 from node.index.sqlite import SqliteIndex
 from node.observability import Metrics
-from node.services.facts import HeightNotFinal, HeightNotProvable, Location, NodeFacts, PeerFacts
+from node.services.facts import (
+    HeightNotFinal,
+    HeightNotProvable,
+    Location,
+    NodeFacts,
+    PeerFacts,
+    SharedKeysFacts,
+)
+from node.services.logins import Logins
+from node.services.notices import Notices
+from node.services.people_ports import DirectoryFacts, Evaluation
 from node.services.ports import (
     Caller,
     DepositInput,
     Draft,
-    PersonTag,
     ReleasedFile,
     ReleaseTransactions,
     Services,
@@ -86,7 +108,11 @@ from node.services.ports import (
     TraceReport,
     TransactionStatus,
 )
+from node.services.webhook_places import PlacePolicy, networks
+from node.services.webhook_store import WebhookStore
+from node.services.webhooks import Webhooks, WebhookSettings
 from tests.suites import scheme_under_test
+from tests.unit.holders_world import GROUP, dealt
 from tests.unit.ledger_world import GENESIS_TIME_MS, NETWORK, SUITE, fixed, make_genesis
 
 K = TypeVar("K")
@@ -157,6 +183,7 @@ class FakeRecords:
     """Tables as dictionaries."""
 
     def __init__(self) -> None:
+        self.erasures: dict[bytes, Erasure] = {}
         self.accounts = {actor.account: actor.record() for actor in ACTORS}
         self.certificates: dict[bytes, Certificate] = {}
         self.other_networks: dict[bytes, Region] = {}
@@ -167,9 +194,19 @@ class FakeRecords:
         self.proposals: dict[bytes, Proposal] = {}
         self.types: dict[str, CertificateType] = {}
         self.templates: dict[str, PurposeTemplate] = {}
+        self.mandates: dict[bytes, Mandate] = {}
+        self.lost: dict[bytes, Recovery] = {}
+        self.rules = GrantRules()
+        self.deletions: dict[bytes, Deletion] = {}
+        self.duties: dict[bytes, DeletionDuty] = {}
+        self.forms_by_code: dict[str, Form] = {}
+        self.counts_by_id: dict[bytes, CountRecord] = {}
 
     def account(self, account_id: bytes) -> Account | None:
         return self.accounts.get(account_id)
+
+    def erasure(self, certificate_id: bytes) -> Erasure | None:
+        return self.erasures.get(certificate_id)
 
     def certificate(self, certificate_id: bytes) -> Certificate | None:
         return self.certificates.get(certificate_id)
@@ -198,6 +235,19 @@ class FakeRecords:
     def purposes(self) -> tuple[PurposeTemplate, ...]:
         return tuple(self.templates.values())
 
+    def certificate_type_version(self, code: str, version: int) -> CertificateType | None:
+        found = self.certificate_type(code)
+        return found if found is not None and found.version == version else None
+
+    def form(self, code: str) -> Form | None:
+        return self.forms_by_code.get(code)
+
+    def forms(self) -> tuple[Form, ...]:
+        return tuple(self.forms_by_code[code] for code in sorted(self.forms_by_code))
+
+    def count(self, count_id: bytes) -> CountRecord | None:
+        return self.counts_by_id.get(count_id)
+
     def region(self, chain_id: bytes) -> Region | None:
         return self.other_networks.get(chain_id)
 
@@ -206,6 +256,21 @@ class FakeRecords:
 
     def recognition(self, recognition_id: bytes) -> Recognition | None:
         return self.recognitions.get(recognition_id)
+
+    def mandate(self, mandate_id: bytes) -> Mandate | None:
+        return self.mandates.get(mandate_id)
+
+    def recovery(self, account_id: bytes) -> Recovery | None:
+        return self.lost.get(account_id)
+
+    def deletion(self, release_id: bytes) -> Deletion | None:
+        return self.deletions.get(release_id)
+
+    def deletion_duty(self, grant_id: bytes) -> DeletionDuty | None:
+        return self.duties.get(grant_id)
+
+    def grant_rules(self) -> GrantRules:
+        return self.rules
 
 
 class FakeChain:
@@ -225,6 +290,10 @@ class FakeChain:
         self.state: dict[bytes, bytes] = {b"limits": b"\x01"}
         self.first_proven = 1
         self.found_damaged = ""
+        self.webauthn = WebAuthn()
+        self.portals_there: tuple[Portal, ...] = ()
+        self.keys_there: tuple[KeyPurpose, ...] = tuple(KeyPurpose)
+        self.key_rounds: tuple[SharedKeyRound, ...] = ()
         self._grown = asyncio.Event()
 
     @property
@@ -238,6 +307,19 @@ class FakeChain:
     @property
     def chain_id(self) -> bytes:
         return self._chain_id
+
+    def shared_keys(self) -> SharedKeysFacts:
+        accounts = tuple(validator.account for validator in self.validators.validators)
+        keys = tuple(dealt(GROUP, accounts, purpose).key for purpose in self.keys_there)
+        return SharedKeysFacts(
+            ready=set(self.keys_there) == set(KeyPurpose),
+            keys=keys,
+            in_use=frozenset((key.purpose, key.version) for key in keys),
+            rounds=self.key_rounds,
+        )
+
+    def portals(self) -> tuple[Portal, ...]:
+        return self.portals_there
 
     @property
     def height(self) -> int:
@@ -264,7 +346,6 @@ class FakeChain:
                 port=operator.port,
                 certificates=(operator.certificate,),
                 wrap_key=operator.wrap_key,
-                directory_wrap=b"",
             )
             for operator in self._genesis.operators
         )
@@ -501,9 +582,45 @@ class FakeDeposits:
 
 
 class FakePeople:
-    async def lookup(self, identity_number: str, caller: Caller) -> PersonTag:
-        assert caller.role is KeyRole.OFFICER
-        return PersonTag(version=1, tag=fixed("tag", identity_number), account=PERSON.account)
+    """Knows one ticket, of whoever asks, and one person under every tag."""
+
+    def __init__(self) -> None:
+        self.recoveries: dict[bytes, Recovery] = {}
+
+    def directory(self) -> DirectoryFacts:
+        return DirectoryFacts(version=None, keys=(), tags=(), limits=LookupLimits())
+
+    def ticket(self, ticket_id: bytes) -> Ticket | None:
+        return None if ticket_id != TICKET.ticket_id else TICKET
+
+    def recovery(self, account: bytes) -> Recovery | None:
+        return self.recoveries.get(account)
+
+    async def evaluate(
+        self, ticket_id: bytes, elements: Sequence[bytes], caller: Caller
+    ) -> tuple[Evaluation, ...]:
+        proof = EqualityProof(challenge=fixed("challenge"), response=fixed("response"))
+        shares = tuple(Share(holder=1, element=element, proof=proof) for element in elements)
+        return (Evaluation(version=1, renewal=0, shares={1: shares}),)
+
+    def accounts(
+        self, ticket_id: bytes, tags: Sequence[PersonTag], caller: Caller
+    ) -> tuple[bytes | None, ...]:
+        return tuple(PERSON.account for _ in tags)
+
+
+TICKET: Final = Ticket(
+    ticket_id=fixed("ticket", size=16),
+    account=BANK.account,
+    officer=BANK.key_id,
+    entry=OPERATOR.account,
+    count=1,
+    elements_hash=fixed("elements"),
+    basis="service",
+    requested_ms=1,
+    expires_ms=2,
+)
+ACCOUNTS_OF_TICKET: Final = f"/v1/lookups/{TICKET.ticket_id.hex()}/accounts"
 
 
 class FakeReleases:
@@ -566,6 +683,9 @@ class World:
     metrics: Metrics
     clock: Clock
     fatal: list[BaseException] = field(default_factory=list)
+    logins: Logins | None = None
+    notices: Notices | None = None
+    webhooks: Webhooks | None = None
     client: TestClient = field(init=False)
     site: Site = field(init=False)
 
@@ -579,6 +699,9 @@ class World:
             releases=self.releases,
             traces=self.traces,
             index=self.index,
+            logins=self.logins,
+            notices=self.notices,
+            webhooks=self.webhooks,
         )
 
     def log_in(self, actor: Actor) -> dict[str, str]:
@@ -629,6 +752,17 @@ async def served(
         metrics=Metrics(),
         clock=Clock(),
     )
+    outbox = WebhookStore(folder / "webhooks.sqlite", SUITE, fixed("node secret"))
+    world.notices = Notices(chain, world.index, outbox)
+    world.webhooks = Webhooks(
+        chain=chain,
+        index=world.index,
+        notices=world.notices,
+        store=outbox,
+        settings=WebhookSettings(policy=PlacePolicy(http=True, networks=networks(("127.0.0.0/8",)))),
+        render=delivery_body,
+        clock_ms=world.clock,
+    )
     if change is not None:
         change(world)
     app = build_app(
@@ -644,6 +778,7 @@ async def served(
     async with TestClient(TestServer(app)) as client:
         world.client = client
         yield world
+    await outbox.close()
     await world.index.close()
 
 

@@ -92,7 +92,6 @@ def make_genesis(n: int = 4) -> Genesis:
                 host="127.0.0.1",
                 port=9440 + i,
                 certificate=fixed("certificate", i),
-                directory_wrap=b"",
             )
         )
     return Genesis(

@@ -46,7 +46,7 @@ def found_homes(folder: Path, network: str = "test", keeping: Keeping = None) ->
         )
         for number, home in enumerate(homes)
     ]
-    genesis = assemble_genesis(network, cards, time_ms=NOW_MS, suite=SUITE, directory_key=bytes(32))
+    genesis = assemble_genesis(network, cards, time_ms=NOW_MS, suite=SUITE)
     for home in homes:
         home.genesis.write_bytes(genesis_to_json(genesis))
         home.store.rmdir()

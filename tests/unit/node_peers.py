@@ -7,9 +7,9 @@ from pathlib import Path
 from ledger.errors import LedgerError
 from node.exchange import BlobExchange
 from node.vault.blobs import LocalBlobStore
-from tests.unit.contracts_world import (
-    SUITE,
-)
+from node.vault.custody import Custody
+from node.vault.holdings import Holdings
+from tests.unit.contracts_world import START_MS, SUITE
 
 A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
 
@@ -21,8 +21,9 @@ class Net:
         self.folder = folder
         self.exchanges: dict[bytes, BlobExchange] = {}
         self.stores: dict[bytes, LocalBlobStore] = {}
+        self.custodies: dict[bytes, Custody] = {}
+        self.time_ms = START_MS
         self.rogues: dict[bytes, Rogue] = {}
-        self.readers: set[bytes] = set()
         self.asked: list[tuple[bytes, bytes]] = []
 
     def join(self, name: bytes) -> BlobExchange:
@@ -36,13 +37,17 @@ class Net:
         def peers() -> tuple[bytes, ...]:
             return tuple(peer for peer in (*self.rogues, *self.exchanges) if peer != name)
 
-        self.stores[name] = LocalBlobStore(self.folder / name.decode(), SUITE)
+        self.stores[name] = LocalBlobStore(self.folder / name.hex(), SUITE)
+        self.custodies[name] = Custody(
+            store=self.stores[name],
+            holdings=Holdings(self.folder / f"{name.hex()}.sqlite"),
+            clock_ms=lambda: self.time_ms,
+        )
         self.exchanges[name] = BlobExchange(
             suite=SUITE,
-            store=self.stores[name],
+            custody=self.custodies[name],
             request=request,
             peers=peers,
-            validators=lambda: {peer for peer in peers() if peer not in self.readers},
         )
         return self.exchanges[name]
 

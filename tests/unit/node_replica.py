@@ -65,12 +65,14 @@ from tests.unit.contracts_world import (
     AUDITOR_ADMIN,
     BANK,
     BANK_ADMIN,
+    CLERK,
     DAY_MS,
     DEPARTMENT,
     DEPARTMENT_ADMIN,
     LI,
     NODES,
     OPERATORS,
+    REGISTRAR,
     SHOP,
     SHOP_ADMIN,
     START_MS,
@@ -78,13 +80,15 @@ from tests.unit.contracts_world import (
     VOTERS,
     Actor,
     actor,
+    directory_entries,
     enrolment,
     identity,
     new_key,
     registration,
     voter,
 )
-from zhenglian.catalogue import CertificateTypeSpec, Holder, encode_schema, load_catalogue
+from zhenglian.catalogue import CertificateTypeSpec, load_catalogue
+from zhenglian.type_records import certificate_type_of
 
 QUORUM: Final[QuorumScheme] = SUITE.quorum
 CARD: Final = "social_security_card"
@@ -113,19 +117,8 @@ def spec_of(code: str) -> CertificateTypeSpec:
 
 
 def type_of(spec: CertificateTypeSpec) -> CertificateType:
-    return CertificateType(
-        code=spec.code,
-        version=1,
-        number=spec.number,
-        name_zh=spec.name_zh,
-        name_en=spec.name_en,
-        issuers_zh=spec.issuers_zh,
-        level_zh=spec.level_zh,
-        holder=AccountKind.PERSON if spec.holder is Holder.PERSON else AccountKind.ENTERPRISE,
-        fields=tuple(field.name for field in spec.fields),
-        attachments=tuple(attachment.name for attachment in spec.attachments),
-        schema=encode_schema(spec),
-    )
+    """As the ledger registers it, without classes: no part of it needs a consent of its own."""
+    return replace(certificate_type_of(spec), classes=())
 
 
 def make_genesis(limits: Limits | None = None) -> Genesis:
@@ -158,7 +151,6 @@ def make_genesis(limits: Limits | None = None) -> Genesis:
                 host=f"node-{n}.test",
                 port=7000 + n,
                 certificate=identity(f"certificate {n}", 32),
-                directory_wrap=b"",
             )
         )
     return Genesis(
@@ -182,8 +174,10 @@ class Replica:
         at: int = 0,
         protocol_version_max: int = PROTOCOL_VERSION_MAX,
         registry: Registry = REGISTRY,
+        dealt: bool = True,
     ) -> None:
         self.folder = folder
+        self.dealt = dealt
         self.at = at
         document = make_genesis(limits)
         path = folder / "store"
@@ -191,7 +185,7 @@ class Replica:
         self.store = (
             ServedStore.open(path, SUITE)
             if exists
-            else ServedStore.create(path, SUITE, document, genesis_state(SUITE, document))
+            else ServedStore.create(path, SUITE, document, founded(document, dealt=dealt))
         )
         self.mempool = Mempool(pool or PoolLimits())
         self.verify = SignatureCache(SUITE)
@@ -299,7 +293,7 @@ class Replica:
         self.done(*approvals)
 
     def populate(self, code: str = CARD) -> Replica:
-        """One certificate type, a purpose for all of it, organisations with officers, and Li."""
+        """One certificate type, a purpose for all of it, organisations with officers, and Li where there is a directory key."""
         kind = type_of(spec_of(code))
         self.vote(RegisterCertificateTypes(types=(kind,)))
         purpose = PurposeTemplate(
@@ -322,8 +316,19 @@ class Replica:
                 for admin, officer, _ in ORGANIZATIONS
             )
         )
-        self.done(self.sign(DEPARTMENT, enrolment(LI)))
+        if self.dealt:
+            self.vote(REGISTRAR)
+            clerk = OrganizationsAddKey(key=new_key(CLERK, KeyRole.OFFICER))
+            self.done(self.sign(DEPARTMENT_ADMIN, clerk))
+            self.done(self.sign(DEPARTMENT, enrolment(LI, self.store.chain_id, self.now_ms)))
+        else:
+            self.step()
         return self
+
+
+def founded(document: Genesis, *, dealt: bool = True) -> dict[bytes, bytes]:
+    """The state at height 0; with a directory key dealt in advance, so that people can be enrolled, unless it must be genesis' own."""
+    return genesis_state(SUITE, document) | (directory_entries() if dealt else {})
 
 
 def finalization(chain_id: bytes, block: Block, validators: ValidatorSet | None = None) -> FinalizedBlock:

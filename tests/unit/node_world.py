@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -36,7 +36,9 @@ from node.index.follower import catch_up, follow
 from node.index.sqlite import SqliteIndex
 from node.mempool import PoolLimits
 from node.poollog import PoolLog
-from node.services.deposits import Deposits
+from node.services.deposits import Deposits, Place
+from node.services.keeper import Keeper
+from node.services.making import ReleaseMaker
 from node.services.marking import Renderer
 from node.services.node_account import NodeAccount
 from node.services.ports import AttachmentInput, DepositInput, Draft, FieldValue
@@ -45,7 +47,8 @@ from node.services.spool import Spool
 from node.services.submission import Submission
 from node.services.traces import Traces
 from node.vault.blobs import LocalBlobStore
-from node.vault.keys import OperatorKeys
+from node.vault.custody import Custody
+from node.vault.holdings import Holdings
 from node.vault.records import RecordReader
 from tests.unit.contracts_world import (
     DAY_MS,
@@ -58,7 +61,8 @@ from tests.unit.contracts_world import (
     Actor,
     identity,
 )
-from tests.unit.node_replica import CARD, OFFICER, WRAPS, Replica, spec_of
+from tests.unit.node_replica import CARD, OFFICER, Replica, spec_of
+from tests.unit.vault_world import Operators, replica_of
 
 
 async def nobody(_peer: bytes, _payload: bytes, _timeout_s: float) -> bytes:
@@ -94,17 +98,22 @@ class Node(Replica):
             self.submission.connected(peer)
         self.index = SqliteIndex(folder / "index.sqlite", self.store.chain_id)
         self.blobs = LocalBlobStore(folder / "blobs", SUITE)
-        self.exchange = BlobExchange(
-            suite=SUITE, store=self.blobs, request=nobody, peers=lambda: (), validators=lambda: ()
+        self.custody = Custody(
+            store=self.blobs, holdings=Holdings(folder / "holdings.sqlite"), clock_ms=self.clock_ms
         )
-        self.keys = OperatorKeys(
+        self.exchange = BlobExchange(suite=SUITE, custody=self.custody, request=nobody, peers=lambda: ())
+        # The other holders see what this node's replica sees; tests of replicas that differ bring their own.
+        self.operators = Operators([replica_of(self.chain)] * 4, at)
+        self.keys = self.operators.sealer
+        self.reader = RecordReader(
             suite=SUITE,
-            operator=OPERATORS[at].account,
-            wrap_secret=WRAPS[at][0],
-            state=self.chain.records,
-            time_ms=lambda: self.chain.head_time_ms,
+            chain_id=self.store.chain_id,
+            keys=self.operators.opener,
+            store=self.blobs,
+            fetch=self.exchange.fetch,
         )
-        self.renderer = Renderer(SUITE, RecordReader(SUITE, self.keys, self.blobs, self.exchange.fetch))
+        self.renderer = Renderer(SUITE, self.reader)
+        self.maker = ReleaseMaker(suite=SUITE, chain=self.chain, renderer=self.renderer)
         self.account = NodeAccount(
             suite=SUITE,
             account=OPERATORS[at].account,
@@ -120,7 +129,7 @@ class Node(Replica):
             index=self.index,
             submission=self.submission,
             node=self.account,
-            renderer=self.renderer,
+            maker=self.maker,
             spool=self.spool,
             clock_ms=self.clock_ms,
         )
@@ -131,9 +140,10 @@ class Node(Replica):
             submission=self.submission,
             node=self.account,
             renderer=self.renderer,
+            maker=self.maker,
             spool=self.spool,
         )
-        self.deposits = self.deposits_with(self.exchange, 0)
+        self.deposits = self.deposits_with(self.place)
         self.services = [
             self.submission.block_finalized,
             self.releases.block_finalized,
@@ -153,16 +163,25 @@ class Node(Replica):
         sent = [gossip_messages.decode(payload) for peer, payload in self.to_peers if peer == self.peers[0]]
         return [item for message in sent if isinstance(message, Push) for item in message.transactions]
 
-    def deposits_with(self, exchange: BlobExchange, replicas_min: int) -> Deposits:
-        return Deposits(
+    async def place(self, certificate: bytes, blobs: Mapping[bytes, bytes]) -> int:
+        """Keep a record here alone; tests of the other nodes' copies use a `Keeper`."""
+        await self.custody.keep(certificate, blobs, peer=self.account.account)
+        return 0
+
+    def keeper_with(self, custody: Custody, exchange: BlobExchange, copies: int = 0) -> Keeper:
+        return Keeper(
             suite=SUITE,
             chain=self.chain,
-            keys=self.keys,
-            blobs=self.blobs,
+            custody=custody,
             exchange=exchange,
-            replicas_min=lambda: replicas_min,
+            node=self.account,
+            copies=copies,
+            walk_every_s=3600,
             clock_ms=self.clock_ms,
         )
+
+    def deposits_with(self, place: Place) -> Deposits:
+        return Deposits(suite=SUITE, chain=self.chain, keys=self.keys, place=place, clock_ms=self.clock_ms)
 
     def on_finalized(self, final: FinalizedExecution) -> None:
         super().on_finalized(final)
@@ -195,6 +214,11 @@ class Node(Replica):
     async def deposit(self, content: DepositInput) -> Draft:
         """Put a certificate's data into the vault and on the ledger."""
         draft = await self.deposits.prepare(content, OFFICER)
+        await self.issue(content, draft)
+        return draft
+
+    async def issue(self, content: DepositInput, draft: Draft) -> None:
+        """Put a draft on the ledger."""
         issue = CertificatesIssue(
             certificate_id=draft.certificate_id,
             certificate_type=draft.certificate_type,
@@ -209,7 +233,6 @@ class Node(Replica):
             supersedes=b"",
         )
         await self.send(DEPARTMENT, issue)
-        return draft
 
     async def grant(self, who: Actor, draft: Draft, uses_max: int = 9) -> bytes:
         """Li's consent to all that the certificate says."""
@@ -301,6 +324,7 @@ async def running(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await node.submission.stop()
+        node.operators.close()
         while node.commit():
             pass
         await node.index.close()

@@ -243,8 +243,7 @@ class Routes:
                 web.get("/v1/grants/{id}/proof", self.proof),
                 web.get("/v1/releases/{id}/proof", self.proof),
                 web.get("/v1/state/{key}", self.proof),
-                web.post("/v1/deposits", self.deposit),
-                web.post("/v1/people/lookup", self.lookup),
+                web.post("/v1/deposits/drafts", self.deposit),
                 web.post("/v1/releases", self.request_release),
                 web.get("/v1/releases/{id}", self.release),
                 web.get("/v1/releases/{id}/files/{n}", self.file),
@@ -413,12 +412,6 @@ class Routes:
             ),
             201,
         )
-
-    async def lookup(self, request: web.Request) -> web.Response:
-        asked = msgspec.json.decode(await request.read(), type=api.LookupRequest)
-        enrolled = asked.identity_number.endswith("X")
-        account = fixed("person", size=16).hex() if enrolled else None
-        return reply(api.LookupView(account=account, tag_version=1, tag=fixed("tag").hex()))
 
     async def request_release(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=api.TransactionRequest)

@@ -60,7 +60,7 @@ def test_an_imported_ledger_is_the_archived_one(file: Path, home: Home, tmp_path
     imported = take(file, home)
     assert (imported.height, imported.executed, imported.identity) == (11, 11, False)
     (tmp_path / "other").mkdir()
-    replica = grow(Replica(tmp_path / "other"))
+    replica = grow(Replica(tmp_path / "other", dealt=False))
     with Store.open(home.store, SUITE) as store:
         assert store.first_height == 1
         assert store.genesis == replica.store.genesis
@@ -87,7 +87,7 @@ def verified_changes(file: Path) -> tuple[object, ...]:
 def test_a_ledger_may_begin_with_the_snapshot_and_goes_on_by_later_archives(
     tmp_path: Path, home: Home
 ) -> None:
-    replica = grow(Replica(tmp_path))
+    replica = grow(Replica(tmp_path, dealt=False))
     wish = ArchiveWish(snapshot=True, made_ms=MADE_MS)
     first = archive(replica.store, tmp_path / "first.archive", wish)
     for _ in range(3):
@@ -104,7 +104,7 @@ def test_a_ledger_may_begin_with_the_snapshot_and_goes_on_by_later_archives(
 
 
 def test_parts_are_taken_in_order_and_without_gaps(tmp_path: Path, home: Home) -> None:
-    replica = grow(Replica(tmp_path))
+    replica = grow(Replica(tmp_path, dealt=False))
     parts = [part(replica, tmp_path / f"{first}", first, last) for first, last in ((1, 4), (4, 8), (10, 11))]
     trust = replica.chain.trust()
     with pytest.raises(ImportRefused, match="begins at height 4"):
@@ -148,7 +148,7 @@ def test_a_ledger_of_another_history_or_network_is_left_alone(file: Path, tmp_pa
     other = Home(tmp_path / "other")
     other.create_folders()
     other.store.rmdir()
-    replica = Replica(other.root)
+    replica = Replica(other.root, dealt=False)
     for _ in range(4):
         replica.step()
         replica.commit()
@@ -161,7 +161,7 @@ def test_a_ledger_of_another_history_or_network_is_left_alone(file: Path, tmp_pa
     stranger = Home(tmp_path / "stranger")
     stranger.create_folders()
     stranger.store.rmdir()
-    Replica(stranger.root, replace_limits()).close()
+    Replica(stranger.root, replace_limits(), dealt=False).close()
     with pytest.raises(OtherNetwork):
         take(file, stranger)
 
@@ -180,7 +180,7 @@ def test_a_folder_of_no_network_needs_a_trust_point_and_a_snapshot_an_empty_one(
     take(file, home)
     with pytest.raises(ImportRefused, match="ledger here already"):
         take(file, home, snapshot=True)
-    replica = grow(Replica(tmp_path))
+    replica = grow(Replica(tmp_path, dealt=False))
     plain = archive(replica.store, tmp_path / "plain.archive")
     replica.close()
     bare = Home(tmp_path / "bare")
@@ -192,7 +192,7 @@ def test_a_folder_of_no_network_needs_a_trust_point_and_a_snapshot_an_empty_one(
 def test_a_certified_block_that_execution_contradicts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    replica, other = Replica(tmp_path / "a"), Replica(tmp_path / "b")
+    replica, other = Replica(tmp_path / "a", dealt=False), Replica(tmp_path / "b", dealt=False)
     block, _ = replica.propose()
     wrong = replace(block, header=replace(block.header, state_root=bytes(32)))
     final: FinalizedBlock = finalization(other.store.chain_id, wrong)
@@ -248,7 +248,7 @@ def test_a_folder_whose_journal_is_lost_is_silenced_and_gives_up_the_key_that_wa
 
 
 def test_an_archive_is_made_while_the_chain_goes_on(tmp_path: Path) -> None:
-    replica = grow(Replica(tmp_path))
+    replica = grow(Replica(tmp_path, dealt=False))
 
     def meanwhile(_stage: str, _done: int, _total: int) -> None:
         replica.step()
@@ -264,7 +264,7 @@ def test_an_archive_is_made_while_the_chain_goes_on(tmp_path: Path) -> None:
 
 
 def test_what_the_store_does_not_have_cannot_be_archived(tmp_path: Path) -> None:
-    replica = grow(Replica(tmp_path))
+    replica = grow(Replica(tmp_path, dealt=False))
     wishes = (
         ArchiveWish(last_height=12),
         ArchiveWish(first_height=9, last_height=8),
@@ -294,7 +294,7 @@ def test_a_store_that_begins_with_a_snapshot_archives_one(file: Path, home: Home
 
 
 def test_a_network_that_has_no_block_yet_can_be_archived(tmp_path: Path, home: Home) -> None:
-    replica = Replica(tmp_path)
+    replica = Replica(tmp_path, dealt=False)
     path = archive(replica.store, tmp_path / "city.archive")
     trust = replica.chain.trust()
     assert verified(path.read_bytes(), trust).head is None

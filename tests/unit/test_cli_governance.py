@@ -24,7 +24,7 @@ from contracts.calls import GovernanceApprove
 from contracts.records import AccountStatus, NodeRole
 from contracts.registry import REGISTRY
 from contracts.state import ACCOUNTS
-from ledger.errors import NotFound, Unavailable
+from ledger.errors import NotFound
 from node.cards import NodeCard
 from node.commands import gov
 from node.commands.context import Settings
@@ -43,17 +43,14 @@ from node.identity import create_identity, load_identity
 from node.newcomers import CardRefused, addition, check_card, operator_of
 from node.observability import Metrics
 from node.services.facts import NodeFacts, PeerFacts
-from node.services.people import People
 from node.services.ports import Services
-from node.vault.directory import KeyedDirectory, SealedDirectory
 from tests.suites import OTHER
 from tests.unit.contracts_world import OPERATORS, START_MS, SUITE
+from tests.unit.http_world import FakePeople
 from tests.unit.node_replica import SIGNERS
 from tests.unit.node_world import Node, running
 from tests.unit.test_http_membership import proof
 from zhenglian import api
-
-DIRECTORY_KEY = bytes(range(32))
 
 
 def make_card(folder: Path, name: str, *, network: str = "test", port: int = 7100) -> NodeCard:
@@ -141,14 +138,14 @@ async def city(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[C
         clock.time_ns = lambda: node.now_ms * 1_000_000
         monkeypatch.setattr("zhenglian.client.time", clock)
         card = make_card(folder / "fifth", "fifth")
-        node.vote(ChangeValidators(changes=(addition(card, SUITE, DIRECTORY_KEY),)))
+        node.vote(ChangeValidators(changes=(addition(card, SUITE),)))
         made = City(node=node, home=folder / "fifth")
         monkeypatch.setattr(node.chain, "_facts", made.facts)
         services = Services(
             chain=node.chain,
             submission=node.submission,
             deposits=node.deposits,
-            people=People(KeyedDirectory(SUITE, DIRECTORY_KEY), node.chain.records),
+            people=FakePeople(),
             releases=node.releases,
             traces=node.traces,
             index=node.index,
@@ -165,23 +162,16 @@ async def city(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[C
             yield made
 
 
-async def test_a_validator_is_added_by_its_card_with_the_directory_key_sealed_to_it(
+async def test_a_validator_is_added_by_its_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with city(tmp_path, monkeypatch) as here:
         card = make_card(tmp_path / "sixth", "sixth", port=7200)
         path = tmp_path / "sixth" / "card.json"
-        made = await here.run("propose", "add-validator", path, "--home", here.home)
+        made = await here.run("propose", "add-validator", path)
         await here.approve(made["proposal_id"])
         account = bytes.fromhex(card.account)
         assert membership.operators(here.node.chain.records)[-1] == account
-        directory = SealedDirectory(
-            suite=SUITE,
-            state=here.node.chain.records,
-            account=account,
-            wrap_secret=load_identity(Home(tmp_path / "sixth"), SUITE).wrap_secret,
-        )
-        assert await directory.tag("x") == await KeyedDirectory(SUITE, DIRECTORY_KEY).tag("x")
         listed = await here.run("validators")
         assert (listed["epoch"], len(listed["validators"])) == (3, 6)
         assert len((await here.run("validators", "--epoch", "1"))["validators"]) == 4
@@ -197,7 +187,7 @@ async def test_a_set_without_a_quorum_that_runs_is_not_proposed_unless_forced(
         make_card(tmp_path / "sixth", "sixth", port=7200)
         path = tmp_path / "sixth" / "card.json"
         here.away = {OPERATORS[2].account, OPERATORS[3].account}
-        command = ("propose", "add-validator", path, "--home", here.home)
+        command = ("propose", "add-validator", path)
         with pytest.raises(QuorumNotLive) as refused:
             await here.run(*command)
         assert refused.value.fields["live"] == 3
@@ -218,7 +208,7 @@ async def test_one_validator_is_replaced_removed_and_given_another_key(
         state = here.node.chain.records
         sixth = make_card(tmp_path / "sixth", "sixth", port=7200)
         path = tmp_path / "sixth" / "card.json"
-        made = await here.run("propose", "replace-validator", "op3", path, "--home", here.home)
+        made = await here.run("propose", "replace-validator", "op3", path)
         await here.approve(made["proposal_id"])
         members = membership.operators(state)
         assert OPERATORS[3].account not in members
@@ -252,10 +242,7 @@ async def test_a_reader_is_admitted_and_let_go(tmp_path: Path, monkeypatch: pyte
         await here.approve(made["proposal_id"])
         record = membership.node(state, bytes.fromhex(card.account))
         assert record is not None
-        assert (record.role, record.directory_wrap) == (NodeRole.READER, b"")
-        without = SealedDirectory(suite=SUITE, state=state, account=record.account, wrap_secret=bytes(32))
-        with pytest.raises(Unavailable):
-            await without.tag("x")
+        assert record.role is NodeRole.READER
         made = await here.run("propose", "remove-node", "county")
         await here.approve(made["proposal_id"])
         assert membership.node(state, record.account) is None
@@ -349,8 +336,7 @@ def test_a_card_for_another_network_or_without_its_proof_is_refused(tmp_path: Pa
         assert refused.value.message("zh") != refused.value.message("en")
     for broken in (replace(card, certificate_pem="none"), replace(card, wrap_key="00" * 32)):
         with pytest.raises(CardRefused):
-            operator_of(broken, SUITE, DIRECTORY_KEY)
-    assert operator_of(card, SUITE, None).directory_wrap == b""
+            operator_of(broken, SUITE)
 
 
 def status(

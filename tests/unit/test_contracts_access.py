@@ -22,13 +22,22 @@ from contracts.calls import (
     GrantsReject,
     GrantsResume,
     GrantsRevoke,
+    LookupsApprove,
+    LookupsRequest,
+    MovedTag,
     NewKey,
     NodesSetAddress,
     NodesSetCertificates,
     OrganizationsAddKey,
     OrganizationsRevokeKey,
     PeopleAddKey,
+    PeopleMoveTags,
+    PeopleRetag,
     PeopleRevokeKey,
+    PeopleSetReachable,
+    RecoveriesConfirm,
+    RecoveriesOpen,
+    RecoveriesVeto,
     ReinstateOrganization,
     ReleasesAcknowledge,
     ReleasesFail,
@@ -37,10 +46,22 @@ from contracts.calls import (
     TracesRequest,
 )
 from contracts.denials import DENIALS, Denied, denial_message
+from contracts.grant_calls import (
+    GrantsDecideAccess,
+    GrantsEndAccess,
+    GrantsExtendNotice,
+    GrantsReview,
+    GrantsStateDeletion,
+    RepresentationAccept,
+    RepresentationAssist,
+    RepresentationEnd,
+)
+from contracts.grant_records import ReviewVerdict
 from contracts.records import KEYS_PER_ACCOUNT_MAX, CertificateState, KeyRole, TraceVerdict
 from contracts.region_calls import RegionsReportFork
 from contracts.registry import METHODS
 from contracts.state import ACCOUNTS
+from contracts.window_calls import GrantsApproveAtWindow
 from ledger.errors import InvariantViolation
 from ledger.types import Call, VoteKind
 from tests.unit.contracts_world import (
@@ -62,6 +83,7 @@ from tests.unit.contracts_world import (
     World,
     actor,
     asking_release,
+    assertion,
     ballot,
     enrolment,
     identity,
@@ -69,8 +91,11 @@ from tests.unit.contracts_world import (
     item,
     json_of,
     new_key,
+    person,
     preparation,
+    tag_of,
 )
+from tests.unit.grants_world import access, appointment
 from tests.unit.regions_world import Home
 
 CALLERS: dict[str, Actor] = {
@@ -91,6 +116,7 @@ ADMINS = {"department admin", "enterprise admin", "auditor admin"}
 GRANTEES = {"department officer", "enterprise officer"}
 NODE = {"operator admin", "operator node", "reader admin", "reader node"}
 HOLDERS = {"person", "enterprise admin"}
+APPROVERS = {"department officer", "auditor officer"}
 MESSENGERS = NODE | GRANTEES | {"auditor officer"}
 MAY_CALL: dict[str, set[str]] = {
     "governance.propose": {"operator admin"},
@@ -100,18 +126,37 @@ MAY_CALL: dict[str, set[str]] = {
     "evidence.report": {"operator node"},
     "organizations.add_key": ADMINS,
     "organizations.revoke_key": ADMINS,
-    "people.enroll": {"department officer"},
+    "people.enroll": GRANTEES,
     "people.add_key": {"person"},
     "people.revoke_key": {"person"},
+    "people.set_reachable": {"person"},
+    "people.retag": {"person"},
+    "people.move_tags": GRANTEES,
+    "lookups.request": GRANTEES | {"person"},
+    "lookups.approve": GRANTEES,
+    "recoveries.open": GRANTEES,
+    "recoveries.confirm": GRANTEES,
+    "recoveries.veto": {"person"},
     "certificates.issue": {"department officer"},
     "certificates.set_state": {"department officer"},
     "grants.request": GRANTEES,
     "grants.approve": HOLDERS,
+    "grants.approve_at_window": {"department officer"},
     "grants.reject": HOLDERS,
     "grants.pause": HOLDERS,
     "grants.resume": HOLDERS,
     "grants.narrow": HOLDERS,
     "grants.revoke": HOLDERS,
+    "grants.state_deletion": GRANTEES,
+    "grants.request_access": {"department officer"},
+    "grants.decide_access": APPROVERS,
+    "grants.end_access": APPROVERS,
+    "grants.extend_notice": APPROVERS,
+    "grants.review": APPROVERS,
+    "representation.appoint": HOLDERS | {"department officer"},
+    "representation.accept": HOLDERS,
+    "representation.end": HOLDERS | {"department officer"},
+    "representation.assist": {"department officer"},
     "releases.request": GRANTEES,
     "releases.prepare": {"operator node"},
     "releases.acknowledge": GRANTEES,
@@ -140,18 +185,37 @@ def some_calls(world: World) -> dict[str, Args]:
         EvidenceReport(first=ballot(0, 1, VoteKind.NULLIFY), second=ballot(0, 1, VoteKind.FINALIZE)),
         OrganizationsAddKey(key=key),
         OrganizationsRevokeKey(key_id=x16),
-        enrolment(actor("zhao", "phone")),
+        enrolment(person("zhao")),
         PeopleAddKey(key=key),
         PeopleRevokeKey(key_id=x16),
+        PeopleSetReachable(reachable=True),
+        PeopleRetag(assertion=assertion(LI)),
+        PeopleMoveTags(ticket_id=x16, moves=(MovedTag(known=tag_of(LI), new=tag_of(LI, 2)),)),
+        LookupsRequest(entry=NODES[0].account, count=1, elements_hash=x32, basis="test"),
+        LookupsApprove(ticket_id=x16),
+        RecoveriesOpen(assertion=assertion(LI), key=key),
+        RecoveriesConfirm(account=LI.account, assertion=assertion(LI)),
+        RecoveriesVeto(),
         issuance("new"),
         CertificatesSetState(certificate_id=x16, state=CertificateState.PLEDGED, holds=True, reason="pledge"),
         world.asking(),
         world.approval(grant_id),
+        GrantsApproveAtWindow(consent=world.approval(grant_id), place="hall", face=b"x"),
         GrantsReject(grant_id=grant_id),
         GrantsPause(grant_id=grant_id),
         GrantsResume(grant_id=grant_id),
         GrantsNarrow(grant_id=grant_id, items=(item(("name",)),), uses_left=1, consent_expiry_ms=1),
         GrantsRevoke(grant_id=grant_id),
+        GrantsStateDeletion(grant_id=grant_id, releases=(x8,), statement=x32),
+        access(world),
+        GrantsDecideAccess(grant_id=grant_id, approve=True),
+        GrantsEndAccess(grant_id=grant_id),
+        GrantsExtendNotice(grant_id=grant_id, notice_after_ms=1),
+        GrantsReview(grant_id=grant_id, verdict=ReviewVerdict.JUSTIFIED),
+        appointment(),
+        RepresentationAccept(mandate_id=x16),
+        RepresentationEnd(mandate_id=x16),
+        RepresentationAssist(principal=LI.account, grant_id=grant_id, place="hall"),
         asking_release(grant_id, json_of(x16, "name")),
         preparation(x8),
         ReleasesAcknowledge(release_id=x8, file_hashes=(x32,)),

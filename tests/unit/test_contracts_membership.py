@@ -35,7 +35,6 @@ from contracts.genesis import GenesisInvalid, genesis_state
 from contracts.membership import READERS_MAX, VALIDATORS_REMAINING_MIN, VOTE_KEY_CHECK_COST
 from contracts.protocol_versions import PROTOCOL_NOTICE_BLOCKS_MIN
 from contracts.records import (
-    DIRECTORY_WRAP_BYTES_MAX,
     AccountKind,
     AccountStatus,
     NodeRole,
@@ -222,7 +221,7 @@ def test_only_validators_are_removed_or_have_a_vote_key() -> None:
 def test_a_reader_that_follows_already_becomes_a_validator_under_its_own_keys() -> None:
     world = World().populate()
     world.done(READER_NODE, NodesSetAddress(host="moved.test", port=9))
-    same = newcomer("reader", directory_wrap=b"sealed")
+    same = newcomer("reader")
     for other in (
         newcomer("reader", name="another"),
         newcomer("reader", wrap_key=identity("another", 32)),
@@ -230,11 +229,10 @@ def test_a_reader_that_follows_already_becomes_a_validator_under_its_own_keys() 
         newcomer("reader", keys=operator_of("fifth").keys),
     ):
         refused(world, change(other), "account_exists")
-    refused(world, change(newcomer("reader", directory_wrap=bytes(257))), "directory_wrap_too_large")
     world.vote(change(same))
     node = membership.node(world, READER_NODE.account)
     assert node is not None
-    assert (node.role, node.host, node.directory_wrap) == (NodeRole.VALIDATOR, "moved.test", b"sealed")
+    assert (node.role, node.host) == (NodeRole.VALIDATOR, "moved.test")
     assert len(membership.nodes(world)) == 5
     assert membership.operators(world)[4] == READER_NODE.account
     world.done(READER_NODE, DeadlinesTick())
@@ -308,7 +306,6 @@ def test_a_newcomer_brings_both_keys_an_address_and_nothing_that_another_has() -
         ("key_taken", {"wrap_key": theirs.wrap_key}),
         ("key_taken", {"certificate": theirs.certificate}),
         ("key_taken", {"keys": theirs.keys}),
-        ("directory_wrap_too_large", {"directory_wrap": bytes(DIRECTORY_WRAP_BYTES_MAX + 1)}),
     ]
     for code, changes in cases:
         refused(world, change(newcomer("fifth", "", **changes)), code)

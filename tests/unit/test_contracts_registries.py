@@ -31,7 +31,7 @@ from contracts.records import (
     StateEntry,
     TemplateItem,
 )
-from contracts.state import ACCOUNTS, CERTIFICATES, PERSON_TAGS, PROPOSALS, PURPOSES, Draft, certificate_type
+from contracts.state import ACCOUNTS, CERTIFICATES, PROPOSALS, PURPOSES, Draft, certificate_type
 from ledger.types import quorum_size
 from tests.unit.contracts_world import (
     BANK,
@@ -51,7 +51,6 @@ from tests.unit.contracts_world import (
     WANG,
     World,
     actor,
-    enrolment,
     identity,
     issuance,
     new_key,
@@ -237,36 +236,6 @@ def test_a_purpose_can_be_replaced(world: World) -> None:
     found = PURPOSES.get(world, "hiring")
     assert found is not None
     assert world.refused(BANK, world.asking(uses_max=2), "over_ask")["maximum"] == found.uses_max == 1
-
-
-# --- people ---
-
-
-def test_a_person_is_enrolled_once_in_each_version_of_the_directory_key(world: World) -> None:
-    zhao = actor("zhao", "phone")
-    assert world.enroll(zhao) == zhao.account
-    args = enrolment(zhao)
-    assert PERSON_TAGS.get(world, (1, args.tag)) == zhao.account
-    world.refused(DEPARTMENT, swap(args, account_id=identity("other")), "already_enrolled")
-    world.refused(DEPARTMENT, swap(args, tag=bytes(32)), "account_exists")
-    assert world.refused(DEPARTMENT, swap(args, tag=bytes(32), tag_version=2), "tag_version")["current"] == 1
-
-
-def test_an_enrolment_says_nothing_about_who_the_person_is(world: World) -> None:
-    zhao = actor("zhao", "phone")
-    args = enrolment(zhao)
-    result = world.run(DEPARTMENT, args)
-    account = account_of(world, zhao.account)
-    assert (account.kind, account.name, account.credit_code) == (AccountKind.PERSON, "", "")
-    event = result.events[0]
-    assert args.tag not in event.subjects
-    assert args.tag.hex() not in {value for _, value in event.data}
-
-
-def test_a_persons_first_key_is_a_holders_key(world: World) -> None:
-    zhao = actor("zhao", "phone")
-    args = enrolment(zhao, key=new_key(zhao, KeyRole.ADMIN))
-    world.refused(DEPARTMENT, args, "key_role_not_allowed")
 
 
 # --- certificates ---

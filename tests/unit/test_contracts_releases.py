@@ -18,13 +18,12 @@ from contracts.calls import (
 from contracts.records import (
     OUTPUTS_PER_RELEASE_MAX,
     CertificateState,
-    ConsentMode,
     GrantState,
     Output,
     OutputFormat,
     ReleaseState,
 )
-from contracts.releases import RELEASE_DEADLINE_MS
+from contracts.releases import RELEASE_DEADLINE_MS, RELEASE_WINDOW_MS
 from contracts.state import RELEASES
 from ledger import codec, domains
 from ledger.hashing import transaction_id
@@ -169,11 +168,6 @@ def test_only_the_grantee_uses_a_grant(world: World) -> None:
     grant_id = world.grant()
     world.refused(SHOP, asking_release(grant_id, json_of(CERTIFICATE, "name")), "not_grantee")
     world.refused(BANK, asking_release(identity("none"), json_of(CERTIFICATE, "name")), "unknown_grant")
-
-
-def test_a_grant_for_questions_hands_out_no_data(world: World) -> None:
-    grant_id = world.grant(consent_mode=ConsentMode.QUERY)
-    world.refused(BANK, asking_release(grant_id, json_of(CERTIFICATE, "name")), "answers_only")
 
 
 @pytest.mark.parametrize("account", [BANK.account, identity("none")])
@@ -323,6 +317,42 @@ def test_a_release_past_its_deadline_is_not_prepared_and_a_tick_returns_its_use(
     assert (failed.state, failed.failure) == (ReleaseState.FAILED, "deadline")
     assert world.grant_record(grant_id).uses_left == 1
     world.release(grant_id, CERTIFICATE)
+
+
+def test_a_prepared_release_that_nobody_acknowledges_is_closed_when_its_window_ends(world: World) -> None:
+    grant_id = world.grant(uses_max=1)
+    release_id = world.release(grant_id, CERTIFICATE)
+    world.prepare(release_id)
+    prepared = world.release_record(release_id)
+    assert prepared.window_ends_ms == prepared.prepared_ms + RELEASE_WINDOW_MS
+    hashes = tuple(file.file_hash for file in prepared.files)
+    world.time_ms = prepared.window_ends_ms
+    late = ReleasesAcknowledge(release_id=release_id, file_hashes=hashes)
+    assert world.refused(BANK, late, "release_window_over")["window_ends_ms"] == prepared.window_ends_ms
+    world.time_ms += 60_000
+    result = world.run(NODES[3], DeadlinesTick())
+    (event,) = [event for event in result.events if event.kind == "releases.closed"]
+    assert {LI.account, BANK.account, grant_id, release_id} <= set(event.subjects)
+    assert world.release_record(release_id).state is ReleaseState.CLOSED
+    assert world.grant_record(grant_id).uses_left == 0
+    for who, args in (
+        (BANK, late),
+        (NODES[1], preparation(release_id)),
+        (NODES[1], ReleasesFail(release_id=release_id, reason="late")),
+    ):
+        assert world.refused(who, args, "state_transition")["state"] == "closed"
+
+
+def test_a_delivered_release_is_not_closed_when_its_window_ends(world: World) -> None:
+    release_id = world.release(world.grant(), CERTIFICATE)
+    world.prepare(release_id)
+    prepared = world.release_record(release_id)
+    hashes = tuple(file.file_hash for file in prepared.files)
+    world.time_ms = prepared.window_ends_ms - 1000
+    world.done(BANK, ReleasesAcknowledge(release_id=release_id, file_hashes=hashes))
+    world.time_ms = prepared.window_ends_ms + 60_000
+    world.run(NODES[0], DeadlinesTick())
+    assert world.release_record(release_id).state is ReleaseState.DELIVERED
 
 
 def test_one_output_more_than_the_limit_is_malformed(world: World) -> None:

@@ -22,13 +22,14 @@ from ledger.types import Transaction
 from tests.releases import grants_v2
 from tests.releases.grants_v2 import BY_HOLDER, GRANTS_V2
 from tests.unit.contracts_world import BANK, LI, NODES, SUITE, Actor, World, asking_release, identity, json_of
-from tests.unit.test_contracts_grant_machine import POPULATED, GrantMachine
+from tests.unit.grants_model import POPULATED
+from tests.unit.test_contracts_grant_machine import GrantMachine
 
 SECOND = REGISTRY.with_versions(grants_v2.CONTRACT)
 
 
 class UpgradedGrantMachine(GrantMachine):
-    """The same grant, and somewhere in between its contract's next version."""
+    """The same grants, and somewhere in between their contract's next version."""
 
     scheduled = False
 
@@ -42,10 +43,11 @@ class UpgradedGrantMachine(GrantMachine):
         while world.height < height:
             world.block(())
         self.scheduled = True
-        assert GRANTS.get(world, self.grant_id) is None
-        record = GRANTS_V2.get(world, self.grant_id)
-        assert record is not None
-        assert record.uses.made == len(self.model.prepared)
+        for grant_id, told in self.told.items():
+            assert GRANTS.get(world, grant_id) is None
+            record = GRANTS_V2.get(world, grant_id)
+            assert record is not None
+            assert record.uses.made == len(told.prepared)
 
 
 TestUpgradedGrantMachine = UpgradedGrantMachine.TestCase

@@ -334,7 +334,7 @@ def test_a_large_migration_takes_several_blocks_and_calls_wait_for_it(world: Wor
 
 
 def replace_version(grant: Grant) -> Grant:
-    return structs.replace(grant, schema_version=2)
+    return structs.replace(grant, schema_version=3)
 
 
 def test_a_block_moves_no_more_records_than_its_limit(world: World, few: int) -> None:

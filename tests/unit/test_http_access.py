@@ -17,6 +17,7 @@ from node.services.ports import Caller
 from tests.unit import http_world as w
 
 PATH_VALUES = {
+    "webhook": "00" * 16,
     "account": w.BANK.account.hex(),
     "certificate": w.CERTIFICATE_ID.hex(),
     "grant": w.GRANT_ID.hex(),
@@ -30,6 +31,12 @@ PATH_VALUES = {
     "state_key": "6c",
     "region": "00" * 32,
     "recognition": "00" * 16,
+    "job": "00" * 16,
+    "key": "00" * 16,
+    "ticket": "00" * 16,
+    "mandate": "00" * 16,
+    "version": "1",
+    "count": "00" * 16,
 }
 EVERYBODY = [
     Caller(account=b"a" * 16, key_id=b"k" * 16, kind=kind, role=role)
@@ -79,7 +86,7 @@ async def test_every_closed_route_answers_401_without_and_403_with_the_wrong_ses
 
 async def test_a_refusal_comes_before_the_body_is_looked_at(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
-        refused = await world.request("POST", "/v1/deposits", actor=w.BANK, data=b"{not json")
+        refused = await world.request("POST", "/v1/deposits/drafts", actor=w.AUDITOR, data=b"{not json")
         assert refused.status == 403
 
 
@@ -122,7 +129,7 @@ def test_a_route_that_nobody_may_use_or_that_comes_twice_is_not_served() -> None
 
 def test_every_route_that_writes_under_a_session_takes_idempotency_keys() -> None:
     required = {route.path for route in ROUTES if route.idempotency is Idempotency.REQUIRED}
-    assert required == {"/v1/deposits", "/v1/releases", "/v1/traces"}
+    assert required == {"/v1/deposits/drafts", "/v1/releases", "/v1/traces"}
 
 
 async def test_a_persons_account_is_seen_by_itself_overseers_and_departments_only(tmp_path: Path) -> None:

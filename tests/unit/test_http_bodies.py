@@ -75,7 +75,7 @@ async def test_a_wrong_member_deep_inside_is_named_by_its_path(tmp_path: Path) -
         for changes, member in WRONG_MEMBERS:
             answer = await world.request(
                 "POST",
-                "/v1/deposits",
+                "/v1/deposits/drafts",
                 actor=w.DEPARTMENT,
                 json=w.deposit_body(**changes),
                 headers={"Idempotency-Key": "k"},
@@ -127,7 +127,7 @@ async def test_the_large_routes_take_what_the_api_promises_and_no_more(tmp_path:
         for number, (data, status) in enumerate(((largest, 201), (over, 413))):
             answer = await world.request(
                 "POST",
-                "/v1/deposits",
+                "/v1/deposits/drafts",
                 actor=w.DEPARTMENT,
                 data=io.BytesIO(json.dumps(upload(data)).encode()),
                 headers={**JSON, "Idempotency-Key": str(number)},
@@ -141,7 +141,7 @@ async def test_a_stated_length_beyond_the_bound_is_refused_before_any_of_it_come
         server = world.client.server
         reader, writer = await asyncio.open_connection(server.host, server.port)
         lines = [
-            "POST /v1/deposits HTTP/1.1",
+            "POST /v1/deposits/drafts HTTP/1.1",
             "Host: localhost",
             f"Authorization: {world.log_in(w.DEPARTMENT)['Authorization']}",
             "Content-Type: application/json",
@@ -162,7 +162,7 @@ async def test_more_large_bodies_than_there_is_room_for_are_sent_away_with_a_tim
 
         async def deposit(key: str) -> ClientResponse:
             headers = {**JSON, **session, "Idempotency-Key": key}
-            return await world.request("POST", "/v1/deposits", data=io.BytesIO(padded), headers=headers)
+            return await world.request("POST", "/v1/deposits/drafts", data=io.BytesIO(padded), headers=headers)
 
         first = asyncio.ensure_future(deposit("1"))
         async with asyncio.timeout(10):

@@ -19,7 +19,7 @@ async def _deposit(
     world: w.World, key: str, *, actor: w.Actor = w.DEPARTMENT, **changes: object
 ) -> tuple[int, bytes]:
     answer = await world.request(
-        "POST", "/v1/deposits", actor=actor, json=w.deposit_body(**changes), headers={"Idempotency-Key": key}
+        "POST", "/v1/deposits/drafts", actor=actor, json=w.deposit_body(**changes), headers={"Idempotency-Key": key}
     )
     return answer.status, await answer.read()
 
@@ -30,7 +30,7 @@ async def test_the_same_key_and_request_gets_the_same_answer_without_a_second_ef
         assert first[0] == 201
         answer = await world.request(
             "POST",
-            "/v1/deposits",
+            "/v1/deposits/drafts",
             actor=w.DEPARTMENT,
             json=w.deposit_body(),
             headers={"Idempotency-Key": "k"},
@@ -93,7 +93,7 @@ async def test_a_failure_is_not_remembered(tmp_path: Path) -> None:
 async def test_a_key_is_required_where_a_repetition_would_do_harm(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
         for path, actor in (
-            ("/v1/deposits", w.DEPARTMENT),
+            ("/v1/deposits/drafts", w.DEPARTMENT),
             ("/v1/releases", w.BANK),
             ("/v1/traces", w.AUDITOR),
         ):
@@ -116,7 +116,11 @@ async def test_tokens_and_tags_never_reach_the_disk(tmp_path: Path) -> None:
         headers = {"Idempotency-Key": "k"}
         for actor in (w.BANK, w.DEPARTMENT):
             answer = await world.request(
-                "POST", "/v1/people/lookup", actor=actor, json={"identity_number": "1" * 18}, headers=headers
+                "POST",
+                w.ACCOUNTS_OF_TICKET,
+                actor=actor,
+                json={"tags": [{"version": 1, "tag": "00" * 32}]},
+                headers=headers,
             )
             assert answer.status == 200
             assert REPLAYED not in answer.headers

@@ -35,8 +35,8 @@ async def test_each_account_has_a_bucket_of_its_own_over_all_its_sessions(tmp_pa
     async with w.served(tmp_path, config=_config(lookup=ONE_IN_TEN_SECONDS)) as world:
 
         async def lookup(actor: w.Actor) -> int:
-            body = {"identity_number": "x"}
-            return (await world.request("POST", "/v1/people/lookup", actor=actor, json=body)).status
+            body = {"tags": [{"version": 1, "tag": "00" * 32}]}
+            return (await world.request("POST", w.ACCOUNTS_OF_TICKET, actor=actor, json=body)).status
 
         assert [await lookup(w.BANK) for _ in range(3)] == [200, 200, 429]
         assert await lookup(w.DEPARTMENT) == 200
@@ -102,7 +102,7 @@ async def test_more_requests_than_there_is_room_for_get_503_and_are_counted(tmp_
         first = asyncio.ensure_future(
             world.request(
                 "POST",
-                "/v1/deposits",
+                "/v1/deposits/drafts",
                 actor=w.DEPARTMENT,
                 json=w.deposit_body(),
                 headers={"Idempotency-Key": "k"},

@@ -235,17 +235,6 @@ async def test_organisations_are_listed_by_kind(tmp_path: Path) -> None:
         assert [account.name for account in banks] == ["other bank", "bank"]
 
 
-async def test_a_lookup_gives_the_tag_to_departments_only(tmp_path: Path) -> None:
-    async with w.served(tmp_path) as world:
-        for actor, has_tag in ((w.DEPARTMENT, True), (w.BANK, False)):
-            answer = await world.request(
-                "POST", "/v1/people/lookup", actor=actor, json={"identity_number": "110101199003074477"}
-            )
-            view = msgspec.json.decode(await answer.read(), type=api.LookupView)
-            assert view.account == w.PERSON.account.hex()
-            assert (view.tag is not None) is has_tag
-
-
 async def test_the_catalogue_and_purposes_are_public(tmp_path: Path) -> None:
     kind = CertificateType(
         code="id_card",
@@ -288,7 +277,7 @@ async def test_a_deposit_reaches_the_service_decoded_and_answers_with_a_draft(tm
     async with w.served(tmp_path) as world:
         answer = await world.request(
             "POST",
-            "/v1/deposits",
+            "/v1/deposits/drafts",
             actor=w.DEPARTMENT,
             json=w.deposit_body(attachments=[upload], fields={"name": "张三", "rows": [{"a": 1, "b": "x"}]}),
             headers=KEY,

@@ -150,7 +150,7 @@ async def test_a_file_of_another_chain_or_schema_is_started_anew(
     assert await open_and_count(CHAIN) == (0, 0)
     assert await open_and_count(CHAIN) == (2, 6)
     assert await open_and_count(b"d" * 32) == (0, 0)
-    monkeypatch.setattr(index_sqlite, "SCHEMA_VERSION", 3)
+    monkeypatch.setattr(index_sqlite, "SCHEMA_VERSION", index_sqlite.SCHEMA_VERSION + 1)
     assert await open_and_count(b"d" * 32) == (0, 0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def found(folder: Path, network: str = "test") -> tuple[Home, ...]:
         for n, home in enumerate(homes)
     ]
     genesis = assemble_genesis(
-        network, cards, time_ms=NOW_MS, suite=SUITE, directory_key=secrets.token_bytes(32)
+        network, cards, time_ms=NOW_MS, suite=SUITE
     )
     for home in homes:
         install_network(home, make_bundle(genesis))

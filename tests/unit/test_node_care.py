@@ -66,7 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         for number in range(4)
     ]
-    genesis = assemble_genesis("test", cards, time_ms=NOW_MS, suite=SUITE, directory_key=bytes(32))
+    genesis = assemble_genesis("test", cards, time_ms=NOW_MS, suite=SUITE)
     home = Home(folder / "node0")
     home.genesis.write_bytes(genesis_to_json(genesis))
     home.store.rmdir()

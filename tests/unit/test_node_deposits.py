@@ -15,24 +15,19 @@ from contracts.calls import RegisterCertificateTypes
 from contracts.records import AccountKind, KeyRole
 from contracts.state import CERTIFICATES
 from ledger import commitments
-from ledger.errors import LedgerError, LimitExceeded, NotFound, Unavailable
-from node.services.deposits import (
-    TEXT_LENGTH_MAX,
-    DepositInvalid,
-    NotIssuer,
-    check_attachments,
-    check_fields,
-)
+from ledger.errors import LedgerError, LimitExceeded, NotFound
+from node.holders.errors import KeyRefused
+from node.services.deposits import NotIssuer, check_attachments
 from node.services.ports import AttachmentInput, Caller, DepositInput, FieldValue
-from node.vault.keys import Authority, AuthorityKind, KeyRefused
-from node.vault.records import FIELD_SIZE_BYTES_MAX, RecordReader
+from node.vault.keys import Authority, AuthorityKind, PartKind, PartName
+from node.vault.records import FIELD_SIZE_BYTES_MAX
 from tests.unit.contracts_world import BANK, LI, SUITE, identity
-from tests.unit.node_peers import A, B, C, Net, Rogue
 from tests.unit.node_replica import CARD, OFFICER, spec_of, type_of
 from tests.unit.node_world import Node, card, card_fields, payments, running
 from zhenglian.api import ATTACHMENT_SIZE_BYTES_MAX, AttachmentUpload, DepositRequest
 from zhenglian.catalogue import CatalogueInvalid, FieldKind
 from zhenglian.deposits import commitment_of
+from zhenglian.field_checks import TEXT_LENGTH_MAX, DepositInvalid, check_fields
 from zhenglian.identifiers import IdentityNumberInvalid, OrganizationCodeInvalid
 
 SPEC = spec_of(CARD)
@@ -100,12 +95,10 @@ async def test_nothing_is_on_the_ledger_until_the_officer_signs_and_nothing_open
     certificate = CERTIFICATES.get(here.execution.state(), content.certificate_id)
     assert certificate is not None
     assert certificate.commitment_root == draft.commitment_root
-    reader = RecordReader(SUITE, here.keys, here.blobs, here.exchange.fetch)
-    manifest = await reader.manifest(certificate)
+    part = PartName(certificate_id=draft.certificate_id, kind=PartKind.FIELD, name=draft.fields[0])
+    nothing = Authority(kind=AuthorityKind.RELEASE, record_id=bytes(8))
     with pytest.raises(KeyRefused):
-        await reader.open_field(
-            Authority(kind=AuthorityKind.RELEASE, record_id=bytes(8)), manifest, draft.fields[0]
-        )
+        await here.reader.unlock(nothing, (certificate,), (part,))
 
 
 async def test_no_value_lies_in_the_blobs_in_the_clear(here: Node, tmp_path: Path) -> None:
@@ -152,42 +145,6 @@ async def test_a_type_whose_schema_and_record_differ_takes_no_deposit(here: Node
         RegisterCertificateTypes(types=(msgspec.structs.replace(kind, version=2, fields=kind.fields[:-1]),))
     )
     await refused(here, CatalogueInvalid, card())
-
-
-# --- replication ---
-
-
-async def test_a_draft_is_given_when_enough_other_nodes_hold_everything(here: Node, tmp_path: Path) -> None:
-    net = Net(tmp_path / "net")
-    exchange = net.join(A)
-    net.stores[A] = here.blobs
-    exchange._store = here.blobs
-    net.join(B)
-    net.join(C)
-    draft = await here.deposits_with(exchange, 2).prepare(card(attachments=(PDF, PNG)), OFFICER)
-    assert draft.replicas == 3
-    names = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
-    assert len(names) == 3
-    for peer in (B, C):
-        assert len([path for path in (tmp_path / "net" / peer.decode()).rglob("*") if path.is_file()]) == 3
-        assert net.stores[peer].has(draft.payload_hash)
-
-
-@pytest.mark.parametrize("peers", [0, 1])
-async def test_too_few_replicas_are_refused_and_nothing_is_promised(
-    here: Node, tmp_path: Path, peers: int
-) -> None:
-    net = Net(tmp_path / "net")
-    exchange = net.join(A)
-    exchange._store = here.blobs
-    net.stores[A] = here.blobs
-    net.rogues[C] = Rogue(b"", b"surely")
-    if peers:
-        net.join(B)
-    with pytest.raises(Unavailable) as caught:
-        await here.deposits_with(exchange, 2).prepare(card(), OFFICER)
-    assert caught.value.fields["what"] == "replication"
-    assert here.chain.records.certificate(card().certificate_id) is None
 
 
 # --- fields ---

@@ -13,7 +13,7 @@ import pytest
 from contracts.records import NodeRecord, NodeRole
 from ledger import codec
 from ledger.crypto.suite import chain_id
-from ledger.errors import DecodeError, LedgerError, LimitExceeded, VerificationFailed
+from ledger.errors import DecodeError, LedgerError, LimitExceeded
 from ledger.types import Genesis, Limits
 from network.errors import TlsIdentityInvalid
 from network.tls import client_context, issue_certificate
@@ -53,7 +53,6 @@ from tests.suites import OTHER, suite_under_test
 SUITE = suite_under_test()
 NOW_MS = 1_735_689_600_000
 NETWORK = "测试网"
-DIRECTORY_KEY = bytes(range(32))
 
 
 def create(folder: Path, number: int, network: str = NETWORK) -> NodeCard:
@@ -92,7 +91,6 @@ def assemble(cards: tuple[NodeCard, ...], **changes: object) -> Genesis:
     arguments: dict[str, object] = {
         "time_ms": NOW_MS,
         "suite": SUITE,
-        "directory_key": DIRECTORY_KEY,
         **changes,
     }
     return assemble_genesis(NETWORK, cards, **arguments)  # type: ignore[arg-type]
@@ -208,19 +206,6 @@ def test_genesis_holds_what_the_cards_say_in_their_order(cards: tuple[NodeCard, 
     assert (genesis.network, genesis.suite, genesis.validators.epoch) == (NETWORK, SUITE.name, 1)
 
 
-def test_each_operator_and_nobody_else_opens_the_directory_key(
-    founded: tuple[Path, tuple[NodeCard, ...]],
-) -> None:
-    folder, cards = founded
-    genesis = assemble(cards)
-    identities = [load_identity(Home(folder / f"node{number}"), SUITE) for number in range(4)]
-    for identity, operator in zip(identities, genesis.operators, strict=True):
-        assert SUITE.unwrap(identity.wrap_secret, operator.directory_wrap) == DIRECTORY_KEY
-    with pytest.raises(VerificationFailed):
-        SUITE.unwrap(identities[0].wrap_secret, genesis.operators[1].directory_wrap)
-    assert DIRECTORY_KEY.hex().encode() not in genesis_to_json(genesis)
-
-
 def test_fewer_than_four_nodes_make_a_network_only_for_development(cards: tuple[NodeCard, ...]) -> None:
     with pytest.raises(FoundingRefused):
         assemble(cards[:3])
@@ -270,8 +255,6 @@ def test_a_card_for_another_network_suite_or_with_bad_keys_is_refused(
         assert reason in refused.value.message("zh")
     with pytest.raises(TlsIdentityInvalid):
         assemble((msgspec.structs.replace(cards[0], certificate_pem="none"), *cards[1:]))
-    with pytest.raises(FoundingRefused):
-        assemble(cards, directory_key=b"short")
     admins = tuple(msgspec.structs.replace(key, role="admin") for key in cards[0].keys)
     with pytest.raises(LedgerError):
         assemble((msgspec.structs.replace(cards[0], keys=admins), *cards[1:]))
@@ -351,7 +334,6 @@ def test_a_bundle_for_newcomers_holds_the_nodes_that_there_are_now(
         port=7,
         certificates=(ssl.PEM_cert_to_DER_cert(newcomer.certificate_pem), genesis.operators[0].certificate),
         wrap_key=bytes.fromhex(newcomer.wrap_key),
-        directory_wrap=b"",
     )
     later = bundle_from_json(bundle_to_json(make_bundle(genesis, [record])))
     assert bundled_addresses(later) == (address_of(record),)

@@ -27,7 +27,6 @@ def record(account: bytes) -> NodeRecord:
         port=1,
         certificates=(b"certificate of " + account,),
         wrap_key=b"w",
-        directory_wrap=b"",
     )
 
 

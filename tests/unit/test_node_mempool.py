@@ -13,7 +13,7 @@ from ledger import codec
 from ledger.crypto.suite import key_id
 from ledger.errors import Busy
 from ledger.hashing import sign_transaction, transaction_id
-from ledger.types import Call, Transaction, TransactionBody
+from ledger.types import Call, Transaction, TransactionBody, WebAuthn
 from node.mempool import EXPIRIES_SPARE, Mempool, PoolLimits, SignatureCache
 from node.poollog import PoolLog
 from tests.suites import suite_under_test
@@ -110,8 +110,8 @@ def test_a_signature_is_checked_against_the_body_it_came_with() -> None:
     good = transaction(1)
     forged = Transaction(body=transaction(2).body, signature=good.signature)
     for _ in range(2):
-        assert verify(SIGNER.scheme, SIGNER.public_key, good)
-        assert not verify(SIGNER.scheme, SIGNER.public_key, forged)
+        assert verify(SIGNER.scheme, SIGNER.public_key, good, WebAuthn())
+        assert not verify(SIGNER.scheme, SIGNER.public_key, forged, WebAuthn())
 
 
 def reopened(path: Path) -> list[bytes]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.calls import (
     Args,
+    DeadlinesTick,
     GrantsPause,
     GrantsRevoke,
     ReleasesAcknowledge,
@@ -21,20 +23,22 @@ from ledger import codec
 from ledger.errors import Busy, DecodeError, NotFound, VerificationFailed
 from ledger.hashing import transaction_id
 from ledger.types import Call, Transaction
+from node.holders.errors import KeyRefused
+from node.holders.ports import ShareAnswer
+from node.holders.server import decode_answer
 from node.mempool import PoolLimits
 from node.services import releases
 from node.services.ports import AttachmentInput, Denied, Draft, TransactionStatus
 from node.services.releases import (
-    KEEP_WINDOW_MS,
     NotPerformedHere,
     ReleaseNotPrepared,
     ReleaseWindowOver,
     WrongCall,
 )
-from node.vault.keys import KeyRefused
-from node.vault.records import Manifest, PlainField, RecordReader, SealedPart, seal_record
+from node.vault.records import Manifest, PlainField, decode_manifest, seal_record
 from tests.unit.contracts_world import BANK, LI, SHOP, SUITE, identity
 from tests.unit.node_world import Node, card, card_fields, eventually, running
+from tests.unit.vault_world import ACCOUNTS, GROUP
 
 JSON_FIELDS = ("name", "identity_number")
 
@@ -255,7 +259,7 @@ async def test_what_the_contract_refuses_is_told_with_its_code(lent: Lent) -> No
 
 async def test_after_the_keep_window_nothing_is_served_and_nothing_is_kept(lent: Lent) -> None:
     release = await lent.prepared()
-    lent.node.now_ms = release.prepared_ms + KEEP_WINDOW_MS
+    lent.node.now_ms = release.window_ends_ms - 1
     lent.node.releases.sweep()
     assert (await lent.node.releases.file(release.release_id, 0)).data
     lent.node.now_ms += 1
@@ -374,7 +378,7 @@ async def test_what_is_stopped_before_it_is_opened_fails_and_returns_the_use(
     await lent.node.send(LI, stop(grant_id=lent.grant_id))
     (lent.node.folder / "away").rename(blobs)
     release = await lent.until(request, ReleaseState.FAILED)
-    assert release.failure == "key_refused"
+    assert release.failure == f"grant_{state.value}"
     assert lent.grant.state is state
     assert (lent.grant.uses_left, lent.grant.uses_reserved) == (9, 0)
     with pytest.raises(ReleaseNotPrepared):
@@ -439,6 +443,143 @@ async def test_a_busy_pool_delays_a_release_and_does_not_fail_it(
         await lent.until(request, ReleaseState.PREPARED)
 
 
+@pytest.mark.parametrize("at", ["first file", "second file", "submit", "prepared"])
+async def test_a_node_killed_at_any_durable_step_makes_the_same_release_and_costs_one_use(
+    tmp_path: Path, at: str
+) -> None:
+    async with running(tmp_path, populated=True) as node:
+        lent = await lend(node)
+        line = Output(
+            certificate=lent.certificate, format=OutputFormat.CSV, fields=JSON_FIELDS, attachment=""
+        )
+        request = lent.request(lent.json(), line)
+        killed = asyncio.Event()
+        put, submit, kept = node.spool.put, node.account.submit, 0
+
+        async def gone() -> None:
+            killed.set()
+            await asyncio.Event().wait()
+
+        async def submit_or_die(args: Args) -> TransactionStatus:
+            if at == "submit":
+                await gone()
+            status = await submit(args)
+            if at == "prepared":
+                await gone()
+            return status
+
+        def put_or_die(name: str, data: bytes) -> None:
+            nonlocal kept
+            kept += 1
+            if at == ("first file", "second file")[kept - 1]:
+                loop.call_soon_threadsafe(killed.set)
+                raise asyncio.CancelledError
+            put(name, data)
+
+        loop = asyncio.get_running_loop()
+        node.spool.put = put_or_die  # type: ignore[method-assign]
+        node.account.submit = submit_or_die  # type: ignore[method-assign]
+        await node.releases.request(request, wait_s=0)
+        await killed.wait()
+        before = {name: node.spool.get(name) for name in node.spool.names()}
+        assert len(before) == {"first file": 0, "second file": 1}.get(at, 2)
+    async with running(tmp_path) as again:
+        after = Lent(again, lent.draft, lent.grant_id)
+        await again.releases.resume()
+        release = await after.until(request, ReleaseState.PREPARED)
+        await eventually(lambda: not again.releases._jobs)
+        files = [(await again.releases.file(release.release_id, n)).data for n in range(2)]
+        assert [SUITE.digest(data) for data in files] == [file.file_hash for file in release.files]
+        for name, data in before.items():
+            assert files[int(name[-1])] == data
+        assert (after.grant.uses_left, after.grant.uses_reserved) == (8, 0)
+
+
+async def test_a_release_whose_node_never_acts_fails_by_its_deadline_and_returns_the_use(lent: Lent) -> None:
+    node = lent.node
+    elsewhere = node.request_of(BANK, lent.grant_id, lent.json(), at=1)
+    await node.submission.submit(elsewhere, wait_s=30)
+    assert (lent.grant.uses_left, lent.grant.uses_reserved) == (8, 1)
+    node.now_ms = lent.release(elsewhere).deadline_ms + 60_000
+    await node.account.submit(DeadlinesTick())
+    assert (lent.release(elsewhere).state, lent.release(elsewhere).failure) == (
+        ReleaseState.FAILED,
+        "deadline",
+    )
+    assert (lent.grant.uses_left, lent.grant.uses_reserved) == (9, 0)
+
+
+async def test_a_release_that_nobody_acknowledges_is_closed_and_its_file_destroyed(lent: Lent) -> None:
+    node, release = lent.node, await lent.prepared()
+    await eventually(lambda: not node.releases._jobs)
+    assert len(node.spool.names()) == 1
+    node.now_ms = release.window_ends_ms + 60_000
+    await node.account.submit(DeadlinesTick())
+    closed = node.chain.records.release(release.release_id)
+    assert closed is not None
+    assert closed.state is ReleaseState.CLOSED
+    await eventually(lambda: node.spool.names() == [])
+    with pytest.raises(ReleaseWindowOver):
+        await node.releases.file(release.release_id, 0)
+    assert lent.grant.uses_left == 8
+
+
+async def test_sixty_four_releases_at_once_are_sixty_four_files_and_uses(lent: Lent) -> None:
+    grant_id = await lent.node.grant(BANK, lent.draft, uses_max=64)
+    requests = [lent.node.request_of(BANK, grant_id, lent.json()) for _ in range(64)]
+    made = await asyncio.gather(*(lent.node.releases.request(one, wait_s=60) for one in requests))
+    assert {release.state for release in made} == {ReleaseState.PREPARED}
+    files = [(await lent.node.releases.file(release.release_id, 0)).data for release in made]
+    assert len(set(files)) == 64
+    grant = lent.node.chain.records.grant(grant_id)
+    assert grant is not None
+    assert (grant.uses_left, grant.uses_reserved) == (0, 0)
+
+
+# --- the holders ---
+
+
+async def test_all_parts_of_a_release_are_asked_for_in_one_ask_of_each_holder(lent: Lent) -> None:
+    table = Output(certificate=lent.certificate, format=OutputFormat.CSV, fields=("payments",), attachment="")
+    lent.node.operators.asked.clear()
+    await lent.node.releases.request(lent.request(lent.json(), table), wait_s=30)
+    assert sorted(peer for peer, _ in lent.node.operators.asked) == sorted(ACCOUNTS[1:])
+
+
+async def test_a_forged_share_names_its_node_and_the_release_still_succeeds(lent: Lent) -> None:
+    liar = ACCOUNTS[2]
+
+    def forge(peer: bytes, _payload: bytes, answer: bytes) -> bytes:
+        given = decode_answer(answer)
+        if peer != liar or not isinstance(given, ShareAnswer):
+            return answer
+        shares = tuple(replace(share, element=GROUP.generator.encode()) for share in given.shares)
+        return codec.encode(ShareAnswer(shares=shares))
+
+    operators = lent.node.operators
+    operators.between = forge
+    await lent.prepared()
+    operators.silent = {ACCOUNTS[3]}
+    operators.accused.clear()
+    request = lent.request()
+    await lent.node.releases.request(request, wait_s=0)
+    await eventually(lambda: operators.accused == [liar])
+    operators.silent = set()
+    await lent.until(request, ReleaseState.PREPARED)
+
+
+async def test_a_release_waits_for_absent_holders_and_does_not_fail(lent: Lent, impatient: None) -> None:
+    operators = lent.node.operators
+    operators.silent = set(ACCOUNTS[2:])
+    request = lent.request()
+    await lent.node.releases.request(request, wait_s=0)
+    await eventually(lambda: len(operators.asked) >= 6)
+    assert lent.release(request).state is ReleaseState.REQUESTED
+    operators.silent = set()
+    await lent.until(request, ReleaseState.PREPARED)
+    assert lent.grant.uses_left == 8
+
+
 # --- what cannot be handed out ---
 
 
@@ -466,21 +607,17 @@ async def test_a_record_that_names_a_part_twice_is_not_believed(lent: Lent) -> N
     certificate = node.chain.records.certificate(lent.certificate)
     assert certificate is not None
 
-    def parts(field: PlainField) -> tuple[SealedPart, ...]:
+    def manifest(field: PlainField) -> Manifest:
         sealed = seal_record(SUITE, node.keys, certificate.certificate_id, (field,), ())
-        data = sealed.blobs[sealed.payload_hash]
-        return codec.decode(data, Manifest, size_bytes_max=10**6).parts
+        return decode_manifest(sealed.blobs[sealed.payload_hash])
 
     honest = seal_record(SUITE, node.keys, certificate.certificate_id, (true,), ())
-    both = Manifest(
-        version=1, certificate_id=certificate.certificate_id, parts=(parts(forged)[0], *parts(true))
-    )
+    both = replace(manifest(true), parts=(manifest(forged).parts[0], *manifest(true).parts))
     payload_hash = node.blobs.put(codec.encode(both))
     claimed = {
         **{name: getattr(certificate, name) for name in certificate.__struct_fields__},
         "payload_hash": payload_hash,
         "commitment_root": honest.commitment_root,
     }
-    reader = RecordReader(SUITE, node.keys, node.blobs, node.exchange.fetch)
     with pytest.raises(VerificationFailed, match="twice"):
-        await reader.manifest(type(certificate)(**claimed))
+        await node.reader.manifest(type(certificate)(**claimed))

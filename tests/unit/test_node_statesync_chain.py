@@ -33,7 +33,7 @@ PEER = b"p" * 16
 @pytest.fixture
 def elder(tmp_path: Path) -> Iterator[Replica]:
     (tmp_path / "elder").mkdir()
-    replica = Replica(tmp_path / "elder").populate()
+    replica = Replica(tmp_path / "elder", dealt=False).populate()
     replica.commit()
     yield replica
     replica.close()
@@ -60,7 +60,7 @@ async def synced(elder: Replica, folder: Path) -> Replica:
     )
     assert await sync.run() is Outcome.SYNCED
     await server.stop()
-    replica = Replica(folder)
+    replica = Replica(folder, dealt=False)
     replica.now_ms = elder.now_ms
     return replica
 

@@ -10,7 +10,6 @@ import pytest
 from contracts import migrations, upgrades
 from contracts.actions import SetProtocolVersion
 from contracts.calls import GrantsApprove, GrantsRequest, GrantsRevoke
-from contracts.genesis import genesis_state
 from contracts.records import ConsentMode, FetchType, GrantItem, GrantState
 from contracts.registry import REGISTRY
 from contracts.runtime import ReleaseLacksContract
@@ -31,7 +30,7 @@ from node.upgrades import Coming, coming_at
 from tests.releases import grants_v2
 from tests.releases.grants_v2 import GRANTS_V2
 from tests.unit.contracts_world import BANK, DAY_MS, LI, SUITE
-from tests.unit.node_replica import CARD, Replica, make_genesis
+from tests.unit.node_replica import CARD, Replica, founded, make_genesis
 
 SECOND = REGISTRY.with_versions(grants_v2.CONTRACT)
 GRANTS_THERE = 10
@@ -192,7 +191,7 @@ def test_a_node_that_begins_with_a_snapshot_from_within_a_migration_goes_on_with
     assert copying.step is MigrationStep.COPYING
     file = make_snapshot(SUITE, here.store.view(), tmp_path / "snapshots", lambda: None)
     document = make_genesis()
-    origin = Origin(genesis=document, state=genesis_state(SUITE, document), changes=())
+    origin = Origin(genesis=document, state=founded(document), changes=())
     (tmp_path / "c").mkdir()
     Store.create_from_snapshot(
         tmp_path / "c" / "store", SUITE, origin, file.snapshot, lambda index: file.piece(SUITE, index)
@@ -214,7 +213,7 @@ def test_history_is_executed_again_by_the_versions_of_its_time(
     story(here)
     go_to(here, here.execution.finalized_height() + 30)
     document = make_genesis()
-    store = Store.create(tmp_path / "again", SUITE, document, genesis_state(SUITE, document))
+    store = Store.create(tmp_path / "again", SUITE, document, founded(document))
     again = Replay(SUITE, store, registry=SECOND)
     for final in here.finalized:
         again.add(final.finalized)

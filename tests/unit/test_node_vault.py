@@ -2,58 +2,85 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from contracts.records import (
+    Account,
+    AccountKind,
+    AccountStatus,
     Certificate,
+    CertificateState,
     ConsentMode,
     FetchType,
     Grant,
+    GrantItem,
     GrantState,
-    NodeRecord,
-    NodeRole,
     Output,
     OutputFormat,
     Release,
     ReleaseState,
+    StateEntry,
     Trace,
     TraceVerdict,
 )
-from contracts.state import GRANTS, NODE_ACCOUNTS, NODES, RELEASES, TRACES, Draft, NodeAccounts, Table
+from contracts.registry import REGISTRY
+from contracts.state import ACCOUNTS, CERTIFICATES, GRANTS, RELEASES, TRACES, Draft, Table
+from contracts.versions import Reading
 from ledger import codec, commitments
 from ledger.errors import LimitExceeded, StorageDamaged, Unavailable, VerificationFailed
+from node.holders import waiting
+from node.holders.errors import KeyRefused
+from node.holders.ports import BASES_PER_ASK_MAX
 from node.services.spool import Spool
 from node.vault.blobs import BLOB_SIZE_BYTES_MAX, DISK_KEPT_FREE_BYTES, LocalBlobStore, blob_hash
-from node.vault.keys import Authority, AuthorityKind, KeyNotHeld, KeyRefused, OperatorKeys, PartKind, PartName
+from node.vault.keys import Authority, AuthorityKind, PartKind, PartName, VaultSealer, WantedKey
+from node.vault.opening import OpenParts, batches
+from node.vault.parts import MARK
+from node.vault.permits import Replica
 from node.vault.records import (
     FIELD_SIZE_BYTES_MAX,
+    Body,
     Manifest,
     PlainAttachment,
     PlainField,
     RecordReader,
+    Sealed,
+    Unlocked,
     attachment_leaf,
+    blobs_of,
+    decode_manifest,
     field_leaf,
+    record_root,
     seal_record,
 )
 from tests.suites import suite_under_test
+from tests.unit.contracts_world import identity
+from tests.unit.vault_world import ACCOUNTS as OPERATORS
+from tests.unit.vault_world import GROUP, DealtKeys
+from tests.unit.vault_world import Operators as Holders
 
 K = TypeVar("K")
 V = TypeVar("V")
 SUITE = suite_under_test()
-HERE, THERE = b"h" * 16, b"t" * 16
-PERSON, BANK = b"p" * 16, b"b" * 16
-CERTIFICATE, OTHER_CERTIFICATE = b"c" * 16, b"d" * 16
+HERE, THERE = OPERATORS[0], OPERATORS[1]
+CHAIN, OTHER_CHAIN = b"n" * 32, b"o" * 32
+PERSON, BANK, ISSUER = b"p" * 16, b"b" * 16, b"i" * 16
+CERTIFICATE, OTHER = b"c" * 16, b"d" * 16
 RELEASE, TRACE, GRANT = b"r" * 8, b"x" * 16, b"g" * 16
 NAME = PlainField(name="name", salt=b"1" * 16, value=codec.encode("张三"))
 NUMBER = PlainField(name="number", salt=b"2" * 16, value=codec.encode("370502"))
 SCAN = PlainAttachment(name="scan", salt=b"3" * 16, media_type="application/pdf", content=b"%PDF-1.7 scan")
+NOW_MS = 5
+BY_RELEASE = Authority(kind=AuthorityKind.RELEASE, record_id=RELEASE)
+BY_TRACE = Authority(kind=AuthorityKind.TRACE, record_id=TRACE)
 
 
 class Nothing:
@@ -61,20 +88,82 @@ class Nothing:
         return None
 
 
+def reading(state: Draft) -> Reading:
+    return Reading(state, REGISTRY.in_force(state))
+
+
+class Records(Draft):
+    """State in which every contract has its first version."""
+
+    def record(self, table: Table[K, V], key: K) -> V | None:
+        return table.get(self, key)
+
+
+@dataclass
+class Heights:
+    """A finalized chain that does not grow while it is waited for, unless told."""
+
+    height: int = 7
+    waited: list[int] = field(default_factory=list)
+
+    async def wait_height_above(self, height: int, timeout_s: float) -> int:
+        self.waited.append(height)
+        return self.height
+
+
 @dataclass
 class World:
-    """One operator's replica, blobs and keys, with a sealed certificate in it."""
+    """Four operators with a replica each, and one sealed certificate; the first of them is the node under test."""
 
-    state: Records
+    states: list[Records]
+    chains: list[Heights]
+    holders: Holders
     store: LocalBlobStore
-    keys: OperatorKeys
+    sealer: VaultSealer
     certificate: Certificate
+    sealed: Sealed
+
+    def put(self, table: Table[K, V], key: K, value: V, *, at: tuple[int, ...] = (0, 1, 2, 3)) -> None:
+        """What the replicas of these operators have seen."""
+        for index in at:
+            table.put(self.states[index], key, value)
+
+    def grant(self, state: GrantState = GrantState.ACTIVE, **changes: object) -> None:
+        self.put(GRANTS, GRANT, replace(grant(state), **changes))
+
+    def release(self, state: ReleaseState = ReleaseState.REQUESTED, **changes: object) -> None:
+        self.put(RELEASES, RELEASE, replace(release(state), **changes))
 
     def reader(self, fetched: dict[bytes, bytes] | None = None) -> RecordReader:
         async def fetch(name: bytes) -> bytes | None:
             return (fetched or {}).get(name)
 
-        return RecordReader(SUITE, self.keys, self.store, fetch)
+        return RecordReader(
+            suite=SUITE, chain_id=CHAIN, keys=self.holders.opener, store=self.store, fetch=fetch
+        )
+
+    async def unlock(
+        self, *parts: PartName, authority: Authority = BY_RELEASE, releases: tuple[bytes, ...] = ()
+    ) -> Unlocked:
+        return await self.reader().unlock(authority, (self.certificate,), parts, releases)
+
+    async def refused(self, *parts: PartName, authority: Authority = BY_RELEASE, **more: tuple[bytes]) -> str:
+        """Why these parts are not opened."""
+        with pytest.raises(KeyRefused) as caught:
+            await self.unlock(*parts, authority=authority, **more)
+        return caught.value.reason
+
+    def keep(self, sealed: Sealed) -> None:
+        for blob in sealed.blobs.values():
+            self.store.put(blob)
+
+
+def part(kind: PartKind, name: str, certificate_id: bytes = CERTIFICATE) -> PartName:
+    return PartName(certificate_id=certificate_id, kind=kind, name=name)
+
+
+P_NAME, P_NUMBER = part(PartKind.FIELD, "name"), part(PartKind.FIELD, "number")
+P_SCAN, P_MARK = part(PartKind.ATTACHMENT, "scan"), part(PartKind.MARK, MARK)
 
 
 def certificate(payload_hash: bytes) -> Certificate:
@@ -84,7 +173,7 @@ def certificate(payload_hash: bytes) -> Certificate:
         certificate_type="resident_identity_card",
         type_version=1,
         holder=PERSON,
-        issuer=BANK,
+        issuer=ISSUER,
         issued_by=bytes(16),
         commitment_root=commitments.commitment_root(SUITE, leaves),
         payload_hash=payload_hash,
@@ -100,6 +189,12 @@ def certificate(payload_hash: bytes) -> Certificate:
 
 
 def grant(state: GrantState) -> Grant:
+    item = GrantItem(
+        certificate_type="resident_identity_card",
+        certificate=b"",
+        fields=("name", "number"),
+        attachments=("scan",),
+    )
     return Grant(
         grant_id=GRANT,
         schema_version=1,
@@ -111,8 +206,8 @@ def grant(state: GrantState) -> Grant:
         legal_ref="",
         privacy_notice_hash=bytes(32),
         language="zh-cn",
-        items=(),
-        requested_items=(),
+        items=(item,),
+        requested_items=(item,),
         consent_mode=ConsentMode.STORE,
         fetch_type=FetchType.ONCE,
         uses_max=1,
@@ -129,6 +224,10 @@ def grant(state: GrantState) -> Grant:
     )
 
 
+def output(*names: str, certificate_id: bytes = CERTIFICATE) -> Output:
+    return Output(certificate=certificate_id, format=OutputFormat.JSON, fields=names, attachment="")
+
+
 def release(state: ReleaseState, released_by: bytes = HERE) -> Release:
     return Release(
         release_id=RELEASE,
@@ -138,14 +237,15 @@ def release(state: ReleaseState, released_by: bytes = HERE) -> Release:
         officer=bytes(16),
         released_by=released_by,
         purpose="loan",
-        outputs=(Output(certificate=CERTIFICATE, format=OutputFormat.JSON, fields=("name",), attachment=""),),
+        outputs=(output("name"),),
         state=state,
         requested_ms=1,
-        deadline_ms=2,
+        deadline_ms=9,
         files=(),
         prepared_ms=0,
         delivered_ms=0,
         failure="",
+        window_ends_ms=9,
     )
 
 
@@ -166,195 +266,328 @@ def trace(verdict: TraceVerdict, performed_by: bytes = HERE, named: bytes = CERT
     )
 
 
-class Records(Draft):
-    """State in which every contract has its first version."""
-
-    def record(self, table: Table[K, V], key: K) -> V | None:
-        return table.get(self, key)
-
-
-def admit(state: Draft, account: bytes, wrap_key: bytes, role: NodeRole = NodeRole.VALIDATOR) -> None:
-    record = NodeRecord(
-        account=account,
-        name="op",
-        role=role,
-        host="node.test",
-        port=1,
-        certificates=(account,),
-        wrap_key=wrap_key,
-        directory_wrap=b"",
+def account(status: AccountStatus = AccountStatus.ACTIVE) -> Account:
+    return Account(
+        account_id=BANK,
+        kind=AccountKind.ENTERPRISE,
+        status=status,
+        name="bank",
+        credit_code="",
+        issues=(),
+        created_ms=1,
+        keys=(),
     )
-    NODES.put(state, account, record)
-    listed = NODE_ACCOUNTS.get(state, None)
-    before = () if listed is None else listed.accounts
-    NODE_ACCOUNTS.put(state, None, NodeAccounts(accounts=(*before, account)))
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    state = Records(Nothing())
-    secrets = {operator: SUITE.generate_wrap_key() for operator in (HERE, THERE)}
-    for operator, (_, public) in secrets.items():
-        admit(state, operator, public)
-    keys = OperatorKeys(
-        suite=SUITE,
-        operator=HERE,
-        wrap_secret=secrets[HERE][0],
-        state=state,
-        time_ms=lambda: 5,
-    )
+def world(tmp_path: Path) -> Iterator[World]:
+    states, chains = [Records(Nothing()) for _ in OPERATORS], [Heights() for _ in OPERATORS]
+    replicas = [
+        Replica(
+            suite=SUITE,
+            chain_id=CHAIN,
+            state=state,
+            reading=partial(reading, state),
+            chain=chain,
+            time_ms=lambda: NOW_MS,
+        )
+        for state, chain in zip(states, chains, strict=True)
+    ]
+    holders = Holders(replicas, 0)
     store = LocalBlobStore(tmp_path / "blobs", SUITE)
-    sealed = seal_record(SUITE, keys, CERTIFICATE, (NAME, NUMBER), (SCAN,))
-    for blob in sealed.blobs.values():
-        store.put(blob)
-    return World(state, store, keys, certificate(sealed.payload_hash))
+    sealed = seal_record(SUITE, holders.sealer, CERTIFICATE, (NAME, NUMBER), (SCAN,))
+    issued = certificate(sealed.payload_hash)
+    made = World(states, chains, holders, store, holders.sealer, issued, sealed)
+    made.keep(sealed)
+    made.put(CERTIFICATES, CERTIFICATE, issued)
+    made.put(ACCOUNTS, BANK, account())
+    yield made
+    holders.close()
 
 
-BY_RELEASE = Authority(kind=AuthorityKind.RELEASE, record_id=RELEASE)
-BY_TRACE = Authority(kind=AuthorityKind.TRACE, record_id=TRACE)
+# --- releases ---
 
 
-async def test_a_release_opens_the_field_it_names(world: World) -> None:
-    RELEASES.put(world.state, RELEASE, release(ReleaseState.REQUESTED))
-    GRANTS.put(world.state, GRANT, grant(GrantState.EXHAUSTED))
-    reader = world.reader()
-    manifest = await reader.manifest(world.certificate)
-    assert await reader.open_field(BY_RELEASE, manifest, "name") == NAME
-    assert len(await reader.open_mark(BY_RELEASE, manifest)) == 64
+async def test_a_release_opens_the_field_it_names_and_the_mark(world: World) -> None:
+    world.release()
+    world.grant(GrantState.EXHAUSTED)
+    unlocked = await world.unlock(P_NAME, P_MARK)
+    assert await unlocked.field(CERTIFICATE, "name") == NAME
+    assert len(await unlocked.mark(CERTIFICATE)) == 64
+
+
+async def test_what_is_opened_comes_with_a_proof_under_the_ledgers_commitment(world: World) -> None:
+    world.release(outputs=(output("name", "number"),))
+    world.grant()
+    unlocked = await world.unlock(P_NAME, P_NUMBER)
+    for name in ("name", "number"):
+        opened = await unlocked.field(CERTIFICATE, name)
+        proof = unlocked.proof(CERTIFICATE, opened)
+        root = world.certificate.commitment_root
+        assert commitments.verify_field(SUITE, root, name, opened.value, proof)
+        assert not commitments.verify_field(SUITE, root, "other", opened.value, proof)
 
 
 async def test_a_one_field_release_opens_no_second_field_and_no_attachment(world: World) -> None:
-    RELEASES.put(world.state, RELEASE, release(ReleaseState.REQUESTED))
-    GRANTS.put(world.state, GRANT, grant(GrantState.ACTIVE))
-    reader = world.reader()
-    manifest = await reader.manifest(world.certificate)
-    with pytest.raises(KeyRefused):
-        await reader.open_field(BY_RELEASE, manifest, "number")
-    with pytest.raises(KeyRefused):
-        await reader.open_attachment(BY_RELEASE, manifest, "scan")
+    world.release()
+    world.grant()
+    for other in (P_NUMBER, P_SCAN):
+        assert await world.refused(other) == "part_not_named"
+        assert await world.refused(P_NAME, other) == "part_not_named"
+    unlocked = await world.unlock(P_NAME)
+    with pytest.raises(VerificationFailed):
+        await unlocked.field(CERTIFICATE, "number")
 
 
 async def test_without_a_finalized_record_nothing_opens(world: World) -> None:
-    reader = world.reader()
-    manifest = await reader.manifest(world.certificate)
-    for authority in (BY_RELEASE, BY_TRACE):
-        with pytest.raises(KeyRefused):
-            await reader.open_field(authority, manifest, "name")
+    assert await world.refused(P_NAME) == "unknown_release"
+    assert await world.refused(P_NAME, authority=BY_TRACE) == "unknown_trace"
 
 
 @pytest.mark.parametrize(
     "state", [GrantState.PAUSED, GrantState.REVOKED, GrantState.EXPIRED, GrantState.REJECTED]
 )
-async def test_a_grant_that_no_longer_holds_closes_the_release(world: World, state: GrantState) -> None:
-    RELEASES.put(world.state, RELEASE, release(ReleaseState.REQUESTED))
-    GRANTS.put(world.state, GRANT, grant(state))
-    reader = world.reader()
-    with pytest.raises(KeyRefused):
-        await reader.open_field(BY_RELEASE, await reader.manifest(world.certificate), "name")
+async def test_a_grant_that_no_longer_holds_closes_the_release_and_the_reason_says_so(
+    world: World, state: GrantState
+) -> None:
+    world.release()
+    world.grant(state)
+    assert await world.refused(P_NAME) == f"grant_{state.value}"
 
 
 async def test_a_grant_past_its_end_closes_the_release_before_anybody_ticks(world: World) -> None:
-    RELEASES.put(world.state, RELEASE, release(ReleaseState.REQUESTED))
-    GRANTS.put(world.state, GRANT, msgspec.structs.replace(grant(GrantState.ACTIVE), consent_expiry_ms=5))
-    reader = world.reader()
-    with pytest.raises(KeyRefused):
-        await reader.open_field(BY_RELEASE, await reader.manifest(world.certificate), "name")
+    world.release()
+    world.grant(consent_expiry_ms=NOW_MS)
+    assert await world.refused(P_NAME) == "grant_expired"
+
+
+async def test_what_a_narrowed_grant_no_longer_opens_stays_shut(world: World) -> None:
+    world.release()
+    (item,) = grant(GrantState.ACTIVE).items
+    world.grant(items=(replace(item, fields=("number",)),))
+    assert await world.refused(P_NAME) != ""
+
+
+async def test_a_revoked_certificate_and_a_suspended_recipient_close_the_release(world: World) -> None:
+    world.release()
+    world.grant()
+    revoked = StateEntry(
+        state=CertificateState.REVOKED, since_ms=2, until_ms=0, reason="error", key_id=bytes(16)
+    )
+    world.put(CERTIFICATES, CERTIFICATE, replace(world.certificate, states=(revoked,)))
+    assert await world.refused(P_NAME) == "certificate_not_valid"
+    world.put(CERTIFICATES, CERTIFICATE, world.certificate)
+    world.put(ACCOUNTS, BANK, account(AccountStatus.SUSPENDED))
+    assert await world.refused(P_NAME) == "organization_suspended"
+
+
+async def test_an_erased_certificate_opens_for_nobody(world: World) -> None:
+    world.release(ReleaseState.PREPARED)
+    world.grant()
+    world.put(TRACES, TRACE, trace(TraceVerdict.OPEN))
+    world.put(CERTIFICATES, CERTIFICATE, replace(world.certificate, erased_ms=3))
+    assert await world.refused(P_NAME) in {"certificate_erased", "certificate_not_valid"}
+    assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == "certificate_erased"
 
 
 @pytest.mark.parametrize(
-    "other",
-    [release(ReleaseState.FAILED), release(ReleaseState.DELIVERED), release(ReleaseState.REQUESTED, THERE)],
-)
-async def test_a_release_that_is_over_or_another_nodes_opens_nothing(world: World, other: Release) -> None:
-    RELEASES.put(world.state, RELEASE, other)
-    GRANTS.put(world.state, GRANT, grant(GrantState.ACTIVE))
-    reader = world.reader()
-    with pytest.raises(KeyRefused):
-        await reader.open_field(BY_RELEASE, await reader.manifest(world.certificate), "name")
-
-
-async def test_an_open_trace_opens_the_certificates_it_names(world: World) -> None:
-    TRACES.put(world.state, TRACE, trace(TraceVerdict.OPEN))
-    reader = world.reader()
-    manifest = await reader.manifest(world.certificate)
-    assert await reader.open_attachment(BY_TRACE, manifest, "scan") == SCAN
-
-
-@pytest.mark.parametrize(
-    "other",
+    ("state", "reason"),
     [
-        trace(TraceVerdict.ACCUSED),
-        trace(TraceVerdict.OPEN, performed_by=THERE),
-        trace(TraceVerdict.OPEN, named=OTHER_CERTIFICATE),
+        (ReleaseState.FAILED, "release_failed"),
+        (ReleaseState.DELIVERED, "release_delivered"),
+        (ReleaseState.CLOSED, "release_closed"),
     ],
 )
-async def test_a_trace_that_is_concluded_or_not_about_it_opens_nothing(world: World, other: Trace) -> None:
-    TRACES.put(world.state, TRACE, other)
-    reader = world.reader()
-    with pytest.raises(KeyRefused):
-        await reader.open_attachment(BY_TRACE, await reader.manifest(world.certificate), "scan")
+async def test_a_release_that_is_over_opens_nothing(world: World, state: ReleaseState, reason: str) -> None:
+    world.release(state)
+    world.grant()
+    assert await world.refused(P_NAME) == reason
 
 
-async def test_a_part_lifted_into_another_record_is_refused(world: World) -> None:
-    TRACES.put(world.state, TRACE, trace(TraceVerdict.OPEN, named=OTHER_CERTIFICATE))
-    manifest = await world.reader().manifest(world.certificate)
-    lifted = Manifest(version=1, certificate_id=OTHER_CERTIFICATE, parts=manifest.parts)
+@pytest.mark.parametrize("state", [ReleaseState.REQUESTED, ReleaseState.PREPARED])
+async def test_a_release_opens_until_its_deadline_and_again_until_its_window_ends(
+    world: World, state: ReleaseState
+) -> None:
+    ends = "deadline_ms" if state is ReleaseState.REQUESTED else "window_ends_ms"
+    world.grant()
+    world.release(state, **{ends: NOW_MS + 1})
+    assert await (await world.unlock(P_NAME)).field(CERTIFICATE, "name") == NAME
+    world.release(state, **{ends: NOW_MS})
+    assert await world.refused(P_NAME) == "release_overdue"
+
+
+async def test_another_nodes_release_opens_nothing_here(world: World) -> None:
+    world.release(released_by=THERE)
+    world.grant()
+    assert await world.refused(P_NAME) == "not_entrusted"
+
+
+async def test_every_holder_decides_by_its_own_replica_and_two_refusals_of_four_are_enough(
+    world: World,
+) -> None:
+    """The releasing node has altered its program, or has not seen the pause yet."""
+    world.release()
+    world.grant()
+    world.put(GRANTS, GRANT, grant(GrantState.PAUSED), at=(3,))
+    assert await (await world.unlock(P_NAME)).field(CERTIFICATE, "name") == NAME
+    world.put(GRANTS, GRANT, grant(GrantState.PAUSED), at=(2, 3))
+    assert await world.refused(P_NAME) == "grant_paused"
+
+
+async def test_a_holder_that_is_behind_waits_a_moment_and_then_says_so(world: World) -> None:
+    world.release()
+    world.grant()
+    for behind in (2, 3):
+        world.chains[behind].height = 6
+    world.holders.opener = world.holders.opener_with(collect_s=0.01)
+    with pytest.raises(Unavailable) as caught:
+        await world.unlock(P_NAME)
+    assert "at height 6, not yet at 7" in caught.value.message("en")
+    assert world.chains[2].waited[0] == 6
+    assert waiting.WAIT_FINAL_S < 8
+
+
+# --- traces ---
+
+
+async def test_an_open_trace_opens_what_was_handed_out_of_the_certificates_it_names(world: World) -> None:
+    world.release(ReleaseState.CLOSED)
+    world.put(TRACES, TRACE, trace(TraceVerdict.OPEN))
+    unlocked = await world.unlock(P_NAME, P_MARK, authority=BY_TRACE, releases=(RELEASE,))
+    assert await unlocked.field(CERTIFICATE, "name") == NAME
+
+
+async def test_a_trace_opens_no_part_that_never_left(world: World) -> None:
+    world.release(ReleaseState.DELIVERED)
+    world.put(TRACES, TRACE, trace(TraceVerdict.OPEN))
+    assert await world.refused(P_NUMBER, authority=BY_TRACE, releases=(RELEASE,)) == "part_not_named"
+    assert await world.refused(P_NAME, authority=BY_TRACE) == "part_not_named"
+    assert await world.refused(P_NAME, authority=BY_TRACE, releases=(b"?" * 8,)) == "release_unrelated"
+    world.release(ReleaseState.REQUESTED)
+    assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == "release_unrelated"
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        (trace(TraceVerdict.ACCUSED), "trace_concluded"),
+        (trace(TraceVerdict.OPEN, performed_by=THERE), "not_entrusted"),
+        (trace(TraceVerdict.OPEN, named=OTHER), "part_not_named"),
+    ],
+)
+async def test_a_trace_that_is_concluded_or_not_about_it_opens_nothing(
+    world: World, other: Trace, reason: str
+) -> None:
+    world.release(ReleaseState.DELIVERED)
+    world.put(TRACES, TRACE, other)
+    assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == reason
+
+
+# --- what is lifted, swapped, altered ---
+
+
+def other_certificate(world: World, manifest: Manifest) -> None:
+    """A second certificate of the same person, whose record is that manifest; a release names it."""
+    encoded = codec.encode(manifest)
+    world.store.put(encoded)
+    other = replace(
+        world.certificate,
+        certificate_id=OTHER,
+        payload_hash=blob_hash(SUITE, encoded),
+        commitment_root=record_root(SUITE, manifest),
+    )
+    world.put(CERTIFICATES, OTHER, other)
+    world.certificate = other
+    world.release(outputs=(output("name", certificate_id=OTHER),))
+    world.grant()
+
+
+def manifest_of(sealed: Sealed) -> Manifest:
+    return decode_manifest(sealed.blobs[sealed.payload_hash])
+
+
+async def test_headers_and_ciphertexts_lifted_into_another_record_are_refused(world: World) -> None:
+    lifted = replace(manifest_of(world.sealed), certificate_id=OTHER)
+    other_certificate(world, lifted)
+    name = part(PartKind.FIELD, "name", OTHER)
+    assert await world.refused(name) == "header_of_another_part"
+
+
+async def test_a_header_swapped_for_another_parts_of_the_same_record_is_refused(world: World) -> None:
+    """An officer may have the name; the record is made to give the number under it."""
+    manifest = manifest_of(world.sealed)
+    first, second, *rest = manifest.parts
+    swapped = replace(manifest, parts=(replace(first, header=second.header), second, *rest))
+    encoded = codec.encode(swapped)
+    world.store.put(encoded)
+    world.certificate = replace(world.certificate, payload_hash=blob_hash(SUITE, encoded))
+    world.put(CERTIFICATES, CERTIFICATE, world.certificate)
+    world.release()
+    world.grant()
+    assert await world.refused(P_NAME) == "header_of_another_part"
+
+
+async def test_a_ciphertext_from_another_record_does_not_open_under_this_ones_key(world: World) -> None:
+    other = seal_record(SUITE, world.sealer, OTHER, (NAME, NUMBER), ())
+    world.keep(other)
+    manifest = replace(manifest_of(world.sealed), body=manifest_of(other).body)
+    encoded = codec.encode(manifest)
+    world.store.put(encoded)
+    world.certificate = replace(world.certificate, payload_hash=blob_hash(SUITE, encoded))
+    world.put(CERTIFICATES, CERTIFICATE, world.certificate)
+    world.release()
+    world.grant()
+    unlocked = await world.unlock(P_NAME)
     with pytest.raises(VerificationFailed):
-        await world.reader().open_field(BY_TRACE, lifted, "name")
+        await unlocked.field(CERTIFICATE, "name")
 
 
-async def test_who_joined_after_a_record_was_sealed_holds_no_key_of_it_and_says_so(world: World) -> None:
-    part = PartName(certificate_id=CERTIFICATE, kind=PartKind.FIELD, name="name")
-    sealed_before = world.keys.wrap(part, key := os.urandom(32))
-    secret, public = SUITE.generate_wrap_key()
-    newcomer = OperatorKeys(
-        suite=SUITE, operator=b"n" * 16, wrap_secret=secret, state=world.state, time_ms=lambda: 5
+async def test_a_record_of_another_network_under_the_same_keys_is_refused(world: World) -> None:
+    abroad = VaultSealer(group=GROUP, hash_=SUITE.hash, chain_id=OTHER_CHAIN, keys=DealtKeys())
+    sealed = seal_record(SUITE, abroad, CERTIFICATE, (NAME, NUMBER), (SCAN,))
+    world.keep(sealed)
+    world.certificate = certificate(sealed.payload_hash)
+    world.put(CERTIFICATES, CERTIFICATE, world.certificate)
+    world.release()
+    world.grant()
+    assert await world.refused(P_NAME) == "header_of_another_part"
+
+
+async def test_a_sound_header_that_the_ledger_does_not_name_is_refused(world: World) -> None:
+    """A draft of the same certificate that never came onto the ledger."""
+    draft = seal_record(SUITE, world.sealer, CERTIFICATE, (NAME, NUMBER), (SCAN,))
+    wanted = WantedKey(
+        part=P_NAME,
+        header=manifest_of(draft).parts[0].header,
+        manifest=draft.blobs[draft.payload_hash],
     )
-    admit(world.state, b"n" * 16, public)
-    TRACES.put(world.state, TRACE, trace(TraceVerdict.OPEN, performed_by=b"n" * 16))
-    with pytest.raises(KeyNotHeld) as refused:
-        await newcomer.release(BY_TRACE, part, sealed_before)
-    assert "joined" in refused.value.message("en")
-    sealed_after = world.keys.wrap(part, key)
-    assert [entry.operator for entry in sealed_after.keys] == sorted((HERE, THERE, b"n" * 16))
-    assert await newcomer.release(BY_TRACE, part, sealed_after) == key
-
-
-async def test_records_are_sealed_for_present_operators_only_and_not_for_readers(world: World) -> None:
-    part = PartName(certificate_id=CERTIFICATE, kind=PartKind.FIELD, name="name")
-    admit(world.state, b"r" * 16, SUITE.generate_wrap_key()[1], NodeRole.READER)
-    admit(world.state, b"u" * 16, bytes(32))
-    NODES.delete(world.state, THERE)
-    listed = NODE_ACCOUNTS.get(world.state, None)
-    assert listed is not None
-    left = tuple(account for account in listed.accounts if account != THERE)
-    NODE_ACCOUNTS.put(world.state, None, NodeAccounts(accounts=left))
-    assert [entry.operator for entry in world.keys.wrap(part, os.urandom(32)).keys] == [HERE]
-    NODE_ACCOUNTS.put(world.state, None, NodeAccounts(accounts=(b"u" * 16,)))
-    with pytest.raises(Unavailable):
-        world.keys.wrap(part, os.urandom(32))
-
-
-async def test_a_header_made_for_another_operator_only_is_refused(world: World) -> None:
-    stranger = OperatorKeys(
-        suite=SUITE,
-        operator=b"s" * 16,
-        wrap_secret=SUITE.generate_wrap_key()[0],
-        state=world.state,
-        time_ms=lambda: 5,
-    )
-    part = PartName(certificate_id=CERTIFICATE, kind=PartKind.FIELD, name="name")
-    TRACES.put(world.state, TRACE, trace(TraceVerdict.OPEN, performed_by=b"s" * 16))
-    with pytest.raises(KeyRefused):
-        await stranger.release(BY_TRACE, part, world.keys.wrap(part, os.urandom(32)))
+    world.release()
+    world.grant()
+    with pytest.raises(KeyRefused) as caught:
+        await world.holders.opener.open(BY_RELEASE, (wanted,))
+    assert caught.value.reason == "other_manifest"
 
 
 async def test_a_manifest_that_is_not_what_the_issuer_signed_for_is_refused(world: World) -> None:
-    other = seal_record(SUITE, world.keys, CERTIFICATE, (NUMBER,), ())
-    for blob in other.blobs.values():
-        world.store.put(blob)
+    other = seal_record(SUITE, world.sealer, CERTIFICATE, (NUMBER,), ())
+    world.keep(other)
     with pytest.raises(VerificationFailed):
         await world.reader().manifest(certificate(other.payload_hash))
+
+
+async def test_a_body_that_lacks_a_part_is_refused(world: World) -> None:
+    manifest = manifest_of(world.sealed)
+    short = codec.encode(Body(ciphertexts=(b"",)))
+    world.store.put(short)
+    encoded = codec.encode(replace(manifest, body=blob_hash(SUITE, short)))
+    world.store.put(encoded)
+    world.certificate = replace(world.certificate, payload_hash=blob_hash(SUITE, encoded))
+    world.put(CERTIFICATES, CERTIFICATE, world.certificate)
+    world.release()
+    world.grant()
+    unlocked = await world.unlock(P_NAME)
+    with pytest.raises(VerificationFailed):
+        await unlocked.field(CERTIFICATE, "name")
 
 
 async def test_a_missing_blob_is_fetched_and_a_blob_nobody_has_is_a_clear_error(world: World) -> None:
@@ -367,10 +600,64 @@ async def test_a_missing_blob_is_fetched_and_a_blob_nobody_has_is_a_clear_error(
         await world.reader().manifest(world.certificate)
 
 
+# --- sealing, bounds ---
+
+
+def test_a_record_names_all_its_blobs(world: World) -> None:
+    manifest = manifest_of(world.sealed)
+    assert set(blobs_of(manifest, world.sealed.payload_hash)) == set(world.sealed.blobs)
+
+
+def test_nothing_is_sealed_before_the_operators_have_a_key(world: World) -> None:
+    world.holders.here.keys.made = False
+    with pytest.raises(Unavailable):
+        seal_record(SUITE, world.sealer, CERTIFICATE, (NAME,), ())
+
+
 def test_a_field_above_its_bound_is_refused(world: World) -> None:
     large = PlainField(name="name", salt=bytes(16), value=bytes(FIELD_SIZE_BYTES_MAX + 1))
     with pytest.raises(LimitExceeded):
-        seal_record(SUITE, world.keys, CERTIFICATE, (large,), ())
+        seal_record(SUITE, world.sealer, CERTIFICATE, (large,), ())
+
+
+def test_a_body_or_manifest_above_its_bound_is_refused(world: World) -> None:
+    many = tuple(
+        PlainField(name=f"f{n}", salt=bytes(16), value=bytes(FIELD_SIZE_BYTES_MAX)) for n in range(10)
+    )
+    with pytest.raises(LimitExceeded):
+        seal_record(SUITE, world.sealer, CERTIFICATE, many, ())
+    long = tuple(PlainField(name=f"{n:04}" * 16, salt=bytes(16), value=b"v") for n in range(400))
+    with pytest.raises(LimitExceeded):
+        seal_record(SUITE, world.sealer, CERTIFICATE, long, ())
+
+
+def test_parts_are_asked_for_in_as_few_asks_as_they_fit_into(world: World) -> None:
+    header = manifest_of(world.sealed).parts[0].header
+
+    def wanted(count: int, size_bytes: int, records: int = 1) -> list[WantedKey]:
+        return [
+            WantedKey(
+                part=part(PartKind.FIELD, f"f{n}", identity(f"record {n % records}")),
+                header=header,
+                manifest=bytes([n % records]) * size_bytes,
+            )
+            for n in range(count)
+        ]
+
+    assert [len(batch) for batch in batches(wanted(BASES_PER_ASK_MAX, 1000))] == [BASES_PER_ASK_MAX]
+    assert [len(batch) for batch in batches(wanted(BASES_PER_ASK_MAX + 1, 1000))] == [BASES_PER_ASK_MAX, 1]
+    assert [len(batch) for batch in batches(wanted(4, 60_000, records=4))] == [1, 1, 1, 1]
+    assert [len(batch) for batch in batches(wanted(33, 100, records=33))] == [32, 1]
+    assert not list(batches([]))
+    full = wanted(BASES_PER_ASK_MAX, 96 * 1024)
+    (batch,) = batches(full)
+    payload = OpenParts(
+        height=1,
+        manifests=tuple(dict.fromkeys(one.manifest for one in batch)),
+        parts=tuple(one.part for one in batch),
+        releases=tuple(identity(f"{n}", 8) for n in range(64)),
+    )
+    assert len(codec.encode(payload)) <= 128 * 1024
 
 
 def test_a_blob_is_found_by_its_hash_and_damage_is_noticed(tmp_path: Path) -> None:

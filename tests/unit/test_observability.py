@@ -25,6 +25,7 @@ from node.observability import (
 from tests.unit import http_world as w
 
 NUMBER = "110101199003074477"
+TAG = "7a" * 32
 
 
 @pytest.fixture
@@ -159,18 +160,18 @@ async def test_the_access_log_has_no_body_no_token_and_no_query(tmp_path: Path, 
     configure_logging(json=True, stream=lines)
     async with w.served(tmp_path) as world:
         session = world.log_in(w.BANK)
-        await world.request("POST", "/v1/people/lookup", headers=session, json={"identity_number": NUMBER})
+        body = {"tags": [{"version": 1, "tag": TAG}]}
+        await world.request("POST", w.ACCOUNTS_OF_TICKET, headers=session, json=body)
         await world.request("GET", f"/v1/grants?{NUMBER}=1", headers=session)
         await world.request("GET", f"/v1/people/{NUMBER}", headers=session)
     text = lines.getvalue()
     assert NUMBER not in text
+    assert TAG not in text
     assert session["Authorization"].partition(" ")[2] not in text
     requests = [line for line in _logged(lines) if line["event"] == "request"]
-    assert [line["route"] for line in requests] == ["/v1/people/lookup", "/v1/grants", "unmatched"]
+    assert [line["route"] for line in requests] == ["/v1/lookups/{ticket}/accounts", "/v1/grants", "unmatched"]
     assert requests[0]["account"] == w.BANK.account.hex()
     assert requests[0]["status"] == 200
-    audit = next(line for line in _logged(lines) if line["event"] == "person_looked_up")
-    assert (audit["key_id"], audit["person"]) == (w.BANK.key_id.hex(), w.PERSON.account.hex())
 
 
 def test_metrics_have_their_documented_names_and_two_nodes_fit_in_one_process() -> None:

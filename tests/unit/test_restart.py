@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def lost_network(folder: Path, count: int = 4) -> tuple[Home, ...]:
         for n, home in enumerate(homes)
     ]
     genesis = assemble_genesis(
-        "test", cards, time_ms=NOW_MS, suite=SUITE, directory_key=secrets.token_bytes(32)
+        "test", cards, time_ms=NOW_MS, suite=SUITE
     )
     for home, card in zip(homes, cards, strict=True):
         install_network(home, make_bundle(genesis))

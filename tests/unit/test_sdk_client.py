@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from contracts.calls import GrantsRevoke
-from contracts.records import KeyRole, Output, OutputFormat
+from contracts.records import Output, OutputFormat
 from ledger.errors import DecodeError, LimitExceeded
 from tests.unit.ledger_world import SUITE, World, fixed
 from tests.unit.sdk_ledger import KEY, OPERATOR, Ledger, in_thread, serving
 from zhenglian import (
-    AlreadyEnrolled,
     ApiError,
     AsyncClient,
     Attachment,
@@ -140,16 +139,6 @@ async def test_too_large_an_attachment_is_refused_before_it_is_sent(
     with pytest.raises(LimitExceeded):
         await client.issue_certificate(certificate_type="x", holder="00" * 16, fields={}, attachments=[big])
     assert not ledger.seen
-
-
-async def test_a_person_is_enrolled_once(ledger: Ledger, client: AsyncClient) -> None:
-    person = KeyFile.generate(SUITE, role=KeyRole.HOLDER, label="phone")
-    account = await client.enroll_person(
-        "110101199001010015", person.new_key(), assertion=bytes(32), account=bytes.fromhex(person.account)
-    )
-    assert account == person.account
-    with pytest.raises(AlreadyEnrolled):
-        await client.enroll_person("11010119900101001X", person.new_key(), assertion=bytes(32))
 
 
 async def test_a_release_is_downloaded_checked_and_acknowledged(

@@ -86,7 +86,6 @@ class Ledger:
             port=1,
             certificates=(certificate,),
             wrap_key=b"w",
-            directory_wrap=b"",
         )
 
     def nodes(self) -> tuple[NodeRecord, ...]:

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 import msgspec
 
 from contracts.calls import CertificatesIssue, CertificatesSetState
+from contracts.erasure_calls import (
+    CertificatesDeclineErasure,
+    CertificatesErase,
+    CertificatesRequestErasure,
+)
 from contracts.records import CertificateState
 from ledger.types import HASH_SIZE_BYTES
 from zhenglian import exchange
@@ -138,7 +143,7 @@ def _deposit(core: Core, request: DepositRequest) -> Plan[DepositDraft]:
         core,
         Request(
             method="POST",
-            path="/v1/deposits",
+            path="/v1/deposits/drafts",
             body=msgspec.json.encode(request),
             headers=(("idempotency-key", core.random_bytes(16).hex()),),
             session=True,
@@ -178,6 +183,24 @@ def certificates(
             query_text=query(holder=holder, issuer=issuer, type=certificate_type),
         )
     )
+
+
+def request_erasure(core: Core, certificate_id: str, *, reason: str) -> Plan[TransactionView]:
+    """The holder asks the issuer to erase a certificate's data, for a reason code."""
+    args = CertificatesRequestErasure(certificate_id=bytes.fromhex(certificate_id), reason=reason)
+    return (yield from transactions.settled(core, args))
+
+
+def decline_erasure(core: Core, certificate_id: str, *, reason: str) -> Plan[TransactionView]:
+    """The issuer refuses to, for a reason code such as a duty to keep the record."""
+    args = CertificatesDeclineErasure(certificate_id=bytes.fromhex(certificate_id), reason=reason)
+    return (yield from transactions.settled(core, args))
+
+
+def erase_certificate(core: Core, certificate_id: str, *, reason: str) -> Plan[TransactionView]:
+    """The issuer erases a certificate's data, asked or not. Final; every node destroys what it holds and says so."""
+    args = CertificatesErase(certificate_id=bytes.fromhex(certificate_id), reason=reason)
+    return (yield from transactions.settled(core, args))
 
 
 def set_certificate_state(

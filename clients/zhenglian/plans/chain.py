@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 from zhenglian import exchange
 from zhenglian.api import AccountView, BlockView, CertificateTypeView, NodeStatus, Page, PurposeView, Session
+from zhenglian.api_keys import SharedKeysView
 from zhenglian.errors import UnexpectedAnswer
 from zhenglian.exchange import Answer, Core, Plan, Request, decode, get
 
@@ -22,6 +23,11 @@ def query(**parameters: str | int | None) -> str:
 def status(core: Core, *, base: str | None = None) -> Plan[NodeStatus]:
     """How the node (at `base`, or the first that answers) and its network are."""
     return (yield from get(core, "/v1/status", NodeStatus, base=base))
+
+
+def shared_keys(core: Core, *, base: str | None = None) -> Plan[SharedKeysView]:
+    """Keys that the operators hold together, as the node (at `base`, or the first that answers) has them."""
+    return (yield from get(core, "/v1/shared-keys", SharedKeysView, base=base))
 
 
 def trust(core: Core) -> Plan[str]:

@@ -229,6 +229,14 @@ def _ask(core: Core, grant_id: str, outputs: Sequence[Output], node: str) -> Pla
     return _Asked(signed=signed, release_id=release_id, base=base)
 
 
+def signed_request(
+    core: Core, grant_id: str, outputs: Sequence[Output], *, node: str = ""
+) -> Plan[tuple[Signed, str]]:
+    """A signed request for a release, not sent yet, and the URL of the one node that can perform it."""
+    asked = yield from _ask(core, grant_id, outputs, node)
+    return asked.signed, asked.base
+
+
 def _send(core: Core, asked: _Asked) -> Plan[ReleaseView]:
     request = Request(
         method="POST",

@@ -64,16 +64,22 @@ def pair_for(group: Group, coefficients: Sequence[int], blindings: Sequence[int]
     return Pair(value_at(order, coefficients, holder), value_at(order, blindings, holder))
 
 
-def committed_at(group: Group, commitments: Commitments, holder: int) -> Element:
-    """The commitment to the value at a holder's point."""
-    return combination([(element, pow(holder, k, group.order)) for k, element in enumerate(commitments)])
+def committed_at(commitments: Commitments, holder: int) -> Element:
+    """The commitment to the value at a holder's point, by Horner's rule.
+
+    Everything here is public, and a holder's point is small: a few additions do what a multiplication would.
+    """
+    total = commitments[-1]
+    for element in reversed(commitments[:-1]):
+        total = _small_multiple(total, holder) + element
+    return total
 
 
 def check_value(group: Group, commitments: Commitments, holder: int, value: int) -> bool:
     """Whether a value fits `commit`; False for any hostile one."""
     if not 0 < value < group.order:
         return False
-    expected = committed_at(group, commitments, holder).encode()
+    expected = committed_at(commitments, holder).encode()
     return group.generator.times(value).encode() == expected
 
 
@@ -82,7 +88,7 @@ def check_pair(group: Group, commitments: Commitments, holder: int, pair: Pair) 
     if not (0 < pair.value < group.order and 0 < pair.blinding < group.order):
         return False
     made = combination([(group.generator, pair.value), (group.second_generator, pair.blinding)])
-    return made.encode() == committed_at(group, commitments, holder).encode()
+    return made.encode() == committed_at(commitments, holder).encode()
 
 
 def open_dealer(group: Group, values: Mapping[int, int], threshold: int) -> Commitments:
@@ -141,6 +147,16 @@ def renewed_share(group: Group, values: Mapping[int, int]) -> int:
     return sum(weights[dealer] * value for dealer, value in values.items()) % group.order
 
 
+def _small_multiple(element: Element, factor: int) -> Element:
+    """The multiple by a public factor from 1 on, bit by bit."""
+    total = element
+    for bit in bin(factor)[3:]:
+        total += total
+        if bit == "1":
+            total += element
+    return total
+
+
 def _sums(dealings: Sequence[Commitments]) -> Commitments:
     invariant(dealings and len({len(one) for one in dealings}) == 1, "dealings are of one degree")
     sums = dealings[0]
@@ -154,5 +170,5 @@ def _keys_of(group: Group, sums: Commitments, holders: int) -> HolderKeys:
     return HolderKeys(
         threshold=len(sums),
         public_key=sums[0].encode(),
-        share_keys=tuple(committed_at(group, sums, holder).encode() for holder in range(1, holders + 1)),
+        share_keys=tuple(committed_at(sums, holder).encode() for holder in range(1, holders + 1)),
     )

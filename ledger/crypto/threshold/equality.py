@@ -53,6 +53,7 @@ def prove_equal(
     secret: int,
     context: bytes,
     draw: Callable[[], int],
+    images: tuple[Element, Element] | None = None,
 ) -> EqualityProof:
     """Proof that both bases times `secret` hide it.
 
@@ -63,8 +64,9 @@ def prove_equal(
         secret: 1 … q − 1.
         context: what the proof is for; bound.
         draw: gives a fresh uniform scalar.
+        images: the bases times `secret`, where the caller has them.
     """
-    images = (bases[0].times(secret), bases[1].times(secret))
+    images = images or (bases[0].times(secret), bases[1].times(secret))
     while True:
         nonce = draw()
         commitments = bases[0].times(nonce).encode() + bases[1].times(nonce).encode()

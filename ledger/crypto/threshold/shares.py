@@ -96,6 +96,7 @@ def make_share(
     secret: int,
     context: bytes,
     draw: Callable[[], int],
+    share_key: Element | None = None,
 ) -> Share:
     """A holder's share of `base` times the shared secret.
 
@@ -107,9 +108,12 @@ def make_share(
         secret: its share, 1 … q − 1.
         context: what the share is for; checked by whoever combines.
         draw: gives a fresh uniform scalar.
+        share_key: the generator times the share, where the caller has it.
     """
-    proof = prove_equal(group, hash_, (group.generator, base), secret, context, draw)
-    return Share(holder=holder, element=base.times(secret).encode(), proof=proof)
+    element = base.times(secret)
+    images = (share_key or group.generator.times(secret), element)
+    proof = prove_equal(group, hash_, (group.generator, base), secret, context, draw, images)
+    return Share(holder=holder, element=element.encode(), proof=proof)
 
 
 def check_share(

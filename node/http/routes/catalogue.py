@@ -10,6 +10,7 @@ from typing import Final
 from ledger.errors import NotFound
 from node.http.access import PUBLIC
 from node.http.routing import Context, NoQuery, Reply, Route
+from node.http.views import grants as grant_views
 from node.http.views import records as views
 from zhenglian import api
 
@@ -27,14 +28,15 @@ async def certificate_type(context: Context[None, NoQuery]) -> Reply:
 
 
 async def purposes(context: Context[None, NoQuery]) -> Reply:
-    return Reply(body=[views.purpose(found) for found in context.services.chain.records.purposes()])
+    chain = context.services.chain
+    return Reply(body=[grant_views.purpose(found, chain.suite) for found in chain.records.purposes()])
 
 
 async def purpose(context: Context[None, NoQuery]) -> Reply:
     found = context.services.chain.records.purpose(context.code("code"))
     if found is None:
         raise NotFound(what="purpose", id=context.code("code"))
-    return Reply(body=views.purpose(found))
+    return Reply(body=grant_views.purpose(found, context.services.chain.suite))
 
 
 ROUTES: Final = (

@@ -14,13 +14,13 @@ from msgspec import Meta
 from node.http import access, sse
 from node.http.access import SESSION
 from node.http.decode import json_bytes
-from node.http.pagination import PageQuery, next_link
-from node.http.routes.visibility import sees_certificate
+from node.http.pagination import SCAN_BATCH, SCAN_MAX, PageQuery, next_link
+from node.http.routes.visibility import event_shown, sees_certificate, sees_grant, sees_release
 from node.http.routing import EVENT_STREAM, Context, Message, Query, Reply, Route, Stream
 from node.http.site import Site
 from node.http.views import chain as views
 from node.http.views.common import Names
-from node.index.ports import cursor_of
+from node.index.ports import IndexedEvent, cursor_of
 from node.services.ports import Caller, Services
 from zhenglian import api
 
@@ -50,15 +50,36 @@ async def events(context: Context[None, EventsQuery]) -> Reply:
         subject = caller.account
     if subject is not None:
         access.check(await may_follow(services, caller, subject), "subject")
-    found = await services.index.events(
-        subject=subject, kind_prefix=query.kind, after=query.cursor, limit=query.limit, newest_first=True
-    )
+    shown, following = await _page(services, caller, query, subject)
     names = Names(services.chain.records)
-    following = found[-1].cursor if len(found) == query.limit else None
     page = api.Page(
-        items=[views.event(event, names) for event in found], next="" if following is None else str(following)
+        items=[views.event(event, names) for event in shown],
+        next="" if following is None else str(following),
     )
     return Reply(body=page, headers=next_link(context.target, following))
+
+
+async def _page(
+    services: Services, caller: Caller, query: EventsQuery, subject: bytes | None
+) -> tuple[list[IndexedEvent], int | None]:
+    """Events that the caller may see, and the cursor of the next page if there is something on it."""
+    shown: list[IndexedEvent] = []
+    after = query.cursor
+    for _ in range(SCAN_MAX // SCAN_BATCH):
+        found = await services.index.events(
+            subject=subject, kind_prefix=query.kind, after=after, limit=SCAN_BATCH, newest_first=True
+        )
+        for event in found:
+            after = event.cursor
+            seen = event_shown(services, caller, event)
+            if seen is None:
+                continue
+            if len(shown) == query.limit:
+                return shown, shown[-1].cursor
+            shown.append(seen)
+        if len(found) < SCAN_BATCH:
+            return shown, None
+    return shown, after
 
 
 async def may_follow(services: Services, caller: Caller, subject: bytes) -> bool:
@@ -68,10 +89,10 @@ async def may_follow(services: Services, caller: Caller, subject: bytes) -> bool
     records = services.chain.records
     grant = records.grant(subject)
     if grant is not None:
-        return access.may_see_grant(caller, grant)
+        return await sees_grant(services, caller, grant)
     release = records.release(subject)
     if release is not None:
-        return access.may_see_release(caller, release)
+        return await sees_release(services, caller, release)
     certificate = records.certificate(subject)
     return certificate is not None and await sees_certificate(services, caller, certificate)
 
@@ -107,9 +128,11 @@ class EventFeed:
         names = Names(self._services.chain.records)
         if found:
             self._after = found[-1].cursor
+        shown = (event_shown(self._services, caller, event) for event in found)
         return [
             Message(event=event.kind, id=str(event.cursor), data=json_bytes(views.event(event, names)))
-            for event in found
+            for event in shown
+            if event is not None
         ]
 
 

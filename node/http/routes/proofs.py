@@ -14,7 +14,7 @@ from contracts.state import CERTIFICATES, GRANTS, RELEASES, Table
 from ledger.receipts import state_receipt_to_json
 from node.http import access
 from node.http.access import OVERSEER, SESSION
-from node.http.routes.visibility import sees_certificate
+from node.http.routes.visibility import sees_certificate, sees_grant, sees_release
 from node.http.routing import Context, Query, Reply, Route
 
 HEIGHT_MAX: Final = 2**53 - 1
@@ -57,7 +57,7 @@ async def grant(context: Context[None, ProofQuery]) -> Reply:
     grant_id = context.id("grant")
     found = context.services.chain.records.grant(grant_id)
     if found is not None:
-        access.check(access.may_see_grant(context.session, found), "grant")
+        access.check(await sees_grant(context.services, context.session, found), "grant")
     return _proven_record(context, GRANTS, grant_id)
 
 
@@ -65,7 +65,7 @@ async def release(context: Context[None, ProofQuery]) -> Reply:
     release_id = context.id("release")
     found = context.services.chain.records.release(release_id)
     if found is not None:
-        access.check(access.may_see_release(context.session, found), "release")
+        access.check(await sees_release(context.services, context.session, found), "release")
     return _proven_record(context, RELEASES, release_id)
 
 

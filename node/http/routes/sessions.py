@@ -11,6 +11,7 @@ from node.http.access import PUBLIC, SESSION
 from node.http.config import RateClass
 from node.http.routing import Context, NoQuery, Reply, Route
 from node.http.views.common import instant
+from node.services.ports import Caller
 from zhenglian import api
 
 
@@ -24,20 +25,28 @@ async def challenge(context: Context[api.ChallengeRequest, NoQuery]) -> Reply:
 
 async def log_in(context: Context[api.SessionRequest, NoQuery]) -> Reply:
     asked = context.body
-    token, expires_ms, caller = context.site.sessions.log_in(
-        bytes.fromhex(asked.account),
-        bytes.fromhex(asked.key_id),
-        bytes.fromhex(asked.challenge),
-        bytes.fromhex(asked.signature),
+    return opened(
+        *context.site.sessions.log_in(
+            bytes.fromhex(asked.account),
+            bytes.fromhex(asked.key_id),
+            bytes.fromhex(asked.challenge),
+            bytes.fromhex(asked.signature),
+        )
     )
-    opened = api.Session(
+
+
+def opened(token: str, expires_ms: int, caller: Caller) -> Reply:
+    """The answer to who has logged in."""
+    session = api.Session(
         token=token,
         expires=instant(expires_ms),
         account=caller.account.hex(),
         kind=caller.kind.value,
         role=caller.role.value,
+        key_id=caller.key_id.hex(),
+        by=caller.by.value,
     )
-    return Reply(status=201, body=opened)
+    return Reply(status=201, body=session)
 
 
 async def log_out(context: Context[None, NoQuery]) -> Reply:

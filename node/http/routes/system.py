@@ -29,7 +29,7 @@ async def healthz(_context: Context[None, NoQuery]) -> Reply:
 
 
 async def readyz(context: Context[None, NoQuery]) -> Reply:
-    """The node is level with the network, and has found nothing damaged of what it serves."""
+    """The node is level with the network, has found nothing damaged of what it serves, and the operators have made their keys."""
     damage = context.services.chain.damage
     if damage:
         what, _, reason = damage.partition(": ")
@@ -37,6 +37,8 @@ async def readyz(context: Context[None, NoQuery]) -> Reply:
     facts = context.services.chain.status()
     if facts.syncing:
         raise Unavailable(what="node", reason="it is catching up with the network")
+    if not context.services.chain.shared_keys().ready:
+        raise Unavailable(what="shared keys", reason="the operators have not finished making them")
     return Reply(body=b"ready\n", media_type=PLAIN)
 
 

@@ -6,6 +6,7 @@ Rule: an event looks the same whether it comes from the index, the stream or a t
 from __future__ import annotations
 
 from contracts.denials import denial_message
+from contracts.passkeys import facts
 from ledger.errors import invariant
 from ledger.hashing import block_digest
 from ledger.types import RESULT_OK, FinalizedBlock, Header, Result, Transaction, quorum_size
@@ -42,6 +43,8 @@ def node_status(chain: Chain, facts: NodeFacts, names: Names) -> api.NodeStatus:
         voting=facts.voting,
         started=instant(facts.started_ms),
         clock=instant(facts.clock_ms),
+        keys_ready=chain.shared_keys().ready,
+        missing_shares=list(facts.missing_shares),
         upgrades=[
             api.UpgradeView(
                 contract=one.contract or None,
@@ -64,6 +67,7 @@ def peer(facts: PeerFacts) -> api.PeerView:
         connected=facts.connected,
         height=facts.height,
         round_trip_ms=facts.round_trip_ms,
+        bad_shares=facts.bad_shares,
     )
 
 
@@ -142,6 +146,7 @@ def transaction(status: TransactionStatus, chain: Chain, names: Names) -> api.Tr
     """How a transaction stands, with its result once it is final."""
     location = status.location
     result: api.ResultView | None = None
+    passkey: api.PasskeyFactsView | None = None
     time_ms = status.time_ms
     if location is not None and status.result is not None:
         finalized = chain.finalized(location.height)
@@ -149,9 +154,9 @@ def transaction(status: TransactionStatus, chain: Chain, names: Names) -> api.Tr
         if finalized is not None:
             header = finalized.block.header
             time_ms = header.time_ms
-            events = _events(
-                header, location.index, finalized.block.transactions[location.index], status.result
-            )
+            signed = finalized.block.transactions[location.index]
+            passkey = _passkey(signed.signature)
+            events = _events(header, location.index, signed, status.result)
             result = _result(status.result, [event(indexed, names) for indexed in events])
     return api.TransactionView(
         transaction_id=status.transaction_id.hex(),
@@ -159,7 +164,16 @@ def transaction(status: TransactionStatus, chain: Chain, names: Names) -> api.Tr
         height=location.height if location else None,
         time=instant(time_ms) if time_ms is not None else None,
         result=result,
+        passkey=passkey,
     )
+
+
+def _passkey(signature: bytes) -> api.PasskeyFactsView | None:
+    """What stands beside a passkey's signature; a plain one is no such structure."""
+    said = facts(signature)
+    if said is None:
+        return None
+    return api.PasskeyFactsView(counter=said.counter, backed_up=said.backed_up, origin=said.origin)
 
 
 def _result(result: Result, events: list[api.EventView]) -> api.ResultView:

@@ -51,7 +51,6 @@ def node(record: NodeRecord, facts: NodeFacts, chain: Chain) -> api_network.Node
         port=record.port,
         certificates=[certificate.hex() for certificate in record.certificates],
         wrap_key=record.wrap_key.hex(),
-        directory_wrap=record.directory_wrap.hex(),
         connected=True if own else None if peer is None else peer.connected,
         height=chain.height if own else None if peer is None else peer.height,
         **_software(facts, peer, chain if own else None),

@@ -11,21 +11,18 @@ import msgspec
 
 from contracts.calls import Action
 from contracts.certificates import why_not_valid
+from contracts.erasure_records import Erasure
 from contracts.records import (
     Account,
-    AccountKind,
     Certificate,
     CertificateType,
-    Grant,
-    GrantItem,
     Key,
     Proposal,
-    PurposeTemplate,
 )
 from ledger import codec
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX
 from node.http.views.common import Names, hex_or_none, instant, instant_or_none
-from node.services.ports import Draft, PersonTag, Records
+from node.services.ports import Draft, Records
 from zhenglian import api
 from zhenglian.api_network import ProposalView
 
@@ -60,15 +57,6 @@ def key(record: Key) -> api.KeyView:
     )
 
 
-def lookup(found: PersonTag, asker: AccountKind) -> api.LookupView:
-    """What a lookup tells; the tag only to departments, who enrol."""
-    return api.LookupView(
-        account=found.account.hex() if found.account else None,
-        tag_version=found.version,
-        tag=found.tag.hex() if asker is AccountKind.DEPARTMENT else None,
-    )
-
-
 def certificate_type(record: CertificateType) -> api.CertificateTypeView:
     """A kind of certificate with its full description."""
     return api.CertificateTypeView(
@@ -92,26 +80,6 @@ def _schema(data: bytes) -> dict[str, Any]:
         return msgspec.json.decode(data, type=dict[str, Any]) if data else {}
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return {}
-
-
-def purpose(record: PurposeTemplate) -> api.PurposeView:
-    """What may be asked for a purpose."""
-    return api.PurposeView(
-        code=record.code,
-        name_zh=record.name_zh,
-        name_en=record.name_en,
-        items=[
-            api.TemplateItemView(
-                certificate_type=item.certificate_type,
-                fields=list(item.fields),
-                attachments=list(item.attachments),
-            )
-            for item in record.items
-        ],
-        uses_max=record.uses_max,
-        period_ms_max=record.period_ms_max,
-        data_life_ms_max=record.data_life_ms_max,
-    )
 
 
 def draft(prepared: Draft) -> api.DepositDraft:
@@ -159,46 +127,28 @@ def certificate(record: Certificate, records: Records, names: Names, now_ms: int
             for entry in record.states
         ],
         valid=not why_not_valid(record, now_ms),
+        erased=instant_or_none(record.erased_ms),
+        erasure=_erasure(records.erasure(record.certificate_id), names),
     )
 
 
-def grant(record: Grant, names: Names) -> api.GrantView:
-    """A grant: what was asked, what is given, how it stands."""
-    return api.GrantView(
-        grant_id=record.grant_id.hex(),
-        pii_principal_id=record.pii_principal_id.hex(),
-        grantee=record.grantee.hex(),
-        grantee_name=names.account(record.grantee),
-        requested_by=record.requested_by.hex(),
-        purpose=record.purpose,
-        lawful_basis=record.lawful_basis,
-        legal_ref=record.legal_ref,
-        language=record.language,
-        items=[_item(item) for item in record.items],
-        requested_items=[_item(item) for item in record.requested_items],
-        consent_mode=record.consent_mode.value,
-        fetch_type=record.fetch_type.value,
-        uses_max=record.uses_max,
-        uses_left=record.uses_left,
-        requested=instant(record.requested_ms),
-        consent_start=instant_or_none(record.consent_start_ms),
-        consent_expiry=instant(record.consent_expiry_ms),
-        data_life_ms=record.data_life_ms,
-        jurisdiction=record.jurisdiction,
-        revocable=record.revocable,
+def _erasure(record: Erasure | None, names: Names) -> api.ErasureView | None:
+    if record is None:
+        return None
+    return api.ErasureView(
         state=record.state.value,
-        state_since=instant(record.state_since_ms),
-        renews=hex_or_none(record.renews),
-    )
-
-
-def _item(item: GrantItem) -> api.GrantItemView:
-    return api.GrantItemView(
-        certificate_type=item.certificate_type,
-        certificate=hex_or_none(item.certificate),
-        fields=list(item.fields),
-        attachments=list(item.attachments),
-        declined=list(item.declined),
+        requested_by=record.requested_by.hex(),
+        requested=instant(record.requested_ms),
+        reason=record.reason,
+        answer_by=instant_or_none(record.answer_by_ms),
+        answer=record.answer,
+        decided=instant_or_none(record.decided_ms),
+        destructions=[
+            api.DestructionView(
+                node=stated.node.hex(), node_name=names.account(stated.node), time=instant(stated.time_ms)
+            )
+            for stated in record.destructions
+        ],
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from contracts.records import Release, Trace
 from ledger.receipts import receipt_to_json
+from node.http.views import grants
 from node.http.views.common import Names, hex_or_none, instant, instant_or_none
 from node.services.ports import MatchFacts, ReleaseTransactions, Services, TraceReport
 from zhenglian import api
@@ -36,6 +37,7 @@ def release(record: Release, transactions: ReleaseTransactions, names: Names) ->
                 format=output.format.value,
                 fields=list(output.fields),
                 attachment=output.attachment,
+                question=None if output.question is None else grants.question(output.question),
             )
             for output in record.outputs
         ],

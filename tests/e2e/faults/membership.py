@@ -106,14 +106,12 @@ def replace_validator(bench: Bench) -> Iterator[None]:
     _follow(bench)
     cluster.kill(LEAVING)
     remaining = cluster.others(LEAVING)
-    home = ("--home", str(cluster.home(SPONSOR)))
     members.decide(
         cluster,
         remaining,
         "replace-validator",
         cluster.name(LEAVING),
         members.card(cluster, NEWCOMER),
-        *home,
     )
     members.wait_epoch(cluster, [*remaining, NEWCOMER], 2)
     cluster.wait_voting(NEWCOMER)
@@ -163,8 +161,7 @@ def _fifth(bench: Bench) -> None:
     """Make the newcomer the fifth validator, which begins epoch 2."""
     cluster = bench.cluster
     _follow(bench)
-    home = ("--home", str(cluster.home(SPONSOR)))
-    members.decide(cluster, cluster.numbers[:3], "add-validator", members.card(cluster, NEWCOMER), *home)
+    members.decide(cluster, cluster.numbers[:3], "add-validator", members.card(cluster, NEWCOMER))
     cluster.numbers.append(NEWCOMER)
     members.wait_epoch(cluster, cluster.numbers, 2)
     cluster.wait_voting(NEWCOMER)

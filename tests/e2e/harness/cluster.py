@@ -273,7 +273,7 @@ class Cluster:
             raise NotInTime(f"node {number} ends with {ended}, not {status}\n{self.tail(number)}")
 
     def wait_ready(self, numbers: Iterable[int] | None = None, timeout_s: float = READY_S) -> None:
-        """Wait until these, or all, run, have caught up and see a quorum."""
+        """Wait until these, or all, run, have caught up and see a quorum and the operators' keys."""
         waiting = set(self.numbers if numbers is None else numbers)
 
         def ready() -> bool:
@@ -281,7 +281,7 @@ class Cluster:
                 if not self.running(number):
                     raise NotInTime(f"node {number} ended\n{self.tail(number)}")
                 status = self.status(number)
-                if status is None or status.syncing:
+                if status is None or status.syncing or not status.keys_ready:
                     continue
                 if 1 + sum(peer.connected for peer in status.peers) >= status.quorum:
                     waiting.discard(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ from ledger.errors import DecodeError, LedgerError, LimitExceeded, Unavailable
 from ledger.types import TRANSACTION_SIZE_BYTES_MAX
 from node.exchange import BlobExchange, Chunk, GetChunk, Held, Hold
 from node.poollog import PoolLog
-from node.vault.blobs import blob_hash
+from node.vault.blobs import Listed, blob_hash
+from node.vault.custody import Custody
+from node.vault.holdings import Holdings
 from node.vault.records import Manifest, record_root
 from tests.fuzz.shapes import encodings
 from tests.fuzz.target import Grammar, Target, read_script, require
 from tests.unit.ledger_world import SUITE, World
 
 PEER = b"p" * 16
+RECORD = b"r" * 16
 BLOB = bytes(range(200)) * 3
 BLOB_NAME = blob_hash(SUITE, BLOB)
 REQUESTS_MAX = 64
@@ -49,6 +53,9 @@ class Blobs:
     def delete(self, blob_hash: bytes) -> bool:
         return self._blobs.pop(blob_hash, None) is not None
 
+    def listing(self) -> Iterator[Listed]:
+        return (Listed(name=name, written_ms=0) for name in self._blobs)
+
 
 @lru_cache(maxsize=1)
 def runner() -> asyncio.Runner:
@@ -64,10 +71,9 @@ class Talk:
         self.asked = 0
         self.exchange = BlobExchange(
             suite=SUITE,
-            store=Blobs(*blobs),
+            custody=Custody(store=Blobs(*blobs), holdings=Holdings(Path(":memory:")), clock_ms=lambda: 1),
             request=self._request,
             peers=lambda: (PEER,),
-            validators=lambda: (PEER,),
         )
 
     async def _request(self, peer: bytes, payload: bytes, timeout_s: float) -> bytes:
@@ -100,7 +106,7 @@ def run_fetch(data: bytes) -> None:
     talk = Talk([msgspec.msgpack.encode(one) for one in answers[:REQUESTS_MAX]])
     with capture_logs():
         found = runner().run(talk.exchange.fetch(BLOB_NAME))
-        runner().run(talk.exchange.replicate((BLOB_NAME,)))
+        runner().run(talk.exchange.replicate(RECORD, (BLOB_NAME,), ranked=(PEER,), copies=1))
     require(found in {None, BLOB}, "other bytes are taken for the blob")
 
 
@@ -159,7 +165,7 @@ TARGETS = (
         seeds=lambda: [
             codec.encode(GetChunk(blob=BLOB_NAME, offset=0)),
             codec.encode(GetChunk(blob=BLOB_NAME, offset=len(BLOB))),
-            codec.encode(Hold(blobs=(BLOB_NAME, blob_hash(SUITE, b"abc")))),
+            codec.encode(Hold(certificate=RECORD, blobs=(BLOB_NAME, blob_hash(SUITE, b"abc")))),
         ],
         examples=lambda: encodings(_REQUEST),
         errors=(LedgerError,),

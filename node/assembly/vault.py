@@ -1,0 +1,68 @@
+"""Ciphertext: where it lies, who keeps it, how it is sealed and opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.crypto.threshold.groups import group_of
+from network.peers import Channel
+from node.assembly.ground import Ground, wall_clock_ms
+from node.assembly.holding import Holding
+from node.config import blob_store
+from node.exchange import BlobExchange
+from node.services.keeper import Keeper
+from node.vault.custody import Custody
+from node.vault.holdings import Holdings
+from node.vault.keys import VaultSealer
+from node.vault.opening import VaultOpener
+from node.vault.records import RecordReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vault:
+    """The vault's doors: `exchange` to the peers, `sealer` and `keeper` for deposits, `reader` for releases."""
+
+    holdings: Holdings
+    exchange: BlobExchange
+    sealer: VaultSealer
+    reader: RecordReader
+    keeper: Keeper
+
+
+def assemble_vault(ground: Ground, holding: Holding) -> Vault:
+    """Put it together.
+
+    Raises:
+        LedgerError: blob store or holdings cannot be used.
+    """
+    suite, chain = ground.suite, ground.chain
+    holdings = Holdings(ground.home.holdings)
+    store = blob_store(ground.config, ground.home, suite)
+    custody = Custody(store=store, holdings=holdings, clock_ms=wall_clock_ms)
+    exchange = BlobExchange(
+        suite=suite, custody=custody, request=ground.request(Channel.BLOBS), peers=ground.connected
+    )
+    opener = VaultOpener(
+        suite=suite, server=holding.server, collector=holding.collector, height=lambda: chain.height
+    )
+    return Vault(
+        holdings=holdings,
+        exchange=exchange,
+        sealer=VaultSealer(
+            group=group_of(suite), hash_=suite.hash, chain_id=chain.chain_id, keys=holding.keys
+        ),
+        reader=RecordReader(
+            suite=suite, chain_id=chain.chain_id, keys=opener, store=store, fetch=exchange.fetch
+        ),
+        keeper=Keeper(
+            suite=suite,
+            chain=chain,
+            custody=custody,
+            exchange=exchange,
+            node=ground.node,
+            copies=ground.config.vault.copies,
+            walk_every_s=ground.config.vault.walk_hours * 3600,
+            clock_ms=wall_clock_ms,
+            on_walk=ground.metrics.walked,
+        ),
+    )

@@ -1,0 +1,54 @@
+"""What acts in this node's name when the chain says so: releases, counts, traces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.assembly.ground import Ground, wall_clock_ms
+from node.assembly.vault import Vault
+from node.services.counts import Counts
+from node.services.making import ReleaseMaker
+from node.services.marking import Renderer
+from node.services.releases import Releases
+from node.services.spool import Spool
+from node.services.traces import Traces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Each follows the finalized chain and finds its work again after a crash."""
+
+    releases: Releases
+    counts: Counts
+    traces: Traces
+
+
+def assemble_work(ground: Ground, vault: Vault) -> Work:
+    """Put it together."""
+    suite, chain = ground.suite, ground.chain
+    renderer = Renderer(suite, vault.reader)
+    spool = Spool(ground.home.spool, suite, ground.identity.wrap_secret)
+    maker = ReleaseMaker(suite=suite, chain=chain, renderer=renderer)
+    return Work(
+        releases=Releases(
+            suite=suite,
+            chain=chain,
+            index=ground.index,
+            submission=ground.submission,
+            node=ground.node,
+            maker=maker,
+            spool=spool,
+            clock_ms=wall_clock_ms,
+        ),
+        counts=Counts(chain=chain, index=ground.index, node=ground.node, records=vault.reader),
+        traces=Traces(
+            suite=suite,
+            chain=chain,
+            index=ground.index,
+            submission=ground.submission,
+            node=ground.node,
+            renderer=renderer,
+            maker=maker,
+            spool=spool,
+        ),
+    )
