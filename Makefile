@@ -17,7 +17,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help s3 sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
+.PHONY: help s3 attacks attacks-some passkeys passkeys-some chromium bench-release sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -38,7 +38,7 @@ demo: setup ## the whole story on four nodes; leaves its files in build/demo; SU
 	@$(BIN)/python -m zhenglian_demo
 
 test: setup ## what CI runs: lint, types, unit tests, simulation, some crash points, end to end
-	@$(MAKE) --no-print-directory lint types unit sim sm-some verifier crash-some hsm-some e2e-some
+	@$(MAKE) --no-print-directory lint types unit sim sm-some verifier crash-some hsm-some passkeys-some attacks-some e2e-some
 	@echo "make test: all parts passed"
 
 lint: setup ## ruff and import-linter
@@ -90,6 +90,25 @@ crash-some:
 e2e-some:
 	$(call part,end to end,$(PY) -m pytest tests/e2e)
 
+attacks: setup ## every attack of the design on four real nodes, with a table
+	@$(PY) -m tests.attacks --json
+
+attacks-some: setup
+	$(call part,attacks: a selection,$(PY) -m tests.attacks --quick)
+
+passkeys: setup chromium ## passkeys in a real Chromium with its virtual authenticator, on a real network
+	$(call part,passkeys in Chromium,ZHENGLIAN_SUITE=intl $(PY) -m pytest tests/browser)
+
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || test -n "$$CHROMIUM" \
+		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+		|| { echo "需要 Chromium：apt-get install chromium。Chromium is needed: apt-get install chromium."; exit 1; }
+
+# As a part of `make test`: where no browser can be had, it says that this part was not run.
+passkeys-some: setup
+	@if $(MAKE) --no-print-directory chromium; then $(MAKE) --no-print-directory passkeys; \
+		else echo "== 未运行 NOT RUN: passkeys in Chromium (make passkeys)"; fi
+
 FAULTS ?=
 e2e: setup ## every fault on real node processes in network namespaces, with a table; FAULTS="name …" for some
 	@$(PY) -m tests.e2e.faults $(if $(filter-out all,$(FAULTS)),$(FAULTS),--all) --json
@@ -138,6 +157,9 @@ fuzz-verifiers: setup ## tampered receipts through both verifiers; SECONDS=n
 
 bench: setup ## measurements into bench/results
 	@$(PY) -m bench
+
+bench-release: setup ## a JSON release at four nodes from request to bytes, one at a time and 64 at once
+	@$(PY) -m bench.release
 
 bench-ledger: setup ## what authenticated state costs as it grows, to ten million entries
 	@$(PY) -m bench.ledger

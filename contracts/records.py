@@ -369,7 +369,7 @@ class NodeRecord(Wire):
         role: a validator votes, a reader follows.
         host, port: where peers reach it.
         certificates: X.509, DER; peers accept the keys in these and no other. Two while one replaces the other.
-        wrap_key: to which data keys are wrapped for it.
+        wrap_key: to which secrets for it are sealed.
     """
 
     account: AccountId

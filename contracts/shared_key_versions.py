@@ -60,7 +60,7 @@ def check_validators(state: StateReader, accounts: Sequence[bytes]) -> None:
     """
     if set(accounts) == set(rounds.validators_of(state)):
         return
-    for key in rounds.keysmade(state):
+    for key in rounds.keys_made(state):
         if set(accounts) == set(key.holders):
             continue
         staying = sum(account in accounts for account in key.holders)
@@ -83,7 +83,7 @@ def follow_validators(draft: Draft, suite: CryptoSuite) -> None:
             following.add((one.purpose, one.version))
         elif one.renewal == 0:
             rounds.begin_generation(draft, suite, one.purpose, one.version)
-    for key in rounds.keysmade(draft):
+    for key in rounds.keys_made(draft):
         if set(key.holders) != accounts and (key.purpose, key.version) not in following:
             rounds.begin_renewal(draft, suite, key)
 

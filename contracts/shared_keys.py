@@ -4,8 +4,8 @@ Rule: the ledger decides who deals, who holds, what counts and who is out, from 
 holder alone, and come here only to settle who of the two lies. What is checked here is paid for by the call that asks for it. The
 public key of a version never changes; its shares go with the validators.
 
-`shared_key_rounds.py` is the machine of a round, `shared_key_sums.py` the arithmetic at its end, `shared_key_versions.py` says which
-versions there are and how they go with the validators.
+`shared_key_rounds.py` is the machine of a round, `shared_key_sums.py` the arithmetic at its end, `shared_key_versions.py` has the
+versions and how they go with the validators.
 """
 
 from __future__ import annotations
@@ -68,8 +68,9 @@ RENEWAL_INTERVAL_MS: Final = 30_000
 _COMMITTED_COST: Final = HOLDERS_MAX * (sums.DECODE_COST + sums.HORNER_COST)
 _PAIR_COST: Final = _COMMITTED_COST + 2 * sums.MULTIPLICATION_COST
 _DISPUTE_COST: Final = _PAIR_COST + _COMMITTED_COST + sums.MULTIPLICATION_COST
-# Besides the pair: a polynomial through the values, and its commitments.
-_OPEN_COST: Final = _PAIR_COST + HOLDERS_MAX * (2 * sums.MULTIPLICATION_COST)
+# Besides the pair: the coefficients of a polynomial through 86 values, and their commitments.
+_COEFFICIENTS_COST: Final = 12_000
+_OPEN_COST: Final = _PAIR_COST + HOLDERS_MAX * sums.MULTIPLICATION_COST + _COEFFICIENTS_COST
 
 E = TypeVar("E")
 

@@ -298,7 +298,7 @@ class GenesisOperator(Wire):
         account: id; equal to the account of its validator.
         name: public name of the operating organisation.
         keys: role "admin" for governance votes, role "node" for what the node itself signs.
-        wrap_key: public key (X25519 in `intl`, SM2 in `sm`) to which the vault wraps data keys for this operator (`node/vault`).
+        wrap_key: public key (X25519 in `intl`, SM2 in `sm`) to which secrets for this operator are sealed.
         host, port: where its node is reached by its peers.
         certificate: the node's X.509 certificate, DER; peers accept no other key than the one in it.
     """

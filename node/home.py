@@ -8,6 +8,7 @@
     spool/        files being prepared         index.sqlite   audit index; rebuilt when deleted
     shares/       of the operators' keys, sealed; in no backup
     shares-exported.json   which of them were exported, at which renewal
+    webhooks.sqlite  webhooks, their deliveries, read marks
     logs/         log files                    holdings.sqlite  whose blobs are here; made again when deleted
 
 Rule: a secret is written with permissions 0600 and read only from a file that nobody else may open; no file

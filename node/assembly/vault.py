@@ -42,6 +42,13 @@ def assemble_vault(ground: Ground, holding: Holding) -> Vault:
     exchange = BlobExchange(
         suite=suite, custody=custody, request=ground.request(Channel.BLOBS), peers=ground.connected
     )
+
+    async def fetch(blob: bytes) -> bytes | None:
+        data = await exchange.fetch(blob)
+        if data is not None:
+            await custody.put_back(blob, data)
+        return data
+
     opener = VaultOpener(
         suite=suite, server=holding.server, collector=holding.collector, height=lambda: chain.height
     )
@@ -51,9 +58,7 @@ def assemble_vault(ground: Ground, holding: Holding) -> Vault:
         sealer=VaultSealer(
             group=group_of(suite), hash_=suite.hash, chain_id=chain.chain_id, keys=holding.keys
         ),
-        reader=RecordReader(
-            suite=suite, chain_id=chain.chain_id, keys=opener, store=store, fetch=exchange.fetch
-        ),
+        reader=RecordReader(suite=suite, chain_id=chain.chain_id, keys=opener, store=store, fetch=fetch),
         keeper=Keeper(
             suite=suite,
             chain=chain,

@@ -30,7 +30,8 @@ def create(
     found.emit(
         view,
         found.say(
-            f"节点可代本机构经办人签名上链与下链（密钥 {view.key_id}，{days or '不限'} 天）。吊销：zhenglian org agent revoke {view.key_id}",
+            f"节点可代本机构经办人签名上链与下链（密钥 {view.key_id}，{days or '不限'} 天）。"
+            f"吊销：zhenglian org agent revoke {view.key_id}",
             f"The node may now sign deposits and fetches for officers of this organisation (key {view.key_id}, "
             f"{days or 'unlimited'} days). End it with: zhenglian org agent revoke {view.key_id}",
         ),

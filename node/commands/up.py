@@ -29,7 +29,7 @@ from node.commands.context import (
 from node.commands.progress import steps
 from node.home import write_file
 from zhenglian.api_deposits import ReportRow
-from zhenglian.plans.bulk import Deposited, Resume
+from zhenglian.plans.bulk import GOOD, Deposited, Resume
 
 STATE_SUFFIX: Final = ".zhenglian-up.json"
 _SHOWN_MAX: Final = 20
@@ -169,8 +169,8 @@ def _csv(rows: tuple[ReportRow, ...]) -> bytes:
 
 
 def _show(found: Settings, done: Deposited, report: Path | None) -> None:
-    good = sum(row.state in {"issued", "ready"} for row in done.rows)
-    wrong = [row for row in done.rows if row.state not in {"issued", "ready"}]
+    good = sum(row.state in GOOD for row in done.rows)
+    wrong = [row for row in done.rows if row.state not in GOOD]
     zh = [f"{good} 行{'可以上链' if done.job is None else '已上链'}，{len(wrong)} 行有问题。"]
     en = [f"{good} rows {'can go up' if done.job is None else 'are on the ledger'}, {len(wrong)} could not."]
     for row in wrong[:_SHOWN_MAX]:

@@ -15,6 +15,7 @@ from typing import Any, Final, assert_never
 import structlog
 
 from contracts.args import Args
+from contracts.shared_key_round_records import SharedKeyRound
 from contracts.shared_key_rounds import open_rounds
 from contracts.shared_key_sums import dealing_of, group_for
 from contracts.state import StateReader
@@ -90,15 +91,15 @@ class KeyDriver:
             account=account,
             state=state,
             memory=memories.find,
-            share=lambda one: self._share_before(one.purpose, one.version, one.renewal),
+            share=self._share_before,
             clock_s=lambda: clock_ms() / 1000,
         )
 
-    def _share_before(self, *name: Any) -> HeldShare | None:
-        purpose, version, renewal = name
-        wanted = (purpose, version, renewal - 1)
+    def _share_before(self, one: SharedKeyRound) -> HeldShare | None:
+        """This node's share of the renewal before a round's."""
+        wanted = (one.purpose, one.version, one.renewal - 1)
         held = self._shares.held()
-        return next((one for one in held if (one.purpose, one.version, one.renewal) == wanted), None)
+        return next((own for own in held if (own.purpose, own.version, own.renewal) == wanted), None)
 
     def wake(self) -> None:
         """A block is final, or something else has changed."""

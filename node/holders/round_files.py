@@ -133,7 +133,7 @@ class RoundFiles:
         files: the folder of shares.
 
     Raises:
-        FileUnusable, SecretExposed, VerificationFailed, DecodeError: a file cannot be used.
+        FileUnusable, SecretExposed, SharesUnreadable, DecodeError: a file cannot be used.
     """
 
     def __init__(self, files: SealedFolder) -> None:

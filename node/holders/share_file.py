@@ -21,7 +21,7 @@ from ledger.crypto.suite import CryptoSuite
 from ledger.crypto.threshold.equality import Scalar
 from ledger.crypto.threshold.polynomials import HOLDERS_MAX
 from ledger.crypto.threshold.shares import HolderKeys
-from ledger.errors import LedgerError
+from ledger.errors import Category, LedgerError, VerificationFailed
 from ledger.types import AccountId, Count, Hash, Name, Wire
 from node.holders.ports import OwnShare
 from node.home import FileUnusable, Home, destroy_former, read_file, supersede, write_file
@@ -61,6 +61,21 @@ def sealing_key(suite: CryptoSuite, wrap_secret: bytes) -> bytes:
     return suite.mac(wrap_secret, domains.KEY_SHARES, _KEY_LABEL)
 
 
+class SharesUnreadable(LedgerError):
+    """A file of the folder was changed, or sealed under another node's key. Fields: path."""
+
+    code = "shares_unreadable"
+    category = Category.CONFLICT
+    zh = (
+        "密钥份额文件 {path} 已损坏，或属于另一节点；请将其移走后启动，节点会请求更新份额，"
+        "也可用 zhenglian keys import-share 导入离线副本"
+    )
+    en = (
+        "The key shares in {path} are damaged or another node's; move the file away and start: the node asks for a renewal, "
+        "or import the offline copy with zhenglian keys import-share"
+    )
+
+
 class SealedFolder:
     """Small secret files of one folder, each sealed and bound to its name. Calls block, and are short.
 
@@ -96,13 +111,16 @@ class SealedFolder:
         """What is in a file, None if there is none.
 
         Raises:
-            FileUnusable, SecretExposed: it cannot be read. VerificationFailed: it was changed, or sealed elsewhere.
+            FileUnusable, SecretExposed: it cannot be read. SharesUnreadable: it was changed, or sealed elsewhere.
         """
         path = self._folder / name
         if not path.exists():
             return None
         data = read_file(path, size_bytes_max=SHARES_FILE_BYTES_MAX, secret=True)
-        return self._suite.open(self._key, data, name.encode())
+        try:
+            return self._suite.open(self._key, data, name.encode())
+        except VerificationFailed:
+            raise SharesUnreadable(path=str(path)) from None
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file durably and overwrite what it was.
@@ -148,7 +166,7 @@ class ShareFile:
         account: this node's.
 
     Raises:
-        FileUnusable, SecretExposed, VerificationFailed, DecodeError: the file cannot be used.
+        FileUnusable, SecretExposed, SharesUnreadable, DecodeError: the file cannot be used.
         SharesOfAnother: it is of another node or network.
     """
 
@@ -193,7 +211,7 @@ def read_shares(files: SealedFolder, chain_id: bytes, account: bytes) -> HeldSha
     """What the file holds, nothing if there is none; changes nothing, so that a running node is not disturbed.
 
     Raises:
-        FileUnusable, SecretExposed, VerificationFailed, DecodeError: the file cannot be used.
+        FileUnusable, SecretExposed, SharesUnreadable, DecodeError: the file cannot be used.
         SharesOfAnother: it is of another node or network.
     """
     data = files.read(OWN_NAME)

@@ -2,7 +2,7 @@
 
     README.md                what is in here, and how to check it (zh, en)
     manifest.json            network, account, as of which block, hash of every file, what is missing
-    trust.json               the validators that receipts and proofs are held against
+    trust.json, epochs.json  the validators at genesis and how they changed: what receipts and proofs are held against
     data/<section>.json      certificates, grants, accesses, requests, representations
     receipts/<id>.json       for every access, and for what made a certificate or grant: the transaction and its result
     proofs/<kind>-<id>.json  for every certificate and grant: its record at the head
@@ -24,7 +24,13 @@ import msgspec
 
 from contracts.state import CERTIFICATES, GRANTS
 from ledger.errors import LedgerError
-from ledger.receipts import receipt_to_json, state_receipt_to_json, trust_to_json
+from ledger.receipts import (
+    EPOCH_CHANGES_MAX,
+    epochs_to_json,
+    receipt_to_json,
+    state_receipt_to_json,
+    trust_to_json,
+)
 from node.http.decode import json_bytes
 from node.http.views import mydata as views
 from node.http.views.common import instant
@@ -54,15 +60,15 @@ Account {account}, network {network}, as of block {height} ({as_of}).
 - `data/requests.json` 等待本人处理的事项 / what waits for me
 - `data/representations.json` 代理关系 / who acts for whom
 - `receipts/` 交易收据，`proofs/` 状态证明 / receipts of transactions, proofs of records
-- `trust.json` 验证所依据的验证者集合 / the validators to verify against
+- `trust.json`、`epochs.json` 创世验证者及其变更，验证的依据 / the validators at genesis and their changes
 - `manifest.json` 每个文件的哈希，以及缺少的内容 / hash of every file, and what is missing
 
 ## 如何验证 / How to check
 
 无需联网 / no network is needed:
 
-    zhenglian verify receipts/<id>.json --trust trust.json
-    zhenglian verify proofs/<name>.json --trust trust.json
+    zhenglian verify receipts/<id>.json --trust trust.json --epochs epochs.json
+    zhenglian verify proofs/<name>.json --trust trust.json --epochs epochs.json
 
 请先从多个运营方核对 `trust.json` 的内容，再据此验证。
 Compare `trust.json` with what several operators publish before you rely on it.
@@ -112,6 +118,7 @@ async def build(services: Services, scope: Scope, *, cursor: int | None) -> Arch
         if section is Section.ACCESSES:
             following = ended
     making.files["trust.json"] = trust_to_json(chain.trust()).encode()
+    making.files["epochs.json"] = (await asyncio.to_thread(_epochs, services)).encode()
     readme = _README.format(
         account=scope.account.hex(),
         network=chain.genesis.network,
@@ -196,6 +203,12 @@ async def _all(
         if after is None:
             break
     return items, after
+
+
+def _epochs(services: Services) -> str:
+    """How the validators changed since genesis; with it, trust at genesis proves what any epoch finalized."""
+    first = services.chain.genesis.validators.epoch
+    return epochs_to_json(services.chain.epoch_changes(first, EPOCH_CHANGES_MAX))
 
 
 def _receipt(services: Services, making: _Making, found: Found) -> None:

@@ -84,6 +84,14 @@ class Custody:
             log.error("blob is damaged", blob=blob.hex(), reason=str(error))
             return None
 
+    async def put_back(self, blob: bytes, data: bytes) -> None:
+        """Keep a blob that is noted here and was lost; one that is nobody's business here is not kept."""
+        if await asyncio.to_thread(self._holdings.known, (blob,)):
+            try:
+                await asyncio.to_thread(self.store.put, data)
+            except LedgerError as error:
+                log.warning("fetched blob could not be kept", blob=blob.hex(), reason=str(error))
+
     async def destroy(self, certificate: bytes) -> int:
         """Destroy what is noted of a record, except what belongs to another one; how many blobs there were.
 

@@ -21,6 +21,7 @@ from tests.fuzz.targets import (
     network,
     node,
     passkeys,
+    people,
     regions,
     shares,
     snapshot,
@@ -57,6 +58,7 @@ TARGETS: Final[dict[str, Target]] = {
         *grants.TARGETS,
         *keys.TARGETS,
         *passkeys.TARGETS,
+        *people.TARGETS,
         *watermark.TARGETS,
         *webhooks.TARGETS,
     )

@@ -21,6 +21,15 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
     "quorum": (*_PYTEST, "tests/unit/test_ledger_quorum.py", "tests/unit/test_ledger_crypto.py"),
     "sm": (*_PYTEST, "tests/unit/test_quorum_list.py", "tests/unit/test_crypto_sm.py"),
     "contracts": (*_PYTEST, "tests/unit/test_contracts_runtime.py", "tests/unit/test_contracts_access.py"),
+    "mydata": (
+        *_PYTEST,
+        "tests/unit/test_contracts_own_grants.py",
+        "tests/unit/test_webhooks_signature.py",
+        "tests/unit/test_webhooks_places.py",
+        "tests/unit/test_mydata_sections.py",
+        "tests/unit/test_mydata_notices.py",
+        "tests/unit/test_webhooks_delivery.py",
+    ),
     "grants": (
         *_PYTEST,
         "tests/unit/test_contracts_grant_terms.py",
@@ -117,5 +126,5 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
 }
 # These open stores, whose maps take far more address space than memory.
 MAPPING_SUITES: Final = frozenset(
-    {"answers", "lookups", "keeping", "archive", "releases", "restart", "store", "versions"}
+    {"answers", "lookups", "keeping", "archive", "releases", "restart", "shares", "store", "versions"}
 )

@@ -118,6 +118,7 @@ def test_every_struct_in_the_protocol_has_the_members_of_the_code() -> None:
         rpc,
         import_module("ledger.state_tree"),
         import_module("ledger.snapshot"),
+        import_module("contracts.passkeys"),
     )
     listed = {quoted(row[0])[0]: row[1].split(", ") for row in rows(PROTOCOL, "struct")}
     for name, members in listed.items():

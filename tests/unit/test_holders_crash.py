@@ -13,9 +13,8 @@ from contracts.shared_key_rounds import open_rounds
 from contracts.shared_keys import RENEWAL_INTERVAL_MS
 from contracts.state import SHARED_KEY_ROUNDS
 from ledger import codec
-from ledger.errors import VerificationFailed
 from node.holders.round_files import ReceivedPair, RoundFiles, RoundMemory
-from node.holders.share_file import HeldShare, SealedFolder, ShareFile, SharesOfAnother
+from node.holders.share_file import HeldShare, SealedFolder, ShareFile, SharesOfAnother, SharesUnreadable
 from node.holders.steps import Remember, Step, Submit
 from node.home import SecretExposed, destroy_former
 from tests.unit.contracts_world import SUITE, identity
@@ -236,14 +235,14 @@ def test_a_memory_that_is_forgotten_is_overwritten(tmp_path: Path) -> None:
 
 def test_shares_under_another_seal_of_another_node_or_open_to_others_are_refused(tmp_path: Path) -> None:
     shares_of(tmp_path).change(keep=(SHARE,))
-    with pytest.raises(VerificationFailed):
+    with pytest.raises(SharesUnreadable):
         ShareFile(folder_of(tmp_path, "another"), CHAIN, ACCOUNT)
     with pytest.raises(SharesOfAnother):
         ShareFile(folder_of(tmp_path), CHAIN, identity("another"))
     with pytest.raises(SharesOfAnother):
         ShareFile(folder_of(tmp_path), identity("another chain", 32), ACCOUNT)
     (tmp_path / "own").rename(tmp_path / "round-0")
-    with pytest.raises(VerificationFailed):
+    with pytest.raises(SharesUnreadable):
         RoundFiles(folder_of(tmp_path))
     (tmp_path / "round-0").rename(tmp_path / "own")
     (tmp_path / "own").chmod(0o640)

@@ -21,6 +21,7 @@ from contracts.state import SHARED_KEY_INDEX, SHARED_KEYS, Draft
 from ledger.crypto.at_rest import COST_LEAST
 from ledger.crypto.suite import chain_id
 from ledger.store import Store
+from node import backup_format
 from node.cli import app
 from node.doctor import examine
 from node.holders import exports
@@ -362,3 +363,10 @@ def test_the_doctor_names_what_is_missing_what_is_not_exported_and_what_cannot_b
     assert findings(home) == {"share_missing": "vault 1, marks 1"}
     (home.shares / "own").write_bytes(b"no share")
     assert list(findings(home)) == ["shares_unreadable"]
+
+
+@pytest.mark.parametrize(
+    "path", ["shares/own", "shares/round-00", "shares-exported.json", "keys/../shares/own"]
+)
+def test_no_backup_has_a_path_for_a_share(path: str) -> None:
+    assert backup_format._PATH.fullmatch(path) is None
