@@ -20,8 +20,8 @@ class AddValidator(Wire, tag="add_validator"):
     """A new operator with its node and its vote.
 
     Attributes:
-        operator: account, keys (roles admin and node), address, certificate, wrap key. A fresh account, as at genesis; or that of a read node with the same name and keys, which then
-            follows the chain already when its vote begins to count.
+        operator: account, keys (roles admin and node), address, certificate, wrap key. A fresh account, as at genesis; or
+            that of a read node with the same name and keys, which then follows the chain already when its vote begins to count.
         vote_key, possession: of its consensus votes, proven for the network's name and this account.
     """
 

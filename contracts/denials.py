@@ -13,9 +13,9 @@ from typing import Final
 from contracts.agent_denials import AGENT_DENIALS
 from contracts.erasure_denials import ERASURE_DENIALS
 from contracts.grant_denials import GRANT_DENIALS
+from contracts.people_denials import PEOPLE_DENIALS
 from contracts.portal_denials import PORTAL_DENIALS
 from contracts.question_denials import QUESTION_DENIALS
-from contracts.people_denials import PEOPLE_DENIALS
 from contracts.region_denials import REGION_DENIALS
 from contracts.release_denials import RELEASE_DENIALS
 from contracts.shared_key_denials import SHARED_KEY_DENIALS

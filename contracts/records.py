@@ -236,7 +236,7 @@ class OutputFormat(StrEnum):
 
 
 class Output(Wire):
-    """One file of a release: fields of a certificate as JSON or CSV, an attachment as PDF, PNG, JPEG, or the answer to a question."""
+    """One file of a release: fields as JSON or CSV, an attachment as PDF, PNG, JPEG, or the answer to a question."""
 
     certificate: Id16
     format: OutputFormat

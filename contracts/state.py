@@ -75,9 +75,9 @@ from typing import Final, Generic, Protocol, TypeVar
 from contracts.erasure_records import Erasure
 from contracts.form_records import Form
 from contracts.grant_records import GrantRules
-from contracts.question_records import Answer, Contribution, Counted, CountRecord, QuestionLine
-from contracts.portal_records import FaceUses, IdentityServices, Portals
 from contracts.people_records import LookupCount, LookupLimits, Person, Recovery, Registrar, Ticket
+from contracts.portal_records import FaceUses, IdentityServices, Portals
+from contracts.question_records import Answer, Contribution, Counted, CountRecord, QuestionLine
 from contracts.records import (
     Account,
     Certificate,

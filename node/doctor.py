@@ -277,7 +277,9 @@ class _Looks:
         wanted = [key for key in self._keys if account.hex() in key.holders]
         missing = [key for key in wanted if (key.purpose, key.version, key.renewal) not in own]
         if missing:
-            yield _finding("share_missing", names=", ".join(f"{key.purpose} {key.version}" for key in missing))
+            yield _finding(
+                "share_missing", names=", ".join(f"{key.purpose} {key.version}" for key in missing)
+            )
         exported = exported_renewals(home)
         stale = [
             key
@@ -285,7 +287,9 @@ class _Looks:
             if key not in missing and exported.get(f"{key.purpose} {key.version}") != key.renewal
         ]
         if stale:
-            yield _finding("share_not_exported", names=", ".join(f"{key.purpose} {key.version}" for key in stale))
+            yield _finding(
+                "share_not_exported", names=", ".join(f"{key.purpose} {key.version}" for key in stale)
+            )
 
     def _clock(self) -> Iterator[Finding]:
         behind_ms = self._head_time_ms - self._now_ms

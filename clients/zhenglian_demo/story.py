@@ -108,9 +108,7 @@ class Story:
     async def request(self, bank: Organization, items: Sequence[GrantItem]) -> str:
         number = self.citizen.person.identity_number
         found = await bank.officer.client.find_person(number, basis="loan.counter")
-        expect(
-            found == self.citizen.account, "the bank finds the account of the person at its counter"
-        )
+        expect(found == self.citizen.account, "the bank finds the account of the person at its counter")
         return await bank.officer.client.request_grant(
             person=self.citizen.account,
             purpose="loan.application",

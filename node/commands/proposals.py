@@ -167,9 +167,7 @@ def remove_validator(ctx: typer.Context, validator: Validator, force: Force = Fa
 
 
 @app.command("replace-validator")
-def replace_validator(
-    ctx: typer.Context, old: Validator, card: CardFile, force: Force = False
-) -> None:
+def replace_validator(ctx: typer.Context, old: Validator, card: CardFile, force: Force = False) -> None:
     """One goes, one comes, in one vote. 替换验证节点。"""
     bench = _bench(ctx)
     with bench.client:

@@ -110,6 +110,13 @@ _GRANTS: Final[Mapping[str, Wording]] = {
         zh="{who_zh}“{purpose_zh}”的授权次数已用完。",
         en="The grant to {who_en} for “{purpose_en}” is used up.",
     ),
+    "grants.own_opened": Wording(
+        zh="您为自己打开了{what_zh}，至 {until}。",
+        en="You opened {what_en} to yourself until {until}.",
+        do_zh=_NOT_ME_ZH,
+        do_en=_NOT_ME_EN,
+        important=True,
+    ),
     "grants.ends_soon": Wording(
         zh="{who_zh}“{purpose_zh}”的授权将于 {until} 到期。",
         en="The grant to {who_en} for “{purpose_en}” ends at {until}.",
@@ -344,15 +351,15 @@ _ACCOUNTS: Final[Mapping[str, Wording]] = {
     "representation.appointed": Wording(
         zh="{who_zh}指定了代理人。",
         en="{who_en} appointed a representative.",
-        do_zh="代理人接受后生效；不同意可终止：zhenglian grant mandate end {object}。",
-        do_en="It counts once the representative accepts; end it if you do not agree: zhenglian grant mandate end {object}.",
+        do_zh="代理人接受后生效；不同意可终止：zhenglian grant represent end {object}。",
+        do_en="It counts once the representative accepts; end it if you do not agree: zhenglian grant represent end {object}.",
         important=True,
     ),
     "representation.accepted": Wording(
         zh="代理已被接受，现已生效。",
         en="A representative has accepted and may act now.",
-        do_zh="可随时终止：zhenglian grant mandate end {object}。",
-        do_en="It can be ended at any time: zhenglian grant mandate end {object}.",
+        do_zh="可随时终止：zhenglian grant represent end {object}。",
+        do_en="It can be ended at any time: zhenglian grant represent end {object}.",
         important=True,
     ),
     "representation.ended": Wording(zh="代理已终止。", en="A representation was ended.", important=True),

@@ -108,7 +108,8 @@ class Holdings:
             "WHERE mine.certificate = ? AND NOT EXISTS ("
             "SELECT 1 FROM parts AS other JOIN records USING (certificate) WHERE other.blob = mine.blob "
             "AND other.certificate <> mine.certificate AND other.named = 1 "
-            "AND (record.issued_ms IS NULL OR mine.named = 0 OR (records.issued_ms, other.certificate) < (record.issued_ms, mine.certificate))"
+            "AND (record.issued_ms IS NULL OR mine.named = 0 "
+            "OR (records.issued_ms, other.certificate) < (record.issued_ms, mine.certificate))"
             ") ORDER BY blob",
             (certificate,),
         )

@@ -1,6 +1,6 @@
 """`make api-fuzz`: schemathesis against the OpenAPI document of a running devnet, as everybody who may have a session.
 
-Rule: whatever is sent, the node answers as its own program: no 5xx but 503, by which it says that something is away or full. Ids that
+Rule: whatever is sent, the node answers it: no 5xx but 503, by which it says that something is away or full. Ids that
 exist are in the requests, so that more than the first check of each route is reached.
 """
 
@@ -10,11 +10,15 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case
+from schemathesis.schemas import APIOperation
 
 from node.devnet import Devnet
 from tests.e2e.cities import IDENTITY, READY_S, SUITE, City, Holder, found_city
@@ -58,48 +62,48 @@ def known(city: City, holder: Holder) -> dict[str, list[str]]:
     }
 
 
-def fuzz(base: str, who: str, token: str, ids: dict[str, list[str]], examples: int) -> list[str]:
-    """Ask every route as one of them; what went wrong."""
-    faults: list[str] = []
-    schema = schemathesis.openapi.from_url(base + "/openapi.json")
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    for outcome in schema.get_all_operations():
-        operation = outcome.ok()
-        method, path = operation.method.upper(), operation.path
-        if (method, path) in LEFT_OUT:
-            continue
+@dataclass
+class Asker:
+    """Somebody who asks one node, and what went wrong for him."""
+
+    base: str
+    who: str
+    headers: dict[str, str]
+    ids: dict[str, list[str]]
+    examples: int
+    faults: list[str] = field(default_factory=list)
+
+    def ask_all(self) -> None:
+        """Every route of the node's own document."""
+        for outcome in schemathesis.openapi.from_url(self.base + "/openapi.json").get_all_operations():
+            operation = outcome.ok()
+            if (operation.method.upper(), operation.path) not in LEFT_OUT:
+                self.ask(operation)
+                sys.stderr.write(f"{self.who:>14} {operation.method.upper():6} {operation.path}\n")
+
+    def ask(self, operation: APIOperation[Any, Any]) -> None:
+        """One route, as often as there are examples."""
 
         @settings(
-            max_examples=examples,
+            max_examples=self.examples,
             database=None,
             deadline=None,
             derandomize=True,
             phases=(Phase.explicit, Phase.generate),
             suppress_health_check=list(HealthCheck),
         )
-        @schemathesis_given(operation)
-        def ask(case: schemathesis.Case) -> None:
-            seeded(case, ids)
-            answer = case.call(base_url=base, headers=headers, timeout=TIMEOUT_S)
+        @given(case=operation.as_strategy())
+        def once(case: Case) -> None:
+            seeded(case, self.ids)
+            answer = case.call(base_url=self.base, headers=self.headers, timeout=TIMEOUT_S)
             if answer.status_code >= 500 and answer.status_code != 503:
-                faults.append(
-                    f"{who}: {method} {case.formatted_path} -> {answer.status_code}: {answer.text[:300]}\n"
-                    f"    {case.as_curl_command()[:600]}"
-                )
+                shown = f"{case.method.upper()} {case.formatted_path} -> {answer.status_code}: {answer.text[:300]}"
+                self.faults.append(f"{self.who}: {shown}\n    {case.as_curl_command()[:600]}")
 
-        ask()
-        sys.stderr.write(f"{who:>14} {method:6} {path}\n")
-    return faults
+        once()
 
 
-def schemathesis_given(operation: schemathesis.schemas.APIOperation):  # type: ignore[no-untyped-def]
-    """Hypothesis' `given` over the requests that an operation's description allows."""
-    from hypothesis import given
-
-    return given(case=operation.as_strategy())
-
-
-def seeded(case: schemathesis.Case, ids: dict[str, list[str]]) -> None:
+def seeded(case: Case, ids: dict[str, list[str]]) -> None:
     """Put ids that exist in every other request."""
     if len(repr(case.path_parameters) + repr(case.query)) % 2:
         return
@@ -128,7 +132,10 @@ def main() -> int:
                 admin.create_agent()
             ids = known(city, holder)
             for who, token in tokens(devnet, city, holder):
-                faults += fuzz(devnet.url(1), who, token, ids, asked.examples)
+                headers = {"Authorization": f"Bearer {token}"} if token else {}
+                asker = Asker(devnet.url(1), who, headers, ids, asked.examples)
+                asker.ask_all()
+                faults += asker.faults
             holder.client.close()
         alive = [n for n in devnet.numbers if devnet.status(n) is None]
         faults += [f"node {n} does not answer any more" for n in alive]

@@ -327,7 +327,7 @@ class Replica:
 
 
 def founded(document: Genesis, *, dealt: bool = True) -> dict[bytes, bytes]:
-    """The state at height 0; with a directory key dealt in advance, so that people can be enrolled, unless it must be genesis' own."""
+    """The state at height 0; with a directory key dealt in advance, so that people can be enrolled, unless `dealt` is off."""
     return genesis_state(SUITE, document) | (directory_entries() if dealt else {})
 
 

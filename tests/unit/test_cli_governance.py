@@ -162,9 +162,7 @@ async def city(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[C
             yield made
 
 
-async def test_a_validator_is_added_by_its_card(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_validator_is_added_by_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with city(tmp_path, monkeypatch) as here:
         card = make_card(tmp_path / "sixth", "sixth", port=7200)
         path = tmp_path / "sixth" / "card.json"

@@ -162,7 +162,9 @@ async def test_more_large_bodies_than_there_is_room_for_are_sent_away_with_a_tim
 
         async def deposit(key: str) -> ClientResponse:
             headers = {**JSON, **session, "Idempotency-Key": key}
-            return await world.request("POST", "/v1/deposits/drafts", data=io.BytesIO(padded), headers=headers)
+            return await world.request(
+                "POST", "/v1/deposits/drafts", data=io.BytesIO(padded), headers=headers
+            )
 
         first = asyncio.ensure_future(deposit("1"))
         async with asyncio.timeout(10):

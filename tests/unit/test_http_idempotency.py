@@ -19,7 +19,11 @@ async def _deposit(
     world: w.World, key: str, *, actor: w.Actor = w.DEPARTMENT, **changes: object
 ) -> tuple[int, bytes]:
     answer = await world.request(
-        "POST", "/v1/deposits/drafts", actor=actor, json=w.deposit_body(**changes), headers={"Idempotency-Key": key}
+        "POST",
+        "/v1/deposits/drafts",
+        actor=actor,
+        json=w.deposit_body(**changes),
+        headers={"Idempotency-Key": key},
     )
     return answer.status, await answer.read()
 

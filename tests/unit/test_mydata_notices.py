@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
+import typer
 from msgspec.structs import replace
 
 from contracts.records import GrantState, PurposeTemplate, TemplateItem
+from node.cli import app
 from node.index.concerns import ENDS_SOON_MS
 from node.services.notice_texts import FACTS, WORDINGS, told, wording
 from tests.unit import http_world as w
@@ -217,3 +220,18 @@ async def test_a_webhook_that_cannot_be_is_refused(tmp_path: Path, body: dict[st
     async with w.served(tmp_path) as world:
         answer = await world.request("POST", "/v1/webhooks", actor=w.BANK, json=body)
         assert answer.status == 400, await answer.text()
+
+
+def test_every_command_that_a_notice_names_is_one_that_the_program_has() -> None:
+    named = {
+        tuple(command.split())
+        for words in WORDINGS.values()
+        for text in (words.do_zh, words.do_en)
+        for command in re.findall(r"zhenglian ((?:[a-z]+ ?)+)", text)
+    }
+    assert named
+    program = typer.main.get_command(app)
+    for words in named:
+        found = program
+        for word in words:
+            found = found.commands[word]  # type: ignore[attr-defined]

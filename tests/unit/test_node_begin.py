@@ -41,9 +41,7 @@ def found(folder: Path, network: str = "test") -> tuple[Home, ...]:
         )
         for n, home in enumerate(homes)
     ]
-    genesis = assemble_genesis(
-        network, cards, time_ms=NOW_MS, suite=SUITE
-    )
+    genesis = assemble_genesis(network, cards, time_ms=NOW_MS, suite=SUITE)
     for home in homes:
         install_network(home, make_bundle(genesis))
     return homes

@@ -169,7 +169,11 @@ async def test_the_access_log_has_no_body_no_token_and_no_query(tmp_path: Path, 
     assert TAG not in text
     assert session["Authorization"].partition(" ")[2] not in text
     requests = [line for line in _logged(lines) if line["event"] == "request"]
-    assert [line["route"] for line in requests] == ["/v1/lookups/{ticket}/accounts", "/v1/grants", "unmatched"]
+    assert [line["route"] for line in requests] == [
+        "/v1/lookups/{ticket}/accounts",
+        "/v1/grants",
+        "unmatched",
+    ]
     assert requests[0]["account"] == w.BANK.account.hex()
     assert requests[0]["status"] == 200
 

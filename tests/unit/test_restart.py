@@ -66,9 +66,7 @@ def lost_network(folder: Path, count: int = 4) -> tuple[Home, ...]:
         )
         for n, home in enumerate(homes)
     ]
-    genesis = assemble_genesis(
-        "test", cards, time_ms=NOW_MS, suite=SUITE
-    )
+    genesis = assemble_genesis("test", cards, time_ms=NOW_MS, suite=SUITE)
     for home, card in zip(homes, cards, strict=True):
         install_network(home, make_bundle(genesis))
         (home.journal / MARK).unlink()

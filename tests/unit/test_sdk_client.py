@@ -11,7 +11,7 @@ import pytest
 from contracts.calls import GrantsRevoke
 from contracts.records import Output, OutputFormat
 from ledger.errors import DecodeError, LimitExceeded
-from tests.unit.ledger_world import SUITE, World, fixed
+from tests.unit.ledger_world import World, fixed
 from tests.unit.sdk_ledger import KEY, OPERATOR, Ledger, in_thread, serving
 from zhenglian import (
     ApiError,
@@ -19,7 +19,6 @@ from zhenglian import (
     Attachment,
     Client,
     Denied,
-    KeyFile,
     Mismatch,
     NodeUnknown,
     Progress,

@@ -190,7 +190,7 @@ async def _next_attempt(node: Desk, receiver: Receiver, service: Webhooks) -> No
     before = receiver.attempts
     await _settled(service)
     if receiver.attempts == before:
-        node.clock.now_ms += 10**8
+        node.clock.now_ms += 10_000
         service._woken.set()
     await receiver.until(lambda: receiver.attempts > before)
     await _settled(service)

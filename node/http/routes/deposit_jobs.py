@@ -65,9 +65,9 @@ class JobsQuery(Query):
 
 class ReportQuery(Query):
     after: Annotated[int, Meta(ge=0, le=2**53 - 1, description="row after which the page begins; 起始行")] = 0
-    limit: Annotated[
-        int, Meta(ge=1, le=limits.REPORT_ROWS_MAX, description="rows at most; 每页行数")
-    ] = limits.REPORT_ROWS_MAX
+    limit: Annotated[int, Meta(ge=1, le=limits.REPORT_ROWS_MAX, description="rows at most; 每页行数")] = (
+        limits.REPORT_ROWS_MAX
+    )
     problems_only: Annotated[bool, Meta(description="only rows that did not go up; 仅问题行")] = False
     format: Annotated[Literal["json", "csv"], Meta(description="json or csv")] = "json"
 
