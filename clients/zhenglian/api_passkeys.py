@@ -16,7 +16,8 @@ from zhenglian.api import Hex, Hex16, Hex32, Request, Response
 CREDENTIALS_MAX: Final = 64
 LABEL_LENGTH_MAX: Final = 64
 
-_BASE64URL: Final = "^[A-Za-z0-9_-]*$"
+# Whole groups of four characters, and at the end two or three: one alone is no byte.
+_BASE64URL: Final = "^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2,3})?$"
 Base64Url = Annotated[str, Meta(pattern=_BASE64URL, max_length=4096, description="base64url without padding")]
 LongBase64Url = Annotated[
     str, Meta(pattern=_BASE64URL, max_length=16_384, description="base64url without padding")

@@ -115,7 +115,7 @@ class Webhooks:
         self._is_mine, self._random = is_mine, random
         self._tasks: dict[tuple[bytes, bytes], asyncio.Task[None]] = {}
         self._hosts: Counter[str] = Counter()
-        # Webhooks that may have something to fetch from the index; all of them at first.
+        # Webhooks that may have something to fetch from the index; all of them at first, and each that is made or enabled.
         self._stirred: set[bytes] = set()
         self._seen = -1
         self._woken = asyncio.Event()
@@ -232,6 +232,9 @@ class Webhooks:
     async def _begin(self) -> None:
         """Take up everything that there is, and the operator's own webhook as it is configured."""
         url = self._settings.platform_url
+        # In this order: what is told from here on is looked for, and what was told before is fetched for every webhook.
+        newest = await self._index.notices(None, limit=1, newest_first=True)
+        self._seen = newest[0].position if newest else -1
         known = {webhook.webhook_id: webhook for webhook in await self._store.webhooks()}
         platform = known.pop(PLATFORM_ID, None)
         if platform is not None and platform.url != url:
@@ -249,7 +252,7 @@ class Webhooks:
                 position=position_of(self._index.height + 1, 0) - 1,
             )
             await self._store.add(webhook, Secret(data=secret_bytes(self._settings.platform_secret)))
-        self._stirred = {*known, *((PLATFORM_ID,) if url else ())}
+        self._stirred.update(known, (PLATFORM_ID,) if url else ())
 
     async def _round(self) -> None:
         """Fetch what is new, begin what is due, wait until there is something to do."""
@@ -263,10 +266,6 @@ class Webhooks:
 
     async def _look(self) -> None:
         """Which webhooks have news: those of the accounts that were told something since the last look."""
-        if self._seen < 0:
-            newest = await self._index.notices(None, limit=1, newest_first=True)
-            self._seen = newest[0].position if newest else 0
-            return
         accounts: set[bytes] = set()
         while found := await self._index.notices(None, after=self._seen, limit=NOTICES_PER_ROUND_MAX):
             self._seen = found[-1].position
@@ -382,7 +381,9 @@ class Webhooks:
         )
         self._stir(webhook.webhook_id)
         if after is not None and after.state is WebhookState.ACTIVE and not outcome.through:
-            lasting = now_ms - after.failing_since_ms >= self._settings.disable_after_ms
+            # 0: another delivery has come through since this one was written down.
+            since_ms = after.failing_since_ms
+            lasting = since_ms > 0 and now_ms - since_ms >= self._settings.disable_after_ms
             if outcome.error == "gone" or lasting:
                 await self._disable(after, "gone" if outcome.error == "gone" else "failing")
 

@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from contracts.records import KeyRole
+from contracts.records import KeyRole, Output, OutputFormat
 from node.devnet import Devnet
-from tests.e2e.cities import DAY_MS, READY_S, City, Holder, Organization, found_city, height, until
+from node.home import Home
+from node.keystore import KeyFiles
+from tests.e2e.cities import DAY_MS, IDENTITY, READY_S, City, Holder, Organization, found_city, height, until
 from tests.suites import suite_under_test
 from zhenglian import Client, KeyFile
 
@@ -93,6 +95,17 @@ def token_of(client: Client) -> str:
     """The session token that a client has at its node."""
     client.account(client.core.key.account if client.core.key else "")
     return next(iter(client.core.sessions.values())).token
+
+
+def node_client(scene: Scene, n: int, *, at: int) -> Client:
+    """Node `n`'s own account key, in its operator's hands, at another node's door."""
+    key = KeyFile.load(KeyFiles(Home(scene.devnet.home(n))).node, using=scene.devnet.sources)
+    return Client(scene.devnet.url(at), key)
+
+
+def name_of(holder: Holder) -> Output:
+    """A file with the holder's name and nothing else."""
+    return holder.output(IDENTITY, OutputFormat.JSON, "name")
 
 
 @contextmanager

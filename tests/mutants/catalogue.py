@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.mutants.archives_and_restarts import ARCHIVES, RESTARTS
 from tests.mutants.certificates_and_finality import CERTIFICATES, DURABLE, FINAL, PACE_AND_REPETITION
+from tests.mutants.deposits import DEPOSITS
 from tests.mutants.epochs_and_foundations import BENEATH, CHANGES, JOURNAL
 from tests.mutants.erasure_and_keeping import KEEPING
 from tests.mutants.grants_and_mandates import GRANTS
@@ -49,6 +50,7 @@ MUTANTS: Final = (
     *VAULT,
     *MY_DATA,
     *WEBHOOK_RULES,
+    *DEPOSITS,
     *STATE,
     *KEPT,
     *LET_GO,

@@ -48,6 +48,15 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/test_questions_answers.py",
         "tests/unit/test_contracts_question_machine.py",
     ),
+    "deposits": (
+        *_PYTEST,
+        "tests/unit/test_contracts_agents.py",
+        "tests/unit/test_deposits_rows.py",
+        "tests/unit/test_deposits_tables.py",
+        "tests/unit/test_deposits_files.py",
+        "tests/unit/test_deposits_bulk.py",
+        "tests/unit/test_deposits_http.py",
+    ),
     "answers": (*_PYTEST, "tests/unit/test_node_answers.py"),
     "people": (
         *_PYTEST,
@@ -126,5 +135,16 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
 }
 # These open stores, whose maps take far more address space than memory.
 MAPPING_SUITES: Final = frozenset(
-    {"answers", "lookups", "keeping", "archive", "releases", "restart", "shares", "store", "versions"}
+    {
+        "answers",
+        "deposits",
+        "lookups",
+        "keeping",
+        "archive",
+        "releases",
+        "restart",
+        "shares",
+        "store",
+        "versions",
+    }
 )

@@ -16,7 +16,7 @@ from node.cli import app, hoisted
 from node.commands.release import parse_output
 from tests.keeping import passphrase_file
 from tests.suites import vector
-from tests.unit.ledger_world import SUITE, World, fixed
+from tests.unit.ledger_world import SUITE, World
 from tests.unit.sdk_ledger import KEY, Ledger, in_thread, serving
 from zhenglian import KeyFile
 
@@ -319,15 +319,6 @@ async def test_a_trace_that_finds_nobody_exits_1(key_file: Path) -> None:
     ran = await run(Ledger(), "trace", leak, "--certificate", "00" * 16, "--json", key=key_file)
     assert ran.code == 1
     assert ran.json["verdict"] == "none"
-
-
-async def test_an_identity_number_comes_from_standard_input_and_is_not_shown(key_file: Path) -> None:
-    number = "11010119900101001X"
-    ran = await run(Ledger(), "person", "lookup", "--json", key=key_file, stdin=number + "\n")
-    assert (ran.code, ran.json) == (0, {"account": fixed("person", size=16).hex()})
-    nobody = await run(Ledger(), "person", "lookup", key=key_file, stdin="110101199001010015\n")
-    assert nobody.code == 1
-    assert "110101199001010015" not in nobody.out + nobody.err
 
 
 async def test_the_trust_file_is_written_only_when_the_nodes_agree(tmp_path: Path) -> None:

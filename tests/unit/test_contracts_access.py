@@ -46,6 +46,13 @@ from contracts.calls import (
     TracesRequest,
 )
 from contracts.denials import DENIALS, Denied, denial_message
+from contracts.erasure_calls import (
+    CertificatesDeclineErasure,
+    CertificatesErase,
+    CertificatesRequestErasure,
+    CertificatesStateDestruction,
+)
+from contracts.form_records import FormEntry
 from contracts.grant_calls import (
     GrantsDecideAccess,
     GrantsEndAccess,
@@ -58,9 +65,31 @@ from contracts.grant_calls import (
     RepresentationEnd,
 )
 from contracts.grant_records import ReviewVerdict
+from contracts.question_calls import (
+    CountsContribute,
+    CountsFail,
+    CountsOpen,
+    CountsPublish,
+    CountsRequest,
+    FormsRegister,
+)
+from contracts.question_records import CellCount, Contribution
 from contracts.records import KEYS_PER_ACCOUNT_MAX, CertificateState, KeyRole, TraceVerdict
 from contracts.region_calls import RegionsReportFork
 from contracts.registry import METHODS
+from contracts.shared_key_calls import (
+    SharedKeysAbstain,
+    SharedKeysAnswer,
+    SharedKeysCheck,
+    SharedKeysConclude,
+    SharedKeysConfirm,
+    SharedKeysDeal,
+    SharedKeysDispute,
+    SharedKeysOpen,
+    SharedKeysRenew,
+    SharedKeysReveal,
+)
+from contracts.shared_key_records import KeyPurpose
 from contracts.state import ACCOUNTS
 from contracts.window_calls import GrantsApproveAtWindow
 from ledger.errors import InvariantViolation
@@ -138,8 +167,12 @@ MAY_CALL: dict[str, set[str]] = {
     "recoveries.open": GRANTEES,
     "recoveries.confirm": GRANTEES,
     "recoveries.veto": {"person"},
-    "certificates.issue": {"department officer"},
-    "certificates.set_state": {"department officer"},
+    "certificates.issue": GRANTEES,
+    "certificates.set_state": GRANTEES,
+    "certificates.request_erasure": HOLDERS,
+    "certificates.decline_erasure": GRANTEES,
+    "certificates.erase": GRANTEES,
+    "certificates.state_destruction": {"operator node", "reader node"},
     "grants.request": GRANTEES,
     "grants.approve": HOLDERS,
     "grants.approve_at_window": {"department officer"},
@@ -159,6 +192,12 @@ MAY_CALL: dict[str, set[str]] = {
     "representation.accept": HOLDERS,
     "representation.end": HOLDERS | {"department officer"},
     "representation.assist": {"department officer"},
+    "counts.open": GRANTEES,
+    "counts.contribute": GRANTEES,
+    "counts.request": GRANTEES,
+    "counts.publish": {"operator node"},
+    "counts.fail": GRANTEES | {"operator node"},
+    "forms.register": {"department officer"},
     "releases.request": GRANTEES | {"person"},
     "releases.prepare": {"operator node"},
     "releases.acknowledge": GRANTEES | {"person"},
@@ -170,7 +209,28 @@ MAY_CALL: dict[str, set[str]] = {
     "regions.report_fork": MESSENGERS,
     "recognitions.recognize": GRANTEES,
     "recognitions.refresh": MESSENGERS,
+    "shared_keys.deal": {"operator node"},
+    "shared_keys.abstain": {"operator node"},
+    "shared_keys.check": {"operator node"},
+    "shared_keys.answer": {"operator node"},
+    "shared_keys.reveal": {"operator node"},
+    "shared_keys.dispute": {"operator node"},
+    "shared_keys.confirm": {"operator node"},
+    "shared_keys.open": {"operator node"},
+    "shared_keys.conclude": {"operator node"},
+    "shared_keys.renew": {"operator admin", "operator node"},
 }
+
+
+def nothing_in(cell: str) -> CellCount:
+    return CellCount(cell=cell, count=0, suppressed=True)
+
+
+def form() -> FormsRegister:
+    entry = FormEntry(name="name", label_zh="姓名", label_en="Name", term="person.name", required=True)
+    return FormsRegister(
+        code="loan", name_zh="贷款", name_en="Loan", purpose="hiring", dictionary=1, entries=(entry,)
+    )
 
 
 def some_calls(world: World) -> dict[str, Args]:
@@ -200,6 +260,26 @@ def some_calls(world: World) -> dict[str, Args]:
         RecoveriesVeto(),
         issuance("new"),
         CertificatesSetState(certificate_id=x16, state=CertificateState.PLEDGED, holds=True, reason="pledge"),
+        CertificatesRequestErasure(certificate_id=x16, reason="test"),
+        CertificatesDeclineErasure(certificate_id=x16, reason="test"),
+        CertificatesErase(certificate_id=x16, reason="test"),
+        CertificatesStateDestruction(certificates=(x16,)),
+        CountsOpen(certificate_type="degree", partition="by_age", performed_by=NODES[0].account),
+        CountsContribute(count_id=x16, contributions=(Contribution(certificate=x16, grant=x16),)),
+        CountsRequest(count_id=x16),
+        CountsPublish(count_id=x16, cells=(nothing_in("a"), nothing_in("b")), left_out=0),
+        CountsFail(count_id=x16, reason="test"),
+        form(),
+        SharedKeysDeal(round_id=x16, commitments=(bytes(48),)),
+        SharedKeysAbstain(round_id=x16),
+        SharedKeysCheck(round_id=x16, complaints=()),
+        SharedKeysAnswer(round_id=x16, holder=1, value=x32),
+        SharedKeysReveal(round_id=x16, commitments=(bytes(48),)),
+        SharedKeysDispute(round_id=x16, dealer=1, value=x32, blinding=x32),
+        SharedKeysConfirm(round_id=x16),
+        SharedKeysOpen(round_id=x16, dealer=1, value=x32, blinding=x32),
+        SharedKeysConclude(round_id=x16, work=1),
+        SharedKeysRenew(purpose=KeyPurpose.VAULT, version=1),
         world.asking(),
         world.approval(grant_id),
         GrantsApproveAtWindow(consent=world.approval(grant_id), place="hall", face=b"x"),

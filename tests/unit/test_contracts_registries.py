@@ -34,6 +34,7 @@ from contracts.records import (
 from contracts.state import ACCOUNTS, CERTIFICATES, PROPOSALS, PURPOSES, Draft, certificate_type
 from ledger.types import quorum_size
 from tests.unit.contracts_world import (
+    AUDITOR,
     BANK,
     BANK_ADMIN,
     DEGREE,
@@ -146,7 +147,7 @@ IMPOSSIBLE: tuple[tuple[Action, str], ...] = (
     (registration(BANK_ADMIN, AccountKind.ENTERPRISE), "account_exists"),
     (registration(actor("x", "y"), AccountKind.PERSON), "not_an_organization"),
     (registration(actor("x", "y"), AccountKind.OPERATOR), "not_an_organization"),
-    (registration(actor("x", "y"), AccountKind.ENTERPRISE, (DEGREE,)), "issuance_not_allowed"),
+    (registration(actor("x", "y"), AccountKind.AUDITOR, (DEGREE,)), "issuance_not_allowed"),
     (registration(actor("x", "y"), AccountKind.DEPARTMENT, ("passport",)), "unknown_certificate_type"),
     (registration(actor("x", "y"), AccountKind.DEPARTMENT, (DEGREE, DEGREE)), "duplicate_name"),
     (
@@ -160,7 +161,7 @@ IMPOSSIBLE: tuple[tuple[Action, str], ...] = (
     (SuspendOrganization(account_id=OPERATORS[1].account, reason="test"), "not_an_organization"),
     (SuspendOrganization(account_id=identity("none"), reason="test"), "not_an_organization"),
     (ReinstateOrganization(account_id=BANK.account), "status_unchanged"),
-    (SetIssuance(account_id=BANK.account, issues=(DEGREE,)), "issuance_not_allowed"),
+    (SetIssuance(account_id=AUDITOR.account, issues=(DEGREE,)), "issuance_not_allowed"),
     (RegisterCertificateTypes(types=(DEGREE_TYPE,)), "type_version"),
     (RegisterCertificateTypes(types=(swap(DEGREE_TYPE, version=3),)), "type_version"),
     (RegisterCertificateTypes(types=(swap(DEGREE_TYPE, code="new", version=2),)), "type_version"),

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from contracts.records import KeyRole
-from ledger.errors import Busy, LedgerError, NotFound
+from ledger.errors import Busy, LedgerError, LimitExceeded, NotFound
 from node.deposits import limits
 from node.deposits.errors import ContentTooLarge, JobConflict, OffsetWrong
 from node.deposits.records import JobState, RowState
-from node.services.agents import AgentMissing
+from node.services.agents import AGENTS_PER_ORGANIZATION_MAX, AgentMissing
 from node.services.deposits import NotIssuer
 from node.services.ports import Caller
-from tests.unit.contracts_world import BANK, LI
+from tests.unit.contracts_world import BANK, DEPARTMENT_ADMIN, LI
 from tests.unit.deposits_world import Depot, agent_options, chunks, depot, lines, row
 from tests.unit.node_replica import OFFICER
 
@@ -199,3 +199,53 @@ async def test_an_idle_upload_expires_and_is_forgotten(here: Depot) -> None:
 async def test_an_unknown_type_is_refused_at_once(here: Depot, code: str) -> None:
     with pytest.raises(LedgerError):
         await here.up(lines(row(1)), certificate_type=code)
+
+
+async def test_every_bound_of_a_job_is_tested_past(here: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+    await here.give_agent()
+    monkeypatch.setattr(limits, "FILES_PER_JOB_MAX", 1)
+    monkeypatch.setattr(limits, "FILE_BYTES_MAX", 4)
+    job, _ = await here.bulk.begin(OFFICER, "files", agent_options(), size_bytes=0)
+    await here.bulk.put_file(job, "a.pdf", "application/pdf", b"1234")
+    with pytest.raises(LimitExceeded):
+        await here.bulk.put_file(job, "b.pdf", "application/pdf", b"1234")
+    with pytest.raises(LimitExceeded):
+        await here.bulk.put_file(job, "a.pdf", "application/pdf", b"12345")
+    with pytest.raises(ContentTooLarge):
+        await here.bulk.begin(OFFICER, "large", agent_options(), size_bytes=STREAMED_BYTES_MAX + 1)
+    with pytest.raises(ContentTooLarge):
+        await here.up(b"", key="nothing")
+    monkeypatch.setattr(limits, "CONTENT_BYTES_MAX", 10)
+    with pytest.raises(Busy):
+        await here.bulk.begin(OFFICER, "full", agent_options(), size_bytes=10)
+
+
+async def test_agent_keys_of_an_organisation_at_a_node_are_bounded(here: Depot) -> None:
+    for _ in range(AGENTS_PER_ORGANIZATION_MAX):
+        await here.parts.agents.create(DEPARTMENT_ADMIN.account)
+    with pytest.raises(LimitExceeded):
+        await here.parts.agents.create(DEPARTMENT_ADMIN.account)
+
+
+async def test_an_agent_key_is_sealed_and_there_after_a_restart(tmp_path: Path) -> None:
+    async with depot(tmp_path) as before:
+        agent = await before.give_agent()
+    (file,) = (tmp_path / "keys" / "agents").iterdir()
+    assert file.stat().st_mode & 0o077 == 0
+    async with depot(tmp_path, populated=False) as after:
+        assert [key.key_id for key in after.parts.agents.of(DEPARTMENT_ADMIN.account)] == [agent]
+        await after.up(lines(row(1)))
+        assert len(after.issued()) == 1
+    file.write_bytes(b"x" + file.read_bytes()[1:])
+    async with depot(tmp_path, populated=False) as damaged:
+        assert damaged.parts.agents.of(DEPARTMENT_ADMIN.account) == ()
+
+
+async def test_an_upload_lies_sealed_on_disk(here: Depot, tmp_path: Path) -> None:
+    await here.give_agent()
+    data = lines(row(1))
+    job, _ = await here.bulk.begin(OFFICER, "k", agent_options(), size_bytes=len(data) + 1)
+    await here.bulk.append(OFFICER, job.job_id, 0, chunks(data))
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "deposits").iterdir())
+    assert len(stored) > len(data)
+    assert b"11010519491231002X" not in stored

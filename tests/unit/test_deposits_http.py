@@ -9,6 +9,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
+from contracts.calls import CertificatesIssue
 from tests.unit.contracts_world import DEPARTMENT, LI
 from tests.unit.deposits_world import Served, lines, row, served
 from tests.unit.node_replica import CARD
@@ -16,6 +17,7 @@ from tests.unit.test_node_deposits import PDF, PNG
 from zhenglian import Denied
 from zhenglian.errors import ApiError
 from zhenglian.plans.bulk import Resume
+from zhenglian.plans.transactions import sign
 from zhenglian.rows import ColumnsInvalid
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -95,6 +97,45 @@ async def test_a_column_of_no_field_is_refused_before_anything_is_sent(city: Ser
         [{**row(1), "备注": "x"}], certificate_type=CARD, mapping={"备注": ""}
     )
     assert done.good
+
+
+async def test_a_signature_is_taken_for_its_own_row_only(city: Served) -> None:
+    headers = await city.token()
+    begun = await city.http.post(
+        "/v1/deposits/uploads",
+        json={"certificate_type": CARD, "signed_by": "officer", "salt_seed": "0" * 64, "rows_total": 2},
+        headers={**headers, "Idempotency-Key": "by hand"},
+    )
+    url = begun.json()["status_url"]
+    fields = {name: value for name, value in row(1).items() if not name.startswith("@")}
+    asked = {"rows": [{"row": n, "holder": LI.account.hex(), "fields": fields} for n in (1, 2)]}
+    drafts = (await city.http.post(url + "/rows", json=asked, headers=headers)).json()
+    second = drafts[1]
+    args = CertificatesIssue(
+        certificate_id=bytes.fromhex(second["certificate_id"]),
+        certificate_type=CARD,
+        type_version=second["type_version"],
+        holder=LI.account,
+        commitment_root=bytes.fromhex(second["commitment_root"]),
+        payload_hash=bytes.fromhex(second["payload_hash"]),
+        fields=tuple(second["fields"]),
+        attachments=(),
+        valid_from_ms=0,
+        valid_until_ms=0,
+        supersedes=b"",
+    )
+    signed = await city.officer.run(sign(city.officer.core, args))
+    codes = []
+    for number in (1, 3, 2):
+        answer = await city.http.post(
+            url + "/signatures",
+            json={"signed": [{"row": number, "transaction": signed.text}]},
+            headers=headers,
+        )
+        codes.append(answer.json().get("code", "taken"))
+    assert codes == ["deposit_signature_other", "deposit_row_unknown", "taken"]
+    same = (await city.http.post(url + "/rows", json=asked, headers=headers)).json()
+    assert same[0] == drafts[0], "the same row again is the same draft"
 
 
 # --- an agent signs ---

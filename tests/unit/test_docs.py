@@ -118,6 +118,7 @@ def test_every_struct_in_the_protocol_has_the_members_of_the_code() -> None:
         rpc,
         import_module("ledger.state_tree"),
         import_module("ledger.snapshot"),
+        import_module("node.vault.records"),
         import_module("contracts.passkeys"),
     )
     listed = {quoted(row[0])[0]: row[1].split(", ") for row in rows(PROTOCOL, "struct")}
@@ -184,7 +185,7 @@ def command_lines(text: str) -> Iterator[list[str]]:
         if found is None:
             continue
         words = shlex.split(found[1], comments=True)
-        end = next((at for at, word in enumerate(words) if word in {"|", ">", ">>", "&&"}), len(words))
+        end = next((at for at, word in enumerate(words) if word in {"|", "<", ">", ">>", "&&"}), len(words))
         yield words[:end]
 
 

@@ -13,6 +13,7 @@ from contracts.shared_key_rounds import open_rounds
 from contracts.shared_keys import RENEWAL_INTERVAL_MS
 from contracts.state import SHARED_KEY_ROUNDS
 from ledger import codec
+from ledger.errors import Unavailable
 from node.holders.round_files import ReceivedPair, RoundFiles, RoundMemory
 from node.holders.share_file import HeldShare, SealedFolder, ShareFile, SharesOfAnother, SharesUnreadable
 from node.holders.steps import Remember, Step, Submit
@@ -129,6 +130,9 @@ def test_a_dealer_that_has_lost_what_it_dealt_from_gives_nothing_rather_than_som
         path.unlink()
     loser.start()
     loser.advance()
+    assert loser.memories.find(dealt.round_id) is not None
+    with pytest.raises(Unavailable):
+        loser.give(net.nodes[1].account, dealt.round_id)
     net.settle()
     for purpose in KeyPurpose:
         one = SHARED_KEY_ROUNDS.get(net.world, (purpose, 1))

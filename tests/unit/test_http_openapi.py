@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_problems_have_a_schema_of_their_own_media_type() -> None:
 async def test_the_document_and_its_page_are_served(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
         served = await world.request("GET", "/openapi.json")
-        assert await served.json() == DOCUMENT
+        assert await served.json() == json.loads(json.dumps(DOCUMENT))
         again = await world.request("GET", "/openapi.json", headers={"If-None-Match": served.headers["ETag"]})
         assert again.status == 304
         for path in ("/", "/docs"):

@@ -11,7 +11,7 @@ from contracts.admission import UnknownAccount
 from contracts.calls import DeadlinesTick, GrantsPause, OrganizationsRevokeKey
 from ledger import codec
 from ledger.hashing import transaction_id
-from ledger.types import Transaction
+from ledger.types import Transaction, WebAuthn
 from node.gossip import MUTE_MS, GossipFault
 from node.gossip_messages import Offer, Push, encode
 from node.services import submission
@@ -261,10 +261,10 @@ async def test_a_forger_is_not_listened_to_for_a_while_and_costs_one_signature_c
     checks = 0
     verify = two.submission._verify
 
-    def counting(scheme: str, key: bytes, transaction: Transaction) -> bool:
+    def counting(scheme: str, key: bytes, transaction: Transaction, webauthn: WebAuthn) -> bool:
         nonlocal checks
         checks += 1
-        return verify(scheme, key, transaction)
+        return verify(scheme, key, transaction, webauthn)
 
     two.submission._verify = counting  # type: ignore[assignment]
     forged = [codec.encode(Transaction(body=good.body, signature=bytes([n]) * 64)) for n in range(1, 50)]

@@ -249,16 +249,15 @@ async def test_holders_answer_the_elements_of_the_ticket_and_no_others(here: Dir
     assert await refusal(here, asked(here, lookup, version=0)) == "unknown_key"
 
 
-async def test_a_holder_answers_only_once_the_ticket_is_final_in_its_own_replica(here: Directory) -> None:
+async def test_a_holder_answers_only_once_the_ticket_is_final_in_its_own_replica(
+    here: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lookup = await opened(here, NUMBER)
     ahead = LookupAsk(
         height=here.node.chain.height + 1000, elements=tuple(b.element.encode() for b in lookup.blinded)
     )
 
-    async def no_wait(_height: int, _timeout_s: float) -> int:
-        return here.node.chain.height
-
-    here.node.chain.wait_height_above = no_wait  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr("node.holders.waiting.WAIT_FINAL_S", 0.0)
     with pytest.raises(Unavailable):
         await here.offices[ACCOUNTS[1]].permit.permit(
             ACCOUNTS[0], asked(here, lookup, payload=codec.encode(ahead))

@@ -263,7 +263,7 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
     field: str = ""
 
 
-def problem(code: str, column: str = "", field: str = "", **fields: str | int) -> Problem:
+def problem(code: str, column: str = "", field: str = "", /, **fields: str | int) -> Problem:
     """A problem of a known code."""
     if code not in PROBLEMS:
         raise InvariantViolation(f"problem {code} has no words")
