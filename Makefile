@@ -47,8 +47,9 @@ lint: setup ## ruff and import-linter
 types: setup ## mypy --strict
 	$(call part,static: mypy --strict,$(BIN)/mypy)
 
-unit: setup ## unit tests
-	$(call part,unit tests,$(PY) -m pytest tests/unit)
+JOBS ?= 2
+unit: setup ## unit tests; JOBS=n processes
+	$(call part,unit tests,$(PY) -m pytest -n $(JOBS) --dist worksteal tests/unit)
 
 SEEDS ?= 0
 SEED ?=

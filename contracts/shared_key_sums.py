@@ -15,13 +15,14 @@ from contracts.methods import CallContext
 from contracts.shared_key_round_records import Dealing, RoundSums, SharedKeyRound
 from contracts.state import SHARED_KEY_DEALINGS, SHARED_KEY_SUMS, StateReader, present
 from ledger.crypto.threshold import dealing
-from ledger.crypto.threshold.group import Group
+from ledger.crypto.threshold.group import Element, Group
 from ledger.crypto.threshold.groups import group_named
 from ledger.crypto.threshold.polynomials import weights_at
 from ledger.crypto.threshold.shares import HolderKeys
 from ledger.errors import invariant
 
 # In the cost units of `methods.Method`: reading an element, multiplying one, and a step of Horner's rule.
+NOTHING: Final = b"\0"
 DECODE_COST: Final = 10
 MULTIPLICATION_COST: Final = 14
 HORNER_COST: Final = 2
@@ -41,6 +42,11 @@ def decoded(group: Group, elements: tuple[bytes, ...]) -> dealing.Commitments:
     """Elements that were checked when they came."""
     found = dealing.decode_commitments(group, elements, len(elements))
     return present(found, "the elements of a dealing")
+
+
+def encoded(element: Element | None) -> bytes:
+    """An element as a dealing has it; one byte that no group decodes for the identity, which only an opened dealer can have."""
+    return NOTHING if element is None else element.encode()
 
 
 def shared_commitments(state: StateReader, one: SharedKeyRound, dealer: int) -> tuple[bytes, ...]:
@@ -74,12 +80,12 @@ def add_up(context: CallContext, one: SharedKeyRound, work: int) -> RoundSums:
     while sums.added < len(one.qualified) and left >= _dealing_cost(one):
         left -= _dealing_cost(one)
         dealer = one.qualified[sums.added]
-        more = decoded(group, shared_commitments(context.state, one, dealer))
+        more = _shared(group, shared_commitments(context.state, one, dealer))
         if one.renewal:
-            more = tuple(element.times(weights[dealer]) for element in more)
+            more = tuple(element and element.times(weights[dealer]) for element in more)
         # From an element whose logarithm nobody knows on, so that no dealers can have a sum on the way come out as the identity.
         elements = elements or (group.second_generator,) * one.threshold
-        elements = tuple(a + b for a, b in zip(elements, more, strict=True))
+        elements = tuple(a if b is None else a + b for a, b in zip(elements, more, strict=True))
         sums = replace(sums, added=sums.added + 1)
         if sums.added == len(one.qualified):
             off = group.second_generator.times(group.order - 1)
@@ -93,6 +99,10 @@ def add_up(context: CallContext, one: SharedKeyRound, work: int) -> RoundSums:
     sums = replace(sums, sums=tuple(element.encode() for element in elements), share_keys=tuple(shares))
     SHARED_KEY_SUMS.put(context.state, one.round_id, sums)
     return sums
+
+
+def _shared(group: Group, elements: tuple[bytes, ...]) -> tuple[Element | None, ...]:
+    return tuple(None if data == NOTHING else decoded(group, (data,))[0] for data in elements)
 
 
 def _resumed(group: Group, sums: RoundSums) -> dealing.Commitments:

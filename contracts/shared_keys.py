@@ -219,7 +219,7 @@ def open_(context: CallContext, args: SharedKeysOpen) -> None:
         group = sums.group_for(one)
         values = {pair.holder: int.from_bytes(pair.value, "big") for pair in published.openings}
         opened = dealing.open_dealer(group, values, one.threshold)
-        published = replace(published, revealed=tuple(element.encode() for element in opened))
+        published = replace(published, revealed=tuple(map(sums.encoded, opened)))
         one = replace(one, opened=(*one.opened, args.dealer))
     SHARED_KEY_DEALINGS.put(context.state, (one.round_id, args.dealer), published)
     _settle(context, one, "shared_keys.opened", one.dealers[args.dealer - 1], dealer=args.dealer)

@@ -23,7 +23,7 @@ from ledger.hashing import transaction_id
 from ledger.types import RESULT_OK, TRANSACTION_SIZE_BYTES_MAX, Transaction
 from node.chain import Chain
 from node.deposits.limits import BATCHES_IN_FLIGHT, ROWS_PER_BATCH, SEALING_AT_ONCE
-from node.deposits.records import Job, JobRow, RowDraft, RowReport, RowState, SignedBy
+from node.deposits.records import Job, JobRow, RowDraft, RowReport, RowState
 from node.deposits.store import JobStore
 from node.services.agents import Agents
 from node.services.deposits import Deposits
@@ -63,17 +63,20 @@ class Working:
         self._clock_ms = clock_ms
         self._sealing = asyncio.Semaphore(SEALING_AT_ONCE)
 
+    async def send(self, job: Job) -> None:
+        """Bring the rows of a job to their end that their officer has signed himself."""
+        await self._all(job, None, (RowState.SENT,))
+
     async def run(self, job: Job, caller: Caller) -> None:
-        """Bring every row to its end that can be.
+        """Bring every row to its end that can be, with the agent's signature.
 
         Raises:
             AgentMissing: nobody here may sign for the organisation (any more).
             LedgerError: the officer can no longer act.
         """
-        states: tuple[RowState, ...] = (RowState.READY, RowState.DRAFTED, RowState.SENT)
-        if job.options.signed_by is SignedBy.OFFICER:
-            # Rows that await their officer's signature are his to go on with.
-            states = (RowState.SENT,)
+        await self._all(job, caller, (RowState.READY, RowState.DRAFTED, RowState.SENT))
+
+    async def _all(self, job: Job, caller: Caller | None, states: tuple[RowState, ...]) -> None:
         slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         after = 0
         try:
@@ -99,7 +102,7 @@ class Working:
             attachments=draft.attachments,
         )
 
-    async def _batch(self, job: Job, caller: Caller, batch: Sequence[JobRow]) -> None:
+    async def _batch(self, job: Job, caller: Caller | None, batch: Sequence[JobRow]) -> None:
         known, rest = self._on_ledger(batch)
         await self._store.ended(job.job_id, known)
         sealed = await asyncio.gather(*(self._sealed(job, caller, row) for row in rest))
@@ -126,9 +129,9 @@ class Working:
                 known.append(_ended(row, RowState.EXISTING, problem("on_ledger")))
         return known, rest
 
-    async def _sealed(self, job: Job, caller: Caller, row: JobRow) -> JobRow:
+    async def _sealed(self, job: Job, caller: Caller | None, row: JobRow) -> JobRow:
         """The row with its draft; INVALID if what it says cannot be deposited after all."""
-        if row.draft is not None or row.content is None:
+        if caller is None or row.draft is not None or row.content is None:
             return row
         deposit = await self._input(job, row)
         if isinstance(deposit, Problem):
@@ -166,10 +169,10 @@ class Working:
             attachments=tuple(attachments),
         )
 
-    def _signed(self, job: Job, caller: Caller, row: JobRow) -> JobRow:
+    def _signed(self, job: Job, caller: Caller | None, row: JobRow) -> JobRow:
         """The row with what the agent signed for it. Raises AgentMissing."""
         content, draft = row.content, row.draft
-        assert content is not None and draft is not None  # noqa: S101, PT018  # it was sealed
+        assert caller is not None and content is not None and draft is not None  # noqa: S101, PT018  # the agent's, and sealed
         valid_from_ms = content.valid_from_ms
         args = CertificatesIssue(
             certificate_id=row.certificate_id,
@@ -193,7 +196,7 @@ class Working:
             signed=codec.encode(transaction),
         )
 
-    async def _settled(self, job: Job, caller: Caller, row: JobRow) -> JobRow | None:
+    async def _settled(self, job: Job, caller: Caller | None, row: JobRow) -> JobRow | None:
         """Send a row until its fate is known; None where it waits for its officer to sign again."""
         pause_s = RETRY_FIRST_S
         while True:
@@ -225,7 +228,7 @@ class Working:
                         row, RowState.REFUSED, problem("refused", reason=en[:400], reason_zh=zh[:400])
                     )
             if standing is Standing.EXPIRED:
-                if job.options.signed_by is SignedBy.OFFICER:
+                if caller is None:
                     await self._store.drafted(
                         job.job_id, [_with(row, state=RowState.DRAFTED, transaction_id=b"", signed=b"")]
                     )

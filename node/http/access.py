@@ -23,8 +23,8 @@ from contracts.records import (
     Release,
     Trace,
 )
-from ledger.errors import LedgerError, invariant
-from node.http.errors import NotYours, SessionRequired, SessionTooWeak, WrongRole
+from ledger.errors import LedgerError, NotFound, invariant
+from node.http.errors import SessionRequired, SessionTooWeak, WrongRole
 from node.http.routing import Route
 from node.services.ports import Caller, SignIn
 
@@ -206,7 +206,7 @@ def may_see_trace(caller: Caller, trace: Trace) -> bool:
     return caller.kind is AccountKind.OPERATOR or caller.account == trace.auditor
 
 
-def check(allowed: bool, what: str) -> None:  # reads as an assertion
-    """Raise NotYours unless `allowed`."""
+def check(allowed: bool, what: str, name: bytes) -> None:  # reads as an assertion
+    """Raise NotFound unless `allowed`: to a stranger, what is there and what is not are the same."""
     if not allowed:
-        raise NotYours(what=what)
+        raise NotFound(what=what, id=name.hex())

@@ -261,7 +261,7 @@ class Traces:
         return worst, replace(report, progress=1.0, matches=ordered)
 
     async def _assets(self, trace: Trace) -> list[Asset]:
-        """Every asset of the named certificates that was ever prepared for anybody."""
+        """Every asset of the named certificates that was prepared for anybody before the trace was asked for."""
         found: dict[tuple[bytes, str], tuple[Certificate, Output, dict[bytes, int]]] = {}
         for certificate_id in trace.certificates:
             certificate = self._chain.records.certificate(certificate_id)
@@ -269,7 +269,7 @@ class Traces:
                 continue
             for release_id in await self._releases_of(certificate_id):
                 release = self._chain.records.release(release_id)
-                if release is None or not release.files:
+                if release is None or not release.files or release.prepared_ms > trace.requested_ms:
                     continue
                 for number, output in enumerate(release.outputs):
                     if output.certificate == certificate_id:

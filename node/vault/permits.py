@@ -47,6 +47,8 @@ V = TypeVar("V")
 
 Headers = Mapping[tuple[PartKind, str], KeyHeader]
 
+# So long after it was asked for a trace opens originals; who needs longer asks again, on record.
+TRACE_LIFE_MS: Final = 7 * 86_400_000
 # While a file waits for its recipient, it is made again if it is lost.
 OPENABLE: Final = (ReleaseState.REQUESTED, ReleaseState.PREPARED)
 
@@ -213,6 +215,8 @@ class TracePermit(_PartsPermit):
             raise KeyRefused(reason="not_entrusted")
         if trace.verdict is not TraceVerdict.OPEN:
             raise KeyRefused(reason="trace_concluded")
+        if self._replica.time_ms() >= trace.requested_ms + TRACE_LIFE_MS:
+            raise KeyRefused(reason="trace_overdue")
         return frozenset(
             part for release_id in asked.releases for part in self._handed_out(trace, release_id)
         )
@@ -221,5 +225,8 @@ class TracePermit(_PartsPermit):
         release = self._state.record(RELEASES, release_id)
         if release is None or release.state not in BYTES_EXISTED:
             raise KeyRefused(reason="release_unrelated")
+        # A leak is of what was handed out before somebody looked for its source; a trace is no standing permission.
+        if release.prepared_ms > trace.requested_ms:
+            raise KeyRefused(reason="release_after_trace")
         named = trace.certificates[:CERTIFICATES_PER_TRACE_MAX]
         return tuple(part for part in parts_of_outputs(release.outputs) if part.certificate_id in named)

@@ -47,7 +47,7 @@ TARGETS: Final[dict[str, Target]] = {
         *backup.TARGETS,
         *crypto.TARGETS,
         *crypto_sm.TARGETS,
-    *deposits.TARGETS,
+        *deposits.TARGETS,
         *threshold.TARGETS,
         *contracts.TARGETS,
         *regions.TARGETS,

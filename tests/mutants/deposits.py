@@ -9,13 +9,14 @@ from tests.mutants.naming import one
 
 AGENTS: Final = "contracts/agents.py"
 METHODS: Final = "contracts/methods.py"
-BULK: Final = "node/deposits/bulk.py"
+RECEIVING: Final = "node/deposits/receiving.py"
+OFFICER_ROWS: Final = "node/deposits/officer_rows.py"
 WORKING: Final = "node/deposits/working.py"
 CHECKS: Final = "node/filechild.py"
 NORMALISING: Final = "clients/zhenglian/rows/normalising.py"
 COLUMNS: Final = "clients/zhenglian/rows/columns.py"
 JSONS: Final = "clients/zhenglian/tables/jsons.py"
-UPLOADING: Final = "clients/zhenglian/plans/bulk.py"
+UPLOADING: Final = "clients/zhenglian/plans/bulk_upload.py"
 
 
 def _deposits(name: str, rule: str, file: str, where: str, old: str, new: str) -> Mutant:
@@ -50,34 +51,34 @@ DEPOSITS: Final = (
     _deposits(
         "upload-goes-on-where-durable",
         "an upload goes on where it is durable",
-        BULK,
-        "BulkDeposits.append",
+        RECEIVING,
+        "Receiving.append",
         "if offset != job.received_bytes:",
         "if False:",
     ),
     _deposits(
         "same-content-under-a-key",
         "one idempotency key is one content",
-        BULK,
-        "BulkDeposits.take_whole",
+        RECEIVING,
+        "Receiving.take_whole",
         "if self._contents.tag(digest.digest()) != job.content_tag:",
         "if False:",
     ),
     _deposits(
         "jobs-of-one-organisation",
         "a job is its organisation's",
-        BULK,
-        "BulkDeposits.job",
+        RECEIVING,
+        "own_job",
         "if found is None or found.account != caller.account:",
         "if found is None:",
     ),
     _deposits(
         "signed-is-what-was-drafted",
         "a signature is taken for the row's own draft only",
-        BULK,
+        OFFICER_ROWS,
         "_require_issue",
-        "row.certificate_id,",
-        "args.certificate_id,",
+        "if (args.certificate_id, args.commitment_root, args.payload_hash) != (",
+        "if False and (args.certificate_id, args.commitment_root, args.payload_hash) != (",
     ),
     _deposits(
         "no-script-in-a-pdf",
@@ -115,7 +116,7 @@ DEPOSITS: Final = (
         "only-files-of-the-folder",
         "a table names files of its own folder only",
         UPLOADING,
-        "_Upload._attachment",
+        "Upload._attachment",
         "or Path(file).name != file",
         "or False",
     ),

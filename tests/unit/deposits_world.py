@@ -85,7 +85,7 @@ class Depot:
         """One call."""
         wanted = agent_options(media_type, **options)
         job, _ = await self.bulk.begin(caller, key, wanted, size_bytes=0)
-        job = await self.bulk.take_whole(caller, job.job_id, chunks(data))
+        job = await self.bulk.receiving.take_whole(caller, job.job_id, chunks(data))
         return await self.bulk.wait(job.job_id, wait_s) if wait_s else job
 
     async def states(self, job: Job) -> dict[int, str]:

@@ -16,9 +16,12 @@ from contracts.shared_key_round_records import RoundPhase
 from contracts.shared_key_rounds import open_rounds
 from ledger.crypto.threshold import dealing
 from ledger.crypto.threshold.group import encode_scalar
+from ledger.crypto.threshold.polynomials import value_at
 from ledger.errors import Unavailable
+from node.holders.pairs import polynomials
 from node.holders.round_files import ReceivedPair
 from node.holders.steps import Step, Submit
+from tests.unit.contracts_world import SUITE
 from tests.unit.holders_world import GROUP, HolderNode, drawing
 
 
@@ -127,6 +130,54 @@ class NoReveal(Without):
     left_out = (SharedKeysReveal,)
 
 
+class ZeroCoefficient(NoReveal):
+    """Deals a polynomial of which a coefficient is zero, which its commitments hide; then it says no more of it."""
+
+    zero = 0
+
+    def _dealt(self, round_id: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        one = next(found for found in open_rounds(self.net.world) if found.round_id == round_id)
+        memory = self.memories.find(round_id)
+        assert memory is not None
+        own = polynomials(SUITE, one, memory, None)
+        assert own is not None
+        at = self.zero % one.threshold
+        return tuple(0 if k == at else a for k, a in enumerate(own.coefficients)), own.blindings
+
+    def give(self, asking: bytes, round_id: bytes) -> ReceivedPair:
+        one = next(found for found in open_rounds(self.net.world) if found.round_id == round_id)
+        if one.renewal:
+            return super().give(asking, round_id)
+        holder, dealer = one.holders.index(asking) + 1, one.dealers.index(self.account) + 1
+        value, blinding = (value_at(GROUP.order, row, holder) for row in self._dealt(round_id))
+        return ReceivedPair(dealer=dealer, value=encode_scalar(value), blinding=encode_scalar(blinding))
+
+    def plan(self) -> tuple[Step, ...]:
+        return tuple(map(self._altered, super().plan()))
+
+    def _altered(self, step: Step) -> Step:
+        if isinstance(step, Submit) and isinstance(step.args, SharedKeysDeal):
+            round_id = step.args.round_id
+            if all(found.renewal for found in open_rounds(self.net.world) if found.round_id == round_id):
+                return step
+            commitments = tuple(
+                (GROUP.second_generator.times(b) + GROUP.generator.times(a)).encode()
+                if a
+                else GROUP.second_generator.times(b).encode()
+                for a, b in zip(*self._dealt(round_id), strict=True)
+            )
+            return Submit(step.name, SharedKeysDeal(round_id=round_id, commitments=commitments))
+        return step
+
+
+class ZeroInTheMiddle(ZeroCoefficient):
+    zero = 1
+
+
+class ZeroAtTheEnd(ZeroCoefficient):
+    zero = -1
+
+
 class OnlyDeals(Without):
     """Deals, and then is heard of no more."""
 
@@ -191,7 +242,8 @@ class Replayer(HolderNode):
         return tuple(steps)
 
 
-GUILTY = (Silent, WrongPairs, NoPairs, PairsToHalf, WrongReveal, NoReveal, OnlyDeals, OnlyHolds)
+ZEROS = (ZeroCoefficient, ZeroInTheMiddle, ZeroAtTheEnd)
+GUILTY = (Silent, WrongPairs, NoPairs, PairsToHalf, WrongReveal, NoReveal, OnlyDeals, OnlyHolds, *ZEROS)
 # These do harm to nobody but perhaps themselves, and are no reason to be out.
 TIRESOME = (FalseComplaints, WrongPairToOne)
 ALL = (*GUILTY, *TIRESOME, Replayer)

@@ -18,6 +18,7 @@ from node.services.ports import Caller
 from tests.unit.contracts_world import BANK, DEPARTMENT_ADMIN, LI
 from tests.unit.deposits_world import Depot, agent_options, chunks, depot, lines, row
 from tests.unit.node_replica import OFFICER
+from zhenglian.tables.limits import STREAMED_BYTES_MAX
 
 
 @pytest.fixture
@@ -110,13 +111,13 @@ async def test_an_upload_goes_on_where_it_is_durable(tmp_path: Path) -> None:
         await before.give_agent()
         job, new = await before.bulk.begin(OFFICER, "upload-key", options, size_bytes=len(data))
         assert new
-        await before.bulk.append(OFFICER, job.job_id, 0, chunks(data[:700]))
+        await before.bulk.receiving.append(OFFICER, job.job_id, 0, chunks(data[:700]))
         with pytest.raises(OffsetWrong):
-            await before.bulk.append(OFFICER, job.job_id, 0, chunks(data))
+            await before.bulk.receiving.append(OFFICER, job.job_id, 0, chunks(data))
     async with depot(tmp_path, populated=False) as after:
         found, new = await after.bulk.begin(OFFICER, "upload-key", options, size_bytes=len(data))
         assert (found.job_id, found.received_bytes, new) == (job.job_id, 700, False)
-        await after.bulk.append(OFFICER, job.job_id, 700, chunks(data[700:]))
+        await after.bulk.receiving.append(OFFICER, job.job_id, 700, chunks(data[700:]))
         ended = await after.bulk.wait(job.job_id, 60)
         assert ended.state is JobState.DONE, ended.fault
         assert len(after.issued()) == 5
@@ -126,7 +127,7 @@ async def test_more_than_was_announced_is_refused(here: Depot) -> None:
     await here.give_agent()
     job, _ = await here.bulk.begin(OFFICER, "k", agent_options(), size_bytes=10)
     with pytest.raises(ContentTooLarge):
-        await here.bulk.append(OFFICER, job.job_id, 0, chunks(b"x" * 11))
+        await here.bulk.receiving.append(OFFICER, job.job_id, 0, chunks(b"x" * 11))
 
 
 async def test_a_table_that_is_none_fails_the_job_and_the_key_may_try_again(here: Depot) -> None:
@@ -206,11 +207,11 @@ async def test_every_bound_of_a_job_is_tested_past(here: Depot, monkeypatch: pyt
     monkeypatch.setattr(limits, "FILES_PER_JOB_MAX", 1)
     monkeypatch.setattr(limits, "FILE_BYTES_MAX", 4)
     job, _ = await here.bulk.begin(OFFICER, "files", agent_options(), size_bytes=0)
-    await here.bulk.put_file(job, "a.pdf", "application/pdf", b"1234")
+    await here.bulk.receiving.put_file(job, "a.pdf", "application/pdf", b"1234")
     with pytest.raises(LimitExceeded):
-        await here.bulk.put_file(job, "b.pdf", "application/pdf", b"1234")
+        await here.bulk.receiving.put_file(job, "b.pdf", "application/pdf", b"1234")
     with pytest.raises(LimitExceeded):
-        await here.bulk.put_file(job, "a.pdf", "application/pdf", b"12345")
+        await here.bulk.receiving.put_file(job, "a.pdf", "application/pdf", b"12345")
     with pytest.raises(ContentTooLarge):
         await here.bulk.begin(OFFICER, "large", agent_options(), size_bytes=STREAMED_BYTES_MAX + 1)
     with pytest.raises(ContentTooLarge):
@@ -245,7 +246,7 @@ async def test_an_upload_lies_sealed_on_disk(here: Depot, tmp_path: Path) -> Non
     await here.give_agent()
     data = lines(row(1))
     job, _ = await here.bulk.begin(OFFICER, "k", agent_options(), size_bytes=len(data) + 1)
-    await here.bulk.append(OFFICER, job.job_id, 0, chunks(data))
+    await here.bulk.receiving.append(OFFICER, job.job_id, 0, chunks(data))
     stored = b"".join(path.read_bytes() for path in (tmp_path / "deposits").iterdir())
     assert len(stored) > len(data)
     assert b"11010519491231002X" not in stored

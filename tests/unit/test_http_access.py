@@ -174,7 +174,7 @@ async def test_a_certificate_is_seen_by_its_parties_and_by_grantees_while_the_gr
         seers = {w.PERSON, w.DEPARTMENT, w.OPERATOR, w.AUDITOR} | ({w.BANK} if bank_sees else set())
         for actor in w.ACTORS:
             one = await world.request("GET", f"/v1/certificates/{w.CERTIFICATE_ID.hex()}", actor=actor)
-            assert one.status == (200 if actor in seers else 403), actor.name
+            assert one.status == (200 if actor in seers else 404), actor.name
             listed = await world.request(
                 "GET", f"/v1/certificates?holder={w.PERSON.account.hex()}", actor=actor
             )
@@ -193,13 +193,14 @@ async def test_grants_releases_and_their_events_are_for_their_parties_and_overse
         seers = {w.PERSON, w.BANK, w.OPERATOR, w.AUDITOR}
         for actor in w.ACTORS:
             session = world.log_in(actor)
-            expected = 200 if actor in seers else 403
             for path in (
                 f"/v1/grants/{w.GRANT_ID.hex()}",
                 f"/v1/releases/{w.RELEASE_ID.hex()}",
                 f"/v1/events?subject={w.GRANT_ID.hex()}",
                 f"/v1/events?subject={w.RELEASE_ID.hex()}",
             ):
+                refused = 403 if "?subject=" in path else 404
+                expected = 200 if actor in seers else refused
                 assert (await world.request("GET", path, headers=session)).status == expected, (
                     actor.name,
                     path,
@@ -215,7 +216,8 @@ async def test_only_an_officer_of_the_grantee_gets_the_bytes(tmp_path: Path) -> 
         world.chain.records.releases[w.RELEASE_ID] = w.release()
         for actor in w.ACTORS:
             answer = await world.request("GET", path, actor=actor)
-            assert answer.status == (200 if actor is w.BANK else 403), actor.name
+            assert (answer.status == 200) is (actor is w.BANK), actor.name
+            assert answer.status in {200, 403, 404}, actor.name
         assert (await world.request("GET", path)).status == 401
 
 

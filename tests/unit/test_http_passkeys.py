@@ -465,9 +465,9 @@ async def test_approved_portals_are_public(tmp_path: Path) -> None:
     ("actor", "state", "representation", "status"),
     [
         (w.DEPARTMENT, GrantState.REQUESTED, (RepresentationBasis.ASSISTED,), 200),
-        (w.DEPARTMENT, GrantState.ACTIVE, (RepresentationBasis.ASSISTED,), 403),
-        (w.DEPARTMENT, GrantState.REQUESTED, (RepresentationBasis.GUARDIAN,), 403),
-        (w.OTHER_BANK, GrantState.REQUESTED, (RepresentationBasis.ASSISTED,), 403),
+        (w.DEPARTMENT, GrantState.ACTIVE, (RepresentationBasis.ASSISTED,), 404),
+        (w.DEPARTMENT, GrantState.REQUESTED, (RepresentationBasis.GUARDIAN,), 404),
+        (w.OTHER_BANK, GrantState.REQUESTED, (RepresentationBasis.ASSISTED,), 404),
     ],
 )
 async def test_a_clerk_sees_a_request_that_a_person_may_be_helped_with(

@@ -483,6 +483,20 @@ async def test_a_trace_that_is_concluded_or_not_about_it_opens_nothing(
     assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == reason
 
 
+async def test_a_trace_is_no_standing_permission(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It opened for ever, and what was handed out after it began too."""
+    asked = trace(TraceVerdict.OPEN)
+    world.put(TRACES, TRACE, asked)
+    world.release(ReleaseState.DELIVERED, prepared_ms=asked.requested_ms + 1)
+    assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == "release_after_trace"
+    world.release(ReleaseState.DELIVERED, prepared_ms=asked.requested_ms)
+    await world.unlock(P_NAME, authority=BY_TRACE, releases=(RELEASE,))
+    world.put(TRACES, TRACE, replace(asked, requested_ms=0))
+    monkeypatch.setattr("node.vault.permits.TRACE_LIFE_MS", NOW_MS)
+    world.release(ReleaseState.DELIVERED, prepared_ms=0)
+    assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == "trace_overdue"
+
+
 # --- what is lifted, swapped, altered ---
 
 

@@ -91,8 +91,10 @@ def check_pair(group: Group, commitments: Commitments, holder: int, pair: Pair) 
     return made.encode() == committed_at(commitments, holder).encode()
 
 
-def open_dealer(group: Group, values: Mapping[int, int], threshold: int) -> Commitments:
+def open_dealer(group: Group, values: Mapping[int, int], threshold: int) -> tuple[Element | None, ...]:
     """The A_k of a dealer that published wrong ones, from the values of `threshold` holders whose pairs fit its C_k.
+
+    None stands for the identity: C_k hides whether a coefficient is zero, and a dishonest dealer may have chosen it so.
 
     Args:
         group: of all elements.
@@ -101,7 +103,9 @@ def open_dealer(group: Group, values: Mapping[int, int], threshold: int) -> Comm
     """
     invariant(len(values) >= threshold, "it takes the threshold of values")
     chosen = dict(sorted(values.items())[:threshold])
-    return commit(group, coefficients_through(group.order, chosen))
+    coefficients = coefficients_through(group.order, chosen)
+    padded = (*coefficients, *(0 for _ in range(threshold - len(coefficients))))
+    return tuple(group.generator.times(one) if one else None for one in padded)
 
 
 def generated_keys(group: Group, dealings: Sequence[Commitments], holders: int) -> HolderKeys:

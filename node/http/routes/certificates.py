@@ -36,7 +36,9 @@ async def certificate(context: Context[None, NoQuery]) -> Reply:
     found = services.chain.records.certificate(context.id("certificate"))
     if found is None:
         raise NotFound(what="certificate", id=context.id("certificate").hex())
-    access.check(await sees_certificate(services, context.session, found), "certificate")
+    access.check(
+        await sees_certificate(services, context.session, found), "certificate", found.certificate_id
+    )
     records = services.chain.records
     return Reply(body=views.certificate(found, records, Names(records), services.chain.head_time_ms))
 

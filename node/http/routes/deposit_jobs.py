@@ -119,7 +119,7 @@ async def deposit(context: Context[None, DepositQuery]) -> Reply:
     else:
         options = _options(context.query, upload.media_type)
         job, _ = await bulk.begin(context.session, upload.key, options, size_bytes=0)
-        job = await bulk.take_whole(context.session, job.job_id, upload.chunks())
+        job = await bulk.receiving.take_whole(context.session, job.job_id, upload.chunks())
     if context.wait_s:
         job = await bulk.wait(job.job_id, context.wait_s)
     return await _shown(context, job)
@@ -152,11 +152,11 @@ async def _multipart(context: Context[None, DepositQuery], upload: Upload, bulk:
                     pass
     except BaseException:
         if job is not None:
-            await asyncio.shield(bulk.abandon(job.job_id))
+            await asyncio.shield(bulk.receiving.abandon(job.job_id))
         raise
     if job is None:
         raise _part_wrong("the body has no part", "正文没有任何部分")
-    return await bulk.begin_reading(caller, job.job_id)
+    return await bulk.receiving.begin_reading(caller, job.job_id)
 
 
 async def _table_part(context: Context[None, DepositQuery], part: Part, key: str, bulk: BulkDeposits) -> Job:
@@ -167,7 +167,7 @@ async def _table_part(context: Context[None, DepositQuery], part: Part, key: str
             f"第一部分须名为 {_TABLE_PART}，类型为 JSON、CSV 或 XLSX",
         )
     job, _ = await bulk.begin(context.session, key, _options(context.query, media_type), size_bytes=0)
-    return await bulk.take_whole(context.session, job.job_id, part.chunks(), more=True)
+    return await bulk.receiving.take_whole(context.session, job.job_id, part.chunks(), more=True)
 
 
 async def _file_part(part: Part, job: Job, bulk: BulkDeposits) -> None:
@@ -181,7 +181,7 @@ async def _file_part(part: Part, job: Job, bulk: BulkDeposits) -> None:
         data += chunk
         if len(data) > limits.FILE_BYTES_MAX:
             raise LimitExceeded(limit="FILE_BYTES_MAX", maximum=limits.FILE_BYTES_MAX, actual=len(data))
-    await bulk.put_file(job, part.file_name, part.media_type, bytes(data))
+    await bulk.receiving.put_file(job, part.file_name, part.media_type, bytes(data))
 
 
 def _part_wrong(reason: str, reason_zh: str) -> BodyInvalid:
@@ -234,7 +234,9 @@ async def content(context: Context[None, NoQuery]) -> Reply:
     upload = _upload(context)
     if upload.offset is None:
         raise HeaderInvalid(header="Upload-Offset", reason="it says where these bytes begin, and is needed")
-    job = await _bulk(context).append(context.session, context.id("job"), upload.offset, upload.chunks())
+    job = await _bulk(context).receiving.append(
+        context.session, context.id("job"), upload.offset, upload.chunks()
+    )
     return await _shown(context, job)
 
 
@@ -260,9 +262,9 @@ async def rows(context: Context[api_deposits.RowsRequest, NoQuery]) -> Reply:
                 for one in row.problems
                 if one.code in PROBLEMS
             ]
-            return views.row_draft(await bulk.skip_row(caller, name, row.row, found))
+            return views.row_draft(await bulk.officer_rows.skip(caller, name, row.row, found))
         deposit = await asyncio.to_thread(_row_input, row)
-        return views.row_draft(await bulk.draft_row(caller, name, row.row, deposit))
+        return views.row_draft(await bulk.officer_rows.draft(caller, name, row.row, deposit))
 
     numbers = [row.row for row in context.body.rows]
     if len(set(numbers)) != len(numbers):
@@ -282,7 +284,7 @@ async def signatures(context: Context[api_deposits.SignaturesRequest, NoQuery]) 
         (one.row, decode.transaction(one.transaction, expected="certificates.issue"))
         for one in context.body.signed
     ]
-    job = await _bulk(context).take_signed(context.session, context.id("job"), signed)
+    job = await _bulk(context).officer_rows.take_signed(context.session, context.id("job"), signed)
     return await _shown(context, job)
 
 

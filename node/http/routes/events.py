@@ -11,9 +11,11 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from ledger.errors import NotFound
 from node.http import access, sse
 from node.http.access import SESSION
 from node.http.decode import json_bytes
+from node.http.errors import NotYours
 from node.http.pagination import SCAN_BATCH, SCAN_MAX, PageQuery, next_link
 from node.http.routes.visibility import event_shown, sees_certificate, sees_grant, sees_release
 from node.http.routing import EVENT_STREAM, Context, Message, Query, Reply, Route, Stream
@@ -48,8 +50,8 @@ async def events(context: Context[None, EventsQuery]) -> Reply:
     subject = bytes.fromhex(query.subject) if query.subject else None
     if subject is None and not access.oversees(caller):
         subject = caller.account
-    if subject is not None:
-        access.check(await may_follow(services, caller, subject), "subject")
+    if subject is not None and not await may_follow(services, caller, subject):
+        raise NotYours(what="subject")
     shown, following = await _page(services, caller, query, subject)
     names = Names(services.chain.records)
     page = api.Page(
@@ -87,12 +89,15 @@ async def may_follow(services: Services, caller: Caller, subject: bytes) -> bool
     if access.oversees(caller) or subject == caller.account:
         return True
     records = services.chain.records
-    grant = records.grant(subject)
-    if grant is not None:
-        return await sees_grant(services, caller, grant)
-    release = records.release(subject)
-    if release is not None:
-        return await sees_release(services, caller, release)
+    grant, release = records.grant(subject), records.release(subject)
+    try:
+        if grant is not None:
+            return await sees_grant(services, caller, grant)
+        if release is not None:
+            return await sees_release(services, caller, release)
+    except NotFound:
+        # Not to be known yet: answered as any id that stands for nothing is.
+        return False
     certificate = records.certificate(subject)
     return certificate is not None and await sees_certificate(services, caller, certificate)
 

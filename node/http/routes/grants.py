@@ -47,7 +47,7 @@ async def _found(context: Context[Any, Any]) -> Grant:
         raise NotFound(what="grant", id=context.id("grant").hex())
     template = context.services.chain.records.purpose(found.purpose)
     helps = access.may_help_with(context.session, found, template)
-    access.check(helps or await sees_grant(context.services, context.session, found), "grant")
+    access.check(helps or await sees_grant(context.services, context.session, found), "grant", found.grant_id)
     return found
 
 

@@ -30,7 +30,7 @@ async def mandate(context: Context[None, NoQuery]) -> Reply:
     found = chain.records.mandate(context.id("mandate"))
     if found is None:
         raise NotFound(what="mandate", id=context.id("mandate").hex())
-    access.check(may_see_mandate(context.session, found), "mandate")
+    access.check(may_see_mandate(context.session, found), "mandate", found.mandate_id)
     return Reply(body=views.mandate(found, Names(chain.records), chain.head_time_ms))
 
 

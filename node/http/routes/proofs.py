@@ -49,7 +49,11 @@ async def certificate(context: Context[None, ProofQuery]) -> Reply:
     certificate_id = context.id("certificate")
     found = context.services.chain.records.certificate(certificate_id)
     if found is not None:
-        access.check(await sees_certificate(context.services, context.session, found), "certificate")
+        access.check(
+            await sees_certificate(context.services, context.session, found),
+            "certificate",
+            found.certificate_id,
+        )
     return _proven_record(context, CERTIFICATES, certificate_id)
 
 
@@ -57,7 +61,7 @@ async def grant(context: Context[None, ProofQuery]) -> Reply:
     grant_id = context.id("grant")
     found = context.services.chain.records.grant(grant_id)
     if found is not None:
-        access.check(await sees_grant(context.services, context.session, found), "grant")
+        access.check(await sees_grant(context.services, context.session, found), "grant", found.grant_id)
     return _proven_record(context, GRANTS, grant_id)
 
 
@@ -65,7 +69,9 @@ async def release(context: Context[None, ProofQuery]) -> Reply:
     release_id = context.id("release")
     found = context.services.chain.records.release(release_id)
     if found is not None:
-        access.check(await sees_release(context.services, context.session, found), "release")
+        access.check(
+            await sees_release(context.services, context.session, found), "release", found.release_id
+        )
     return _proven_record(context, RELEASES, release_id)
 
 

@@ -94,7 +94,9 @@ async def home_proof(context: Context[None, ProofQuery]) -> Reply:
     services, certificate_id = context.services, context.id("certificate")
     found = services.chain.records.certificate(certificate_id)
     if found is not None:
-        access.check(await sees_certificate(services, context.session, found), "certificate")
+        access.check(
+            await sees_certificate(services, context.session, found), "certificate", found.certificate_id
+        )
     height = services.chain.height if context.query.height is None else context.query.height
 
     def entry(key: bytes) -> StateReceipt:

@@ -150,14 +150,14 @@ def _name(found: Release, number: int, media_type: str) -> str:
 
 async def files(context: Context[None, NoQuery]) -> Reply:
     found = _find(context)
-    access.check(found.grantee == context.session.account, "release")
+    access.check(found.grantee == context.session.account, "release", found.release_id)
     return await _zip(context.services, found)
 
 
 async def acknowledge(context: Context[api_deposits.AcknowledgeRequest, NoQuery]) -> Reply:
     """By the organisation's agent, for a caller without a key."""
     found = _find(context)
-    access.check(found.grantee == context.session.account, "release")
+    access.check(found.grantee == context.session.account, "release", found.release_id)
     hashes = tuple(bytes.fromhex(one) for one in context.body.file_hashes)
     if found.state is not ReleaseState.DELIVERED:
         await _fetches(context.services).acknowledge(found, hashes, context.session)
@@ -173,7 +173,7 @@ def _find(context: Context[Any, NoQuery]) -> Release:
 
 async def release(context: Context[None, NoQuery]) -> Reply:
     found = _find(context)
-    access.check(await sees_release(context.services, context.session, found), "release")
+    access.check(await sees_release(context.services, context.session, found), "release", found.release_id)
     return Reply(body=await view(context.services, found))
 
 
@@ -205,7 +205,7 @@ async def releases(context: Context[None, ReleasesQuery]) -> Reply:
 
 async def file(context: Context[None, NoQuery]) -> Reply:
     found, number = _find(context), context.number("file")
-    access.check(found.grantee == context.session.account, "release")
+    access.check(found.grantee == context.session.account, "release", found.release_id)
     return _file(await context.services.releases.file(found.release_id, number), found, number)
 
 

@@ -41,7 +41,7 @@ async def trace(context: Context[None, NoQuery]) -> Reply:
     found = services.chain.records.trace(trace_id)
     if found is None:
         raise NotFound(what="trace", id=trace_id.hex())
-    access.check(access.may_see_trace(context.session, found), "trace")
+    access.check(access.may_see_trace(context.session, found), "trace", found.trace_id)
     return Reply(
         body=await views.trace(
             found, services.traces.report(trace_id), services, Names(services.chain.records)
