@@ -17,7 +17,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help s3 attacks attacks-some passkeys passkeys-some chromium bench-release sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
+.PHONY: help s3 api-fuzz attacks attacks-some passkeys passkeys-some chromium bench-release sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -158,6 +158,9 @@ fuzz-verifiers: setup ## tampered receipts through both verifiers; SECONDS=n
 
 bench: setup ## measurements into bench/results
 	@$(PY) -m bench
+
+api-fuzz: setup ## schemathesis against a running network's OpenAPI document, as every kind of caller: no 5xx
+	@$(PY) -m tests.api_fuzz
 
 bench-release: setup ## a JSON release at four nodes from request to bytes, one at a time and 64 at once
 	@$(PY) -m bench.release
