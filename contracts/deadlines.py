@@ -13,9 +13,11 @@ from contracts.calls import DeadlinesTick
 from contracts.methods import OPERATOR_NODE, CallContext, method
 from contracts.schedule import due, pop_due
 from contracts.state import Deadline, DeadlineKind
+from ledger.types import RESULT_EVENTS_MAX
 
-# Each gives one event at most, and a result holds 64.
-DEADLINES_PER_TICK_MAX: Final = 64
+# A result that held more events could not be read; a tick ends while there is room for those of one deadline more.
+EVENTS_PER_DEADLINE_MAX: Final = 8
+DEADLINES_PER_TICK_MAX: Final = RESULT_EVENTS_MAX - EVENTS_PER_DEADLINE_MAX
 _CONTRACTS: Final = {
     DeadlineKind.GRANT: "grants",
     DeadlineKind.RELEASE: "releases",
@@ -32,12 +34,14 @@ _CONTRACTS: Final = {
 @method(DeadlinesTick, callers=OPERATOR_NODE, cost=600)
 def tick(context: CallContext, _args: DeadlinesTick) -> int:
     """Carry out due deadlines. Output: how many were looked at."""
-    for count in range(DEADLINES_PER_TICK_MAX):
+    count = 0
+    while count < DEADLINES_PER_TICK_MAX and len(context.events) <= DEADLINES_PER_TICK_MAX:
         deadline = pop_due(context.state, context.time_ms)
         if deadline is None:
-            return count
+            break
         _carry_out(context, deadline)
-    return DEADLINES_PER_TICK_MAX
+        count += 1
+    return count
 
 
 def _carry_out(context: CallContext, deadline: Deadline) -> None:

@@ -65,6 +65,11 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "编号 {id} 已被占用，请换一个随机数重新提交",
         "Id {id} is taken; send it again with another nonce",
     ),
+    "too_many_events": (
+        _TOO_LARGE,
+        "一次调用最多产生 {maximum} 条事件，请分次提交",
+        "A call gives at most {maximum} events; send it in parts",
+    ),
     "state_transition": (
         _CONFLICT,
         "{what} 处于 {state} 状态，不能执行 {step}",

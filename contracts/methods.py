@@ -19,7 +19,7 @@ from ledger import codec
 from ledger.crypto.suite import CryptoSuite
 from ledger.domains import Domain
 from ledger.errors import DecodeError, InvariantViolation, LimitExceeded
-from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, EVENT_SUBJECTS_MAX, Event, Limits
+from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, EVENT_SUBJECTS_MAX, RESULT_EVENTS_MAX, Event, Limits
 
 if TYPE_CHECKING:
     from contracts.versions import InForce, Reading
@@ -149,6 +149,8 @@ class CallContext:
             subjects: ids it concerns; empty and repeated ones are left out.
             data: small public facts; bytes are written in hex.
         """
+        if len(self.events) >= RESULT_EVENTS_MAX:
+            raise Denied("too_many_events", maximum=RESULT_EVENTS_MAX)
         self.events.append(
             make_event(
                 kind,

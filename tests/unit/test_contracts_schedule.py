@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.calls import DeadlinesTick, GrantsRevoke
+from contracts.calls import DeadlinesTick, GrantsRevoke, OrganizationsAddKey
 from contracts.deadlines import DEADLINES_PER_TICK_MAX
-from contracts.records import GrantState
+from contracts.records import GrantState, KeyRole
 from contracts.schedule import MINUTE_MS, due, pop_due, schedule
 from contracts.state import DeadlineKind, Draft
 from ledger.types import RESULT_EVENTS_MAX
-from tests.unit.contracts_world import BANK, DAY_MS, LI, NODES, World
+from tests.unit.contracts_world import BANK, BANK_ADMIN, DAY_MS, LI, NODES, World, actor, new_key
 
 TIMES = st.one_of(
     st.integers(min_value=0, max_value=20 * MINUTE_MS), st.integers(min_value=0, max_value=2**53 - 1)
@@ -84,3 +85,13 @@ def test_a_deadline_of_what_has_ended_otherwise_passes_in_silence() -> None:
     assert world.run(NODES[0], DeadlinesTick()).events == ()
     assert world.grant_record(grant_id).state is GrantState.REVOKED
     assert not due(world, world.time_ms)
+
+
+def test_a_call_that_would_give_more_events_than_a_result_holds_is_denied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A result with more could not be read again, and would stop every node."""
+    world = World().populate()
+    monkeypatch.setattr("contracts.methods.RESULT_EVENTS_MAX", 0)
+    asked = OrganizationsAddKey(key=new_key(actor("clerk", "key"), KeyRole.OFFICER))
+    world.refused(BANK_ADMIN, asked, "too_many_events")
