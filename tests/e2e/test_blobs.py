@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ def places(city: City, blob: bytes) -> list[Path]:
 
 
 @pytest.fixture
-def holder(city: City) -> Holder:
-    return Holder(city)
+def holder(city: City) -> Iterator[Holder]:
+    made = Holder(city)
+    yield made
+    made.client.close()
 
 
 def payload(city: City, holder: Holder) -> bytes:

@@ -175,7 +175,9 @@ def blob_questions(scene: Scene) -> None:
     if not impostor.blobs:
         data = NOISE.randbytes(BLOB_SIZE_BYTES_MAX)
         impostor.blobs[blob_hash(SUITE, data)] = data
-        impostor.ask_all(Channel.BLOBS, [codec.encode(Hold(blobs=tuple(impostor.blobs)))])
+        impostor.ask_all(
+            Channel.BLOBS, [codec.encode(Hold(certificate=bytes(16), blobs=tuple(impostor.blobs)))]
+        )
     (name,) = impostor.blobs
     question = codec.encode(GetChunk(blob=name, offset=0))
     impostor.ask_all(Channel.BLOBS, [question] * REQUESTS_IN_FLIGHT_MAX)
