@@ -222,6 +222,17 @@ class Metrics:
             buckets=FSYNC_BUCKETS_S,
             registry=registry,
         )
+        self._measure_the_vault(registry)
+        self.index_height = Gauge("zhenglian_index_height", "Height of the audit index", registry=registry)
+        self.certificate_expires_seconds = Gauge(
+            "zhenglian_peer_certificate_expires_seconds",
+            "Time left until a node's X.509 certificate ends",
+            ("node",),
+            registry=registry,
+        )
+
+    def _measure_the_vault(self, registry: CollectorRegistry) -> None:
+        """Key shares and kept ciphertext."""
         self.shares_asked = Counter(
             "zhenglian_shares_asked",
             "Asks of peers for this node's key share",
@@ -254,13 +265,6 @@ class Metrics:
         )
         self.blobs_destroyed = Counter(
             "zhenglian_blobs_destroyed", "Blobs of erased records and of none", registry=registry
-        )
-        self.index_height = Gauge("zhenglian_index_height", "Height of the audit index", registry=registry)
-        self.certificate_expires_seconds = Gauge(
-            "zhenglian_peer_certificate_expires_seconds",
-            "Time left until a node's X.509 certificate ends",
-            ("node",),
-            registry=registry,
         )
 
     def walked(self, walk: Walk) -> None:
