@@ -17,7 +17,7 @@ define part
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help s3 api-fuzz attacks attacks-some passkeys passkeys-some chromium bench-release sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
+.PHONY: help s3 api-fuzz attacks attacks-some attacks-watermark passkeys passkeys-some chromium bench-release sm-some hsm hsm-some softhsm setup demo test lint types unit sim crash-some e2e-some e2e crash fuzz neighbours tamper mutants vectors verifier fuzz-verifiers lock bench bench-ledger clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
@@ -88,14 +88,29 @@ hsm-some: setup
 crash-some:
 	$(call part,crash points: a selection,$(PY) -m pytest tests/crash)
 
+# Two networks at a time, since most of a story on real nodes is waiting; the longest story first.
 e2e-some:
-	$(call part,end to end,$(PY) -m pytest tests/e2e)
+	$(call part,end to end,$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/e2e/test_shared_keys.py tests/e2e)
 
 attacks: setup ## every attack of the design on four real nodes, with a table
 	@$(PY) -m tests.attacks --json
 
 attacks-some: setup
 	$(call part,attacks: a selection,$(PY) -m tests.attacks --quick)
+
+# Other tools for comparison, in an environment of their own; where they cannot be had, the table says so.
+WATERMARK_PEERS := build/peers
+TRIALS ?= 6
+NULLS ?= 1000000
+attacks-watermark: setup $(WATERMARK_PEERS)/.installed ## attack marked copies beside other tools; TRIALS=300 for the full run, NULLS=n, MINUTES=m, ONLY="text …"
+	@$(PY) -m tests.attacks.watermark --trials $(TRIALS) --nulls $(NULLS) --resume $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY))
+	@$(PY) -m tests.attacks.watermark.quality
+
+$(WATERMARK_PEERS)/.installed: tests/attacks/watermark/peers.txt | setup
+	@rm -rf $(WATERMARK_PEERS)
+	@{ $(BIN)/python -m venv $(WATERMARK_PEERS) \
+		&& $(WATERMARK_PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@; } \
+		|| { rm -rf $(WATERMARK_PEERS); echo "未能安装对比工具，表中注明。The other tools cannot be installed; the table says so."; }
 
 passkeys: setup chromium ## passkeys in a real Chromium with its virtual authenticator, on a real network
 	$(call part,passkeys in Chromium,ZHENGLIAN_SUITE=intl $(PY) -m pytest tests/browser)
@@ -131,6 +146,10 @@ $(FUZZ_ENGINE)/.installed: tests/fuzz/requirements.lock | setup
 		|| echo "atheris has no wheel for this Python: inputs are generated without coverage guidance."
 	@touch $@
 
+EACH ?= 10
+neighbours: setup ## every call of the contract tests beside variants of it, by anybody and later; EACH=n of them
+	@$(PY) -m tests.fuzz.neighbours --each $(EACH) --seed $$RANDOM tests/unit/test_contracts_*.py tests/unit/test_shared_keys_*.py
+
 FLIP_EVERY ?= 101
 tamper: setup ## flip bytes of a store's file, one of every FLIP_EVERY; each that matters must be found and located
 	@$(PY) -m tests.tamper --stride $(FLIP_EVERY)
@@ -148,7 +167,7 @@ SM_UNITS := ledger_quorum ledger_receipts ledger_epochs ledger_vectors contracts
 SM_STORY := exactly_the_granted or anybody_can_check
 sm-some: export ZHENGLIAN_SUITE := sm
 sm-some: setup
-	$(call part,suite sm,$(PY) -m pytest $(SM_UNITS:%=tests/unit/test_%.py) && $(PY) -m pytest tests/simulation/test_campaign.py -k real && $(PY) -m pytest tests/e2e/test_main_job.py -k "$(SM_STORY)")
+	$(call part,suite sm,$(PY) -m pytest $(SM_UNITS:%=tests/unit/test_%.py) && $(PY) -m pytest tests/simulation/test_campaign.py -k real && $(PY) -m pytest tests/e2e/city/test_main_job.py -k "$(SM_STORY)")
 
 verifier: setup ## the TypeScript verifier, and both verifiers against each other (needs Node.js 20)
 	$(call part,verifier in TypeScript,(cd clients/verifier && npm ci --silent && npm run -s check && npm test --silent) && $(PY) -m tests.fuzz.verifiers --runs 600 --seed 1)
@@ -164,6 +183,9 @@ api-fuzz: setup ## schemathesis against a running network's OpenAPI document, as
 
 bench-release: setup ## a JSON release at four nodes from request to bytes, one at a time and 64 at once
 	@$(PY) -m bench.release
+
+bench-watermark: setup ## what marking and tracing cost, each medium beside its goal, and a trace among a million releases
+	@$(PY) -m bench.watermark
 
 bench-ledger: setup ## what authenticated state costs as it grows, to ten million entries
 	@$(PY) -m bench.ledger

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from contracts.actions import MembershipAction
 from contracts.args import Args as Args  # noqa: PLC0414  # part of this face
+from contracts.body_calls import BODY_CALLS
 from contracts.erasure_calls import ERASURE_CALLS
 from contracts.grant_actions import SetGrantRules
 from contracts.grant_calls import (
@@ -328,6 +329,12 @@ class TracesRequest(Args):
     performed_by: AccountId
 
 
+class TracesApprove(Args):
+    """Officer of another auditor, or another operator's administrator: lets a trace be performed. Once."""
+
+    trace_id: Id16
+
+
 class TracesConclude(Args):
     """Operator named `performed_by`, node key."""
 
@@ -362,6 +369,7 @@ CALLS: Final[dict[tuple[str, str], type[Args]]] = {
     ("releases", "acknowledge"): ReleasesAcknowledge,
     ("releases", "fail"): ReleasesFail,
     ("traces", "request"): TracesRequest,
+    ("traces", "approve"): TracesApprove,
     ("traces", "conclude"): TracesConclude,
     ("deadlines", "tick"): DeadlinesTick,
     ("regions", "follow"): RegionsFollow,
@@ -382,6 +390,7 @@ CALLS: Final[dict[tuple[str, str], type[Args]]] = {
     **GRANT_CALLS,
     **WINDOW_CALLS,
     **PEOPLE_CALLS,
+    **BODY_CALLS,
     **QUESTION_CALLS,
 }
 

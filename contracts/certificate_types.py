@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from contracts.calls import RegisterCertificateTypes, RegisterPurposes
 from contracts.denials import Denied
+from contracts.grant_records import OWN_PURPOSE
 from contracts.grant_rules import template_id
 from contracts.methods import HOLDERS, CallContext
+from contracts.question_records import DeclaredPartition, DeclaredQuestion, QuestionKind
 from contracts.records import CertificateType, PurposeTemplate
 from contracts.state import (
     CERTIFICATE_TYPE_VERSIONS,
@@ -26,7 +28,8 @@ def register_types(context: CallContext, action: RegisterCertificateTypes) -> No
     """Add types or new versions of them, in order.
 
     Raises:
-        Denied: type_version, holder_kind_not_allowed, duplicate_name, empty_item.
+        Denied: type_version, holder_kind_not_allowed, duplicate_name, empty_item, unknown_name, question_declaration,
+            subject_differs.
     """
     for new in action.types:
         expected = (CERTIFICATE_TYPES.get(context.state, new.code) or 0) + 1
@@ -42,7 +45,7 @@ def register_purposes(context: CallContext, action: RegisterPurposes) -> None:
     """Add or replace purpose templates.
 
     Raises:
-        Denied: unknown_certificate_type, unknown_name, duplicate_name, empty_item, empty_period.
+        Denied: purpose_reserved, unknown_certificate_type, unknown_name, duplicate_name, empty_item, empty_period.
     """
     for purpose in action.purposes:
         _check_purpose(context.state, purpose)
@@ -73,9 +76,33 @@ def _check_type(new: CertificateType) -> None:
     check_distinct(new.fields + new.attachments)
     if not new.fields + new.attachments:
         raise Denied("empty_item", type=new.code)
+    check_known(tuple(part.name for part in new.classes), new.fields + new.attachments, new.code)
+    _check_declared(new)
+
+
+def _check_declared(new: CertificateType) -> None:
+    """Whether what may be asked and counted can be kept to one bit a period: each field has one subject, and one line."""
+    read: list[DeclaredQuestion | DeclaredPartition] = [*new.questions, *new.partitions]
+    check_distinct(tuple(one.name for one in read))
+    for question in new.questions:
+        check_distinct(question.parameters)
+        without = question.kind is QuestionKind.VALID_ON
+        wrong = without is bool(question.field) or without is bool(question.parameters)
+        if wrong or question.kind is QuestionKind.COUNTED:
+            raise Denied("question_declaration", type=new.code, question=question.name)
+    for partition in new.partitions:
+        check_distinct(partition.cells)
+    subjects: dict[str, str] = {}
+    for one in read:
+        if one.field and one.field not in new.fields:
+            raise Denied("unknown_name", name=one.field, type=new.code)
+        if subjects.setdefault(one.field, one.subject) != one.subject:
+            raise Denied("subject_differs", type=new.code, field=one.field, subject=one.subject)
 
 
 def _check_purpose(state: StateReader, purpose: PurposeTemplate) -> None:
+    if purpose.code == OWN_PURPOSE:
+        raise Denied("purpose_reserved", purpose=purpose.code)
     check_distinct(tuple(item.certificate_type for item in purpose.items))
     if purpose.period_ms_max == 0:
         raise Denied("empty_period", purpose=purpose.code)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from contracts.class_records import Grade, PartClass, Sensitivity
 from contracts.denials import Denied
 from contracts.records import Account, AccountKind, CertificateType, GrantItem, PurposeTemplate
-from contracts.state import StateReader, certificate_type, present
+from contracts.state import CERTIFICATE_TYPE_VERSIONS, StateReader, certificate_type, present
 
 if TYPE_CHECKING:
     from contracts.methods import CallContext
@@ -152,6 +152,19 @@ def check_separate(state: StateReader, items: tuple[GrantItem, ...], separately:
 
 def _parts(state: StateReader, items: Iterable[GrantItem]) -> Iterable[tuple[CertificateType, str]]:
     for item in items:
-        kind = present(certificate_type(state, item.certificate_type), "the type of a grant's item")
+        latest = present(certificate_type(state, item.certificate_type), "the type of a grant's item")
         for name in (*item.fields, *item.attachments):
-            yield kind, name
+            yield _naming(state, latest, name), name
+
+
+def _naming(state: StateReader, latest: CertificateType, name: str) -> CertificateType:
+    """The latest version of a type that has a part: certificates of versions before still have what later ones left out."""
+    for version in range(latest.version, 0, -1):
+        kind = (
+            latest
+            if version == latest.version
+            else CERTIFICATE_TYPE_VERSIONS.get(state, (latest.code, version))
+        )
+        if kind is not None and (name in kind.fields or name in kind.attachments):
+            return kind
+    return latest

@@ -5,8 +5,9 @@
 
 Rule: nobody gets two counts whose difference is one person. A holder is counted once in a period by one subject (a
 standard term, the same in every type and partition), whoever counts; an organisation has one count a period by one
-subject; what is told is rounded and small cells are suppressed (`counting.py`), and it is told to everybody, on the
-ledger. All of that is decided here, on the state, so it does not matter through which nodes the calls come.
+subject; and of a month, its quarter and its year one is counted. What is told is rounded and small cells are suppressed
+(`counting.py`), and it is told to everybody, on the ledger. All of that is decided here, on the state, so it does not
+matter through which nodes the calls come.
 
 Only certificates come in whose holder's `query` grant to the counting organisation has the partition among its
 questions: given by consent, or opened on a recorded legal basis. A contribution takes one use of its grant, which a
@@ -23,9 +24,10 @@ from contracts.certificates import why_not_valid
 from contracts.counting import why_not_told
 from contracts.denials import Denied
 from contracts.faces import GrantUses
+from contracts.grant_uses import check_field_state
 from contracts.methods import GRANTEE_OFFICER, OPERATOR_NODE, CallContext, method
 from contracts.question_calls import CountsContribute, CountsFail, CountsOpen, CountsPublish, CountsRequest
-from contracts.question_days import period_of
+from contracts.question_days import overlapping, period_of
 from contracts.question_records import (
     CONTRIBUTIONS_PER_COUNT_MAX,
     Contribution,
@@ -112,7 +114,7 @@ def _contribute_concerns(state: Reading, args: CountsContribute) -> tuple[bytes,
     callers=GRANTEE_OFFICER,
     cost=15,
     concerns=_contribute_concerns,
-    extra_cost=lambda args: 12 * len(args.contributions),
+    extra_cost=lambda args: 16 * len(args.contributions),
 )
 def contribute(context: CallContext, args: CountsContribute) -> int:
     """Put certificates into a count. Output: how many are in it."""
@@ -141,11 +143,14 @@ def request(context: CallContext, args: CountsRequest) -> None:
     _check_time(context, count)
     if count.contributions < count.partition.group_min:
         raise Denied("count_too_small", contributions=count.contributions, minimum=count.partition.group_min)
-    _save(
-        context,
-        "counts.requested",
-        replace(count, state=CountState.REQUESTED, requested_ms=context.time_ms),
+    # The time to count begins now. Numbers that came too late would be on the ledger in a refused call, and who asks must not be
+    # able to choose that.
+    deadline_ms = context.time_ms + COUNT_DEADLINE_MS
+    schedule(context.state, deadline_ms, DeadlineKind.COUNT, count.count_id)
+    requested = replace(
+        count, state=CountState.REQUESTED, requested_ms=context.time_ms, deadline_ms=deadline_ms
     )
+    _save(context, "counts.requested", requested)
 
 
 @method(
@@ -206,13 +211,12 @@ def contribution_of(state: Records, count: CountRecord, holder: bytes) -> Contri
 
 
 def _take_period(context: CallContext, count: CountRecord) -> None:
-    key = (count.organization, count.period, count.partition.subject)
-    taken = COUNTS_TAKEN.get(context.state, key)
-    if taken is not None and _stands(context, taken):
-        raise Denied(
-            "count_repeated", subject=count.partition.subject, period=count.period, count=taken.hex()
-        )
-    COUNTS_TAKEN.put(context.state, key, count.count_id)
+    subject = count.partition.subject
+    for period in overlapping(count.period):
+        taken = COUNTS_TAKEN.get(context.state, (count.organization, period, subject))
+        if taken is not None and _stands(context, taken):
+            raise Denied("count_repeated", subject=subject, period=period, count=taken.hex())
+    COUNTS_TAKEN.put(context.state, (count.organization, count.period, subject), count.count_id)
 
 
 def _put_in(context: CallContext, count: CountRecord, one: Contribution, number: int) -> None:
@@ -225,16 +229,8 @@ def _put_in(context: CallContext, count: CountRecord, one: Contribution, number:
         raise Denied("unknown_certificate", certificate=one.certificate.hex())
     _check_grant(context, count, grant, certificate)
     _check_certificate(context, count, certificate)
-    key = (grant.pii_principal_id, count.period, count.partition.subject)
-    other = COUNTED.get(context.state, key)
-    if other is not None and _stands(context, other.count_id):
-        raise Denied(
-            "counted_already",
-            subject=count.partition.subject,
-            period=count.period,
-            count=other.count_id.hex(),
-        )
-    COUNTED.put(context.state, key, Counted(count_id=count.count_id, number=number))
+    check_field_state(grant.items, certificate, count.partition.field, context.time_ms)
+    _take_holder(context, count, grant.pii_principal_id, number)
     COUNT_CONTRIBUTIONS.put(context.state, (count.count_id, number), one)
     uses = context.contracts.face("grants", GrantUses)
     uses.reserve(context, grant.grant_id)
@@ -249,6 +245,17 @@ def _put_in(context: CallContext, count: CountRecord, one: Contribution, number:
         period=count.period,
         officer=context.key.key_id,
     )
+
+
+def _take_holder(context: CallContext, count: CountRecord, holder: bytes, number: int) -> None:
+    """Mark a holder as counted, unless a count of a period that shares a day with this one has done so."""
+    subject = count.partition.subject
+    for period in overlapping(count.period):
+        other = COUNTED.get(context.state, (holder, period, subject))
+        if other is not None and _stands(context, other.count_id):
+            raise Denied("counted_already", subject=subject, period=period, count=other.count_id.hex())
+    counted = Counted(count_id=count.count_id, number=number)
+    COUNTED.put(context.state, (holder, count.period, subject), counted)
 
 
 def _check_grant(context: CallContext, count: CountRecord, grant: Grant, certificate: Certificate) -> None:

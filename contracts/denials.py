@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from contracts.agent_denials import AGENT_DENIALS
+from contracts.body_denials import BODY_DENIALS
 from contracts.erasure_denials import ERASURE_DENIALS
 from contracts.grant_denials import GRANT_DENIALS
 from contracts.people_denials import PEOPLE_DENIALS
@@ -393,10 +394,31 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
     ),
     # traces
     "unknown_trace": (_MISSING, "没有追溯记录 {trace}", "There is no trace {trace}"),
+    "trace_not_approved": (
+        _CONFLICT,
+        "追溯 {trace} 尚未经另一机构批准",
+        "Trace {trace} has not been approved by another organisation",
+    ),
+    "trace_approved": (_CONFLICT, "追溯 {trace} 已获批准", "Trace {trace} is approved already"),
+    "trace_overdue": (
+        _CONFLICT,
+        "追溯 {trace} 已过期，请重新申请",
+        "Trace {trace} is overdue; request it anew",
+    ),
+    "own_trace": (
+        _FORBIDDEN,
+        "追溯须由申请机构与执行机构之外的第三方批准",
+        "A trace is approved by an organisation that neither asked for it nor performs it",
+    ),
     "verdict_mismatch": (
         _INVALID,
         "结论 {verdict} 与所列下链数 {releases} 不符：指认或待查须列出下链，其余不得列出",
         "Verdict {verdict} does not go with {releases} releases: only accused and investigate name any",
+    ),
+    "mark_missing": (
+        _INVALID,
+        "下链 {release} 中格式为 {format} 的文件与其标记承诺不符：只有原件不加标记",
+        "A file of format {format} in release {release} has no mark, or an original has one",
     ),
     "release_unrelated": (
         _INVALID,
@@ -407,6 +429,7 @@ DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
     **PORTAL_DENIALS,
     **ERASURE_DENIALS,
     **GRANT_DENIALS,
+    **BODY_DENIALS,
     **QUESTION_DENIALS,
     **PEOPLE_DENIALS,
     **REGION_DENIALS,

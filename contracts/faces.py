@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from contracts.grant_records import RepresentationBasis
 from contracts.methods import CallContext
 from contracts.records import Grant, Output
 from contracts.representation_records import Assistance, Mandate
@@ -42,8 +43,10 @@ class Representatives:
 
     Attributes:
         check_represents: (context, mandate id, holder, purpose) gives the mandate by which the acting account may decide.
+        bases: (context, mandate) gives every basis on which it rests, its own first.
         take_assistance: (context, assistance id, grant) gives the record of a clerk's help to the acting person.
     """
 
     check_represents: Callable[[CallContext, bytes, bytes, str], Mandate]
+    bases: Callable[[CallContext, Mandate], tuple[RepresentationBasis, ...]]
     take_assistance: Callable[[CallContext, bytes, Grant], Assistance]

@@ -25,15 +25,16 @@ from contracts.grant_calls import (
     GrantsRequestAccess,
     GrantsReview,
 )
-from contracts.grant_records import NOTICE_APPROVERS_MAX, Access, AccessKind, Review
-from contracts.grant_requests import check_request, renewed, requested
+from contracts.grant_records import NOTICE_APPROVERS_MAX, Access, AccessKind, Review, ReviewVerdict
+from contracts.grant_requests import COST_PER_ITEM, check_request, renewed, renewed_unseen, requested
 from contracts.grant_rules import rules
-from contracts.grant_states import Step, concerned, known, save, stepped
-from contracts.grant_terms import CONSENT
+from contracts.grant_states import Step, concerned, known, save, standing, stepped
+from contracts.grant_tables import EMERGENCIES
+from contracts.grant_terms import is_consent
 from contracts.methods import AUDITOR_OFFICER, DEPARTMENT_OFFICER, CallContext, method
 from contracts.records import AccountKind, Grant, GrantState, PurposeTemplate
 from contracts.schedule import schedule
-from contracts.state import DeadlineKind
+from contracts.state import ACCOUNTS, GRANTS, DeadlineKind, present
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
 NOTICE_DELAY_MS_MAX: Final = 90 * DAY_MS
@@ -49,10 +50,11 @@ _OFFICERS: Final = (*DEPARTMENT_OFFICER, *AUDITOR_OFFICER)
     callers=DEPARTMENT_OFFICER,
     cost=70,
     concerns=lambda _state, args: (args.pii_principal_id, *(item.certificate for item in args.items)),
+    extra_cost=lambda args: COST_PER_ITEM * len(args.items),
 )
 def request_access(context: CallContext, args: GrantsRequestAccess) -> bytes:
     """Ask another organisation for access without consent, or open it in an emergency."""
-    if args.lawful_basis == CONSENT:
+    if is_consent(args.lawful_basis):
         raise Denied("held_by_consent")
     template = check_request(context, args)
     _check_allowed(context, args, template)
@@ -146,7 +148,7 @@ def extend_notice(context: CallContext, args: GrantsExtendNotice) -> None:
     GrantsReview, callers=_OFFICERS, cost=35, concerns=lambda state, args: concerned(state, args.grant_id)
 )
 def review(context: CallContext, args: GrantsReview) -> None:
-    """Say what became of the look at an emergency access."""
+    """Say what became of the look at an emergency access; one that was none ends with that."""
     grant, access = _of_access(context, args.grant_id)
     _check_another(context, grant, access)
     if context.account.kind is not AccountKind.AUDITOR:
@@ -161,7 +163,12 @@ def review(context: CallContext, args: GrantsReview) -> None:
         report=args.report,
     )
     reviewed = replace(grant, access=replace(access, review=found))
+    ends = args.verdict is ReviewVerdict.UNJUSTIFIED and standing(grant, context.time_ms) is GrantState.ACTIVE
+    if ends:
+        reviewed = stepped(reviewed, Step.REVOKE, context.time_ms)
     save(context, "grants.reviewed", reviewed, verdict=args.verdict.value)
+    if ends:
+        deletions.hasten(context, reviewed)
 
 
 def look_again(context: CallContext, grant: Grant) -> bool:
@@ -171,6 +178,7 @@ def look_again(context: CallContext, grant: Grant) -> bool:
         return False
     if not access.shown and context.time_ms >= access.notice_after_ms:
         save(context, "grants.disclosed", replace(grant, access=replace(access, shown=True)))
+        renewed_unseen(context, grant)
         return True
     due = access.review_until_ms and access.review is None and not access.review_overdue
     if due and context.time_ms >= access.review_until_ms:
@@ -195,6 +203,26 @@ def _check_allowed(context: CallContext, args: GrantsRequestAccess, template: Pu
     period_ms = args.consent_expiry_ms - context.time_ms
     if period_ms > EMERGENCY_MS_MAX:
         raise Denied("over_ask", cap="emergency_ms", maximum=EMERGENCY_MS_MAX, asked=period_ms)
+    _check_reviewed(context, args)
+
+
+def _check_reviewed(context: CallContext, args: GrantsRequestAccess) -> None:
+    """Emergencies about one person that nobody else has looked at end within a day of the first, however many there are."""
+    first = _unreviewed(context, context.account.account_id, args.pii_principal_id)
+    if first is None:
+        return
+    latest_ms = first.consent_start_ms + EMERGENCY_MS_MAX
+    if args.consent_expiry_ms > latest_ms:
+        raise Denied("emergency_unreviewed", grant=first.grant_id.hex(), latest_ms=latest_ms)
+
+
+def _unreviewed(context: CallContext, grantee: bytes, holder: bytes) -> Grant | None:
+    """The emergency that began the present stretch, as long as it is not reviewed."""
+    began = EMERGENCIES.get(context.state, (grantee, holder))
+    if began is None:
+        return None
+    grant = present(GRANTS.get(context.state, began), "an emergency's grant")
+    return grant if grant.access is not None and grant.access.review is None else None
 
 
 def _open_at_once(context: CallContext, grant: Grant, access: Access) -> None:
@@ -202,6 +230,8 @@ def _open_at_once(context: CallContext, grant: Grant, access: Access) -> None:
     schedule(context.state, review_until_ms, DeadlineKind.GRANT, grant.grant_id)
     active = stepped(grant, Step.APPROVE, context.time_ms)
     opened = _opened(context, active, replace(access, review_until_ms=review_until_ms))
+    if _unreviewed(context, grant.grantee, grant.pii_principal_id) is None:
+        EMERGENCIES.put(context.state, (grant.grantee, grant.pii_principal_id), grant.grant_id)
     renewed(context, opened)
     save(context, "grants.emergency_opened", opened)
 
@@ -236,8 +266,19 @@ def _check_approver(context: CallContext) -> None:
 
 
 def _check_another(context: CallContext, grant: Grant, access: Access) -> None:
-    if context.account.account_id in {grant.grantee, *access.approvers}:
-        raise Denied("not_another_organization", account=context.account.account_id.hex())
+    """Another organisation, and another key: neither an account nor a credit code nor an officer's key agrees with itself."""
+    acting = context.account
+    before = [
+        present(ACCOUNTS.get(context.state, one), "an organisation of an access") for one in _parties(grant)
+    ]
+    codes = {account.credit_code for account in before if account.credit_code}
+    keys = {grant.requested_by, *access.approver_keys}
+    if acting.account_id in _parties(grant) or acting.credit_code in codes or context.key.key_id in keys:
+        raise Denied("not_another_organization", account=acting.account_id.hex())
+
+
+def _parties(grant: Grant) -> tuple[bytes, ...]:
+    return (grant.grantee, *(() if grant.access is None else grant.access.approvers))
 
 
 def _approved(context: CallContext, grant: Grant, access: Access) -> Access:

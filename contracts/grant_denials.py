@@ -35,6 +35,21 @@ GRANT_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "被续期的授权 {grant} 不存在，或双方不同",
         "Grant {grant}, to be renewed, does not exist or is between others",
     ),
+    "purpose_reserved": (
+        _INVALID,
+        "用途代码 {purpose} 专指本人查阅本人数据，请换一个代码",
+        "The purpose {purpose} means reading one's own data; take another code",
+    ),
+    "own_too_much": (
+        _TOO_LARGE,
+        "一次打开的证照过多（{actual} 字节，上限 {maximum}），请分次打开",
+        "Too much is opened at once ({actual} bytes, at most {maximum}); open fewer certificates at a time",
+    ),
+    "represents_grantee": (
+        _FORBIDDEN,
+        "授权 {grant} 的申请机构不能代持有者作决定，请由持有者本人或其他代理人办理",
+        "Who asks for grant {grant} does not decide on it in the holder's place; the holder or another representative does",
+    ),
     "over_ask": (
         _FORBIDDEN,
         "申请超出用途模板上限 {cap}：允许 {maximum}，申请 {asked}；请减少后重新申请",
@@ -127,6 +142,11 @@ GRANT_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "须由另一机构办理：{account} 是申请机构，或此前已批准过",
         "This is for another organisation: {account} asks for it, or has approved of it before",
     ),
+    "emergency_unreviewed": (
+        _FORBIDDEN,
+        "本机构对此人的紧急调取 {grant} 尚未经其他机构复核，复核前的紧急调取最晚于 {latest_ms} 结束；请先复核，或按法定依据申请",
+        "Emergency access {grant} to this person is not reviewed, and until it is none ends after {latest_ms}; or ask by law",
+    ),
     "emergency_not_allowed": (
         _FORBIDDEN,
         "机构 {account} 没有紧急访问权，须由运营方表决授予",
@@ -208,6 +228,11 @@ GRANT_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         _INVALID,
         "{account} 不能代理自己",
         "{account} cannot act for itself by a mandate",
+    ),
+    "original_not_allowed": (
+        _FORBIDDEN,
+        "用途 {purpose} 不允许提供未加标记的原件；原件只给持证人本人，或经运营方表决允许的用途",
+        "Purpose {purpose} hands out no unmarked originals: they are for the holder, and for purposes voted so",
     ),
     "unknown_assistance": (
         _FORBIDDEN,

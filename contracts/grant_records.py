@@ -32,6 +32,8 @@ QUESTIONS_PER_GRANT_MAX: Final = 32
 USES_MAX: Final = 1_000_000
 # So many releases of one window are remembered with the grant; who needs more often takes a shorter unit.
 FREQUENCY_VALUE_MAX: Final = 60
+# Of grants to oneself (`own_grants.py`), which no template bounds; so no template has it.
+OWN_PURPOSE: Final = "own_data"
 MANDATE_DEPTH_MAX: Final = 4
 NOTICE_APPROVERS_MAX: Final = 16
 RULE_ACCOUNTS_MAX: Final = 64
@@ -139,6 +141,7 @@ class PurposeTemplate(Wire):
         frequency_max: no release more often; None if any may be.
         representation, depth_max: how somebody may give for another, and through how many sub-mandates.
         without_consent, emergency: whether it may be had on a legal basis with a second approver, and at once.
+        originals: whether attachments may be handed out unmarked, as they were issued.
     """
 
     code: Code
@@ -168,6 +171,7 @@ class PurposeTemplate(Wire):
     depth_max: Annotated[int, Meta(ge=0, le=MANDATE_DEPTH_MAX)] = 0
     without_consent: bool = False
     emergency: bool = False
+    originals: bool = False
 
 
 class GrantItem(Wire):

@@ -13,6 +13,7 @@ from contracts import classes, questions
 from contracts.denials import Denied
 from contracts.grant_calls import GrantsRequest, GrantsRequestAccess
 from contracts.grant_items import check_asked, check_held
+from contracts.grant_records import shown_from_ms
 from contracts.grant_rules import template_id
 from contracts.grant_states import save
 from contracts.grant_terms import check_caps, template_of
@@ -22,6 +23,8 @@ from contracts.state import ACCOUNTS, GRANTS, present
 from ledger import domains
 
 SCHEMA_VERSION: Final = 2
+# The class of each of its parts is looked at, and the certificate that it names.
+COST_PER_ITEM: Final = 24
 
 
 def check_request(context: CallContext, args: GrantsRequest | GrantsRequestAccess) -> PurposeTemplate:
@@ -97,15 +100,25 @@ def requested(
 def renewed(context: CallContext, grant: Grant) -> None:
     """Say at the grant that this one renews, if any, that it was renewed; each is renewed once.
 
+    What the holder is not shown yet is not said at what he is shown, either: `renewed_unseen` does when the silence ends.
+
     Raises:
         Denied: renewed_already.
     """
-    if not grant.renews:
+    if not grant.renews or context.time_ms < shown_from_ms(grant):
         return
     old = present(GRANTS.get(context.state, grant.renews), "the grant that is renewed")
     if old.renewed_by:
         raise Denied("renewed_already", grant=grant.renews.hex(), by=old.renewed_by.hex())
     save(context, "grants.renewed", replace(old, renewed_by=grant.grant_id), grant.grant_id)
+
+
+def renewed_unseen(context: CallContext, grant: Grant) -> None:
+    """Say what `renewed` has not, now that the grant is shown: if it was opened, and nothing else has renewed the old one."""
+    if grant.renews and grant.items:
+        old = present(GRANTS.get(context.state, grant.renews), "the grant that is renewed")
+        if not old.renewed_by:
+            save(context, "grants.renewed", replace(old, renewed_by=grant.grant_id), grant.grant_id)
 
 
 def _check_parties(context: CallContext, args: GrantsRequest | GrantsRequestAccess) -> None:
@@ -117,9 +130,9 @@ def _check_parties(context: CallContext, args: GrantsRequest | GrantsRequestAcce
     if not args.renews:
         return
     old = GRANTS.get(context.state, args.renews)
-    parties = None if old is None else (old.pii_principal_id, old.grantee, old.access is not None)
     without_consent = isinstance(args, GrantsRequestAccess)
-    if old is None or parties != (args.pii_principal_id, context.account.account_id, without_consent):
+    wanted = (args.pii_principal_id, context.account.account_id, args.purpose, without_consent)
+    if old is None or (old.pii_principal_id, old.grantee, old.purpose, old.access is not None) != wanted:
         raise Denied("renews_another", grant=args.renews.hex())
     if old.renewed_by:
         raise Denied("renewed_already", grant=args.renews.hex(), by=old.renewed_by.hex())

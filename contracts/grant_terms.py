@@ -21,6 +21,11 @@ from contracts.state import PURPOSES, DeadlineKind
 CONSENT: Final = "consent"
 
 
+def is_consent(lawful_basis: str) -> bool:
+    """Whether a basis is consent, by whatever further words: a lookalike must not be a consent that nobody can take back."""
+    return CONSENT in lawful_basis
+
+
 def template_of(context: CallContext, args: GrantsRequest | GrantsRequestAccess) -> PurposeTemplate:
     """The template of the purpose that is asked for, as the officer has read it.
 

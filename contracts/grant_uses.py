@@ -38,7 +38,7 @@ from contracts.methods import CallContext
 from contracts.question_records import QuestionKind
 from contracts.questions import check_output as check_answer
 from contracts.records import AccountStatus, Certificate, Output, OutputFormat
-from contracts.state import ACCOUNTS, CERTIFICATES, GRANTS, RELEASES, present
+from contracts.state import ACCOUNTS, CERTIFICATES, GRANTS, PURPOSE_TEMPLATES, RELEASES, present
 from contracts.versions import Reading
 from ledger.errors import invariant
 
@@ -114,6 +114,18 @@ def why_stopped(required: CertificateStateRequired, certificate: Certificate, ti
     return why_not_valid(replace(certificate, states=()), time_ms) if required.within_dates else ""
 
 
+def check_field_state(
+    items: tuple[GrantItem, ...], certificate: Certificate, field: str, time_ms: int
+) -> None:
+    """Whether an item that opens a field is met by the certificate's state.
+
+    Raises:
+        Denied: certificate_not_valid, certificate_state_stops.
+    """
+    opening = [item for item in covering(items, certificate) if field in item.fields]
+    _check_state(opening, certificate, time_ms)
+
+
 def reserve_use(context: CallContext, grant_id: bytes) -> None:
     """Take one of the uses left for a release that begins.
 
@@ -175,6 +187,8 @@ def _check_output(state: Reading, grant: Grant, output: Output, time_ms: int) ->
     check_kept(certificate)
     if output.format is not OutputFormat.ANSWER:
         _check_shape(output)
+    if output.format is OutputFormat.ORIGINAL:
+        _check_original(state, grant)
     items = covering(grant.items, certificate)
     if not items:
         raise Denied(
@@ -189,6 +203,13 @@ def _check_output(state: Reading, grant: Grant, output: Output, time_ms: int) ->
     for name in output.fields or (output.attachment,):
         if name not in held:
             raise Denied("not_in_certificate", name=name, certificate=certificate.certificate_id.hex())
+
+
+def _check_original(state: Reading, grant: Grant) -> None:
+    """An unmarked file is for the holder himself, and for purposes that operators have voted it for."""
+    template = PURPOSE_TEMPLATES.get(state, grant.template_id) if grant.template_id else None
+    if grant.grantee != grant.pii_principal_id and not (template is not None and template.originals):
+        raise Denied("original_not_allowed", purpose=grant.purpose)
 
 
 def _check_shape(output: Output) -> None:

@@ -30,7 +30,7 @@ from contracts.grant_calls import (
 )
 from contracts.grant_items import check_held, give
 from contracts.grant_records import Questions, Representation, RepresentationBasis
-from contracts.grant_requests import check_request, renewed, requested
+from contracts.grant_requests import COST_PER_ITEM, check_request, renewed, requested
 from contracts.grant_states import (
     TRANSITIONS,
     Step,
@@ -41,8 +41,8 @@ from contracts.grant_states import (
     standing,
     stepped,
 )
-from contracts.grant_tables import DELETION_DUTIES, DELETIONS, DELETIONS_LATE
-from contracts.grant_terms import CONSENT, check_given, earlier_end, given_frequency
+from contracts.grant_tables import DELETION_DUTIES, DELETIONS, DELETIONS_LATE, EMERGENCIES
+from contracts.grant_terms import check_given, earlier_end, given_frequency, is_consent
 from contracts.grant_uses import check_opens, check_still_opens, make_use, reserve_use, return_use
 from contracts.methods import DEPARTMENT_OFFICER, GRANTEE_OFFICER, HOLDER, CallContext, method
 from contracts.people import check_unrestricted
@@ -61,10 +61,11 @@ __all__ = ["CONTRACT", "TRANSITIONS", "Step", "check_active", "standing"]
     callers=GRANTEE_OFFICER,
     cost=60,
     concerns=lambda _state, args: (args.pii_principal_id, *(item.certificate for item in args.items)),
+    extra_cost=lambda args: COST_PER_ITEM * len(args.items),
 )
 def request(context: CallContext, args: GrantsRequest) -> bytes:
     """Ask a holder for data."""
-    if args.lawful_basis == CONSENT and not args.revocable:
+    if is_consent(args.lawful_basis) and not args.revocable:
         raise Denied("consent_is_revocable")
     deletions.check_none_late(context, args.purpose)
     template = check_request(context, args)
@@ -81,7 +82,13 @@ def request(context: CallContext, args: GrantsRequest) -> bytes:
     return grant.grant_id
 
 
-@method(GrantsApprove, callers=HOLDER, cost=60, concerns=lambda state, args: concerned(state, args.grant_id))
+@method(
+    GrantsApprove,
+    callers=HOLDER,
+    cost=60,
+    concerns=lambda state, args: concerned(state, args.grant_id),
+    extra_cost=lambda args: COST_PER_ITEM * len(args.items),
+)
 def approve(context: CallContext, args: GrantsApprove) -> None:
     """Give all that was asked for, or less."""
     grant, mandate = _decided(context, args.grant_id, args.mandate)
@@ -96,6 +103,7 @@ def approve(context: CallContext, args: GrantsApprove) -> None:
     callers=DEPARTMENT_OFFICER,
     cost=90,
     concerns=lambda state, args: concerned(state, args.consent.grant_id),
+    extra_cost=lambda args: COST_PER_ITEM * len(args.consent.items),
 )
 def approve_at_window(context: CallContext, args: GrantsApproveAtWindow) -> None:
     """Give what a person without a phone consents to at this clerk's window, seen by a face service."""
@@ -154,7 +162,13 @@ def resume(context: CallContext, args: GrantsResume) -> None:
     save(context, "grants.resumed", resumed, args.mandate)
 
 
-@method(GrantsNarrow, callers=HOLDER, cost=45, concerns=lambda state, args: concerned(state, args.grant_id))
+@method(
+    GrantsNarrow,
+    callers=HOLDER,
+    cost=45,
+    concerns=lambda state, args: concerned(state, args.grant_id),
+    extra_cost=lambda args: COST_PER_ITEM * len(args.items),
+)
 def narrow(context: CallContext, args: GrantsNarrow) -> None:
     """Leave less open than now. Uses already reserved by releases are not touched."""
     grant, _ = _decided(context, args.grant_id, args.mandate)
@@ -206,7 +220,8 @@ def _decided(context: CallContext, grant_id: bytes, mandate_id: bytes) -> tuple[
     """The grant that the acting account decides on, and by which mandate if it is not its own.
 
     Raises:
-        Denied: unknown_grant, not_holder, is_access, representation_not_allowed, and those of `representation.check_represents`.
+        Denied: unknown_grant, not_holder, is_access, representation_not_allowed, depth_exceeded, represents_grantee, and those of
+            `representation.check_represents`.
     """
     grant = known(context, grant_id)
     own = grant.pii_principal_id == context.account.account_id
@@ -216,19 +231,26 @@ def _decided(context: CallContext, grant_id: bytes, mandate_id: bytes) -> tuple[
     if mandate_id:
         represents = context.contracts.face("representation", Representatives)
         mandate = represents.check_represents(context, mandate_id, grant.pii_principal_id, grant.purpose)
-        _check_basis(context, grant, mandate.basis)
+        for basis in represents.bases(context, mandate):
+            _check_basis(context, grant, basis)
         _check_depth(context, grant, mandate)
+        if context.account.account_id == grant.grantee:
+            raise Denied("represents_grantee", grant=grant_id.hex())
     if grant.access is not None:
         raise Denied("is_access", grant=grant_id.hex())
     return grant, mandate
 
 
-def _template(context: CallContext, grant: Grant) -> PurposeTemplate:
+def _template(context: CallContext, grant: Grant) -> PurposeTemplate | None:
+    """The template that bounded it; None for what somebody opened to himself, which nobody else decides on."""
+    if not grant.template_id:
+        return None
     return present(PURPOSE_TEMPLATES.get(context.state, grant.template_id), "the template of a grant")
 
 
 def _check_basis(context: CallContext, grant: Grant, basis: RepresentationBasis) -> None:
-    allowed = _template(context, grant).representation
+    template = _template(context, grant)
+    allowed = () if template is None else template.representation
     if basis not in allowed:
         raise Denied(
             "representation_not_allowed",
@@ -238,8 +260,13 @@ def _check_basis(context: CallContext, grant: Grant, basis: RepresentationBasis)
         )
 
 
+def _depth_max(context: CallContext, grant: Grant) -> int:
+    template = _template(context, grant)
+    return 0 if template is None else template.depth_max
+
+
 def _check_depth(context: CallContext, grant: Grant, mandate: Mandate) -> None:
-    maximum = _template(context, grant).depth_max
+    maximum = _depth_max(context, grant)
     if mandate.depth > maximum:
         raise Denied("depth_exceeded", maximum=maximum, depth=mandate.depth)
 
@@ -262,7 +289,7 @@ def _representation(
             basis=mandate.basis,
             credential=mandate.mandate_id,
             depth=mandate.depth,
-            depth_max=_template(context, grant).depth_max,
+            depth_max=_depth_max(context, grant),
             until_ms=mandate.until_ms,
             by=context.account.account_id,
             key_id=context.key.key_id,
@@ -326,7 +353,7 @@ METHODS: Final = (
     *grant_access.METHODS,
     *own_grants.METHODS,
 )
-TABLES: Final = (GRANTS, DELETIONS, DELETION_DUTIES, DELETIONS_LATE)
+TABLES: Final = (GRANTS, DELETIONS, DELETION_DUTIES, DELETIONS_LATE, EMERGENCIES)
 CONTRACT: Final = Contract(
     name="grants",
     methods=METHODS,

@@ -22,6 +22,14 @@ def find_key(account: Account, wanted: bytes) -> Key | None:
     return next((key for key in account.keys if key.key_id == wanted), None)
 
 
+def same_officer(one: Key, other: Key) -> bool:
+    """Whether two keys of one organisation are one officer's: the same key, or two under one staff number (`Key.label`).
+
+    Keys without a staff number are told apart by themselves.
+    """
+    return one.key_id == other.key_id or one.label == other.label != ""
+
+
 def usable(key: Key, time_ms: int) -> bool:
     """Whether what this key signs counts at block time `time_ms`."""
     ended = key.valid_until_ms != 0 and time_ms >= key.valid_until_ms

@@ -1,8 +1,9 @@
 """Lookup tickets (查询票据): who may have how many identity numbers evaluated, through which node, on what ground.
 
 Rule: a ticket is counted against every quota when it is asked for, and never given back, so that no order of calls gives more
-evaluations than the quotas say. The key holders answer exactly the elements that its hash covers, only while it has not expired,
-and more than one element only once a second officer has approved. A person has nothing evaluated but its own element.
+evaluations than the quotas say. The key holders answer exactly the elements that its hash covers, only while it has not expired and
+whoever asked and approved still may, and more than one element only once a second officer has approved. A person has nothing
+evaluated but its own element.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from msgspec.structs import replace
 from contracts import quotas
 from contracts.denials import Denied
 from contracts.directory import elements_hash, versions_in_force
+from contracts.keys import find_key, same_officer, usable
 from contracts.methods import GRANTEE_OFFICER, PERSON, CallContext, method
 from contracts.people_calls import LookupsApprove, LookupsRequest
 from contracts.people_records import TICKET_LIFE_MS, LookupLimits, Ticket
-from contracts.records import AccountKind
-from contracts.state import LOOKUP_COUNTS, LOOKUP_LIMITS, NODES, PERSONS, TICKETS, StateReader
+from contracts.records import AccountKind, AccountStatus
+from contracts.state import ACCOUNTS, LOOKUP_COUNTS, LOOKUP_LIMITS, NODES, PERSONS, TICKETS, StateReader
 from contracts.versions import Contract
 from ledger import domains
 
@@ -79,7 +81,8 @@ def approve(context: CallContext, args: LookupsApprove) -> None:
         raise Denied("unknown_ticket", ticket=name)
     if ticket.account != context.account.account_id:
         raise Denied("ticket_of_another", ticket=name)
-    if ticket.officer == context.key.key_id:
+    asked = find_key(context.account, ticket.officer)
+    if asked is not None and same_officer(asked, context.key):
         raise Denied("own_approval")
     if ticket.approver:
         raise Denied("ticket_approved", ticket=name)
@@ -94,16 +97,25 @@ def limits(state: StateReader) -> LookupLimits:
     return LOOKUP_LIMITS.get(state, None) or LookupLimits()
 
 
-def check_usable(ticket: Ticket, time_ms: int) -> None:
+def check_usable(state: StateReader, ticket: Ticket, time_ms: int) -> None:
     """Check that a ticket is worth anything at that time.
 
     Raises:
-        Denied: ticket_expired, ticket_not_approved.
+        Denied: ticket_expired, ticket_not_approved; ticket_withdrawn where the account is suspended, or the key by which it was
+            asked for or approved was revoked or has ended.
     """
     if time_ms >= ticket.expires_ms:
         raise Denied("ticket_expired", ticket=ticket.ticket_id.hex())
     if ticket.count > 1 and not ticket.approver:
         raise Denied("ticket_not_approved", ticket=ticket.ticket_id.hex())
+    account = ACCOUNTS.get(state, ticket.account)
+    signers = (ticket.officer, ticket.approver) if ticket.approver else (ticket.officer,)
+    if (
+        account is None
+        or account.status is not AccountStatus.ACTIVE
+        or any((key := find_key(account, one)) is None or not usable(key, time_ms) for one in signers)
+    ):
+        raise Denied("ticket_withdrawn", ticket=ticket.ticket_id.hex())
 
 
 def _check_own(context: CallContext, args: LookupsRequest) -> None:

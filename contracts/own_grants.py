@@ -16,6 +16,7 @@ from contracts.denials import Denied
 from contracts.erasures import check_kept
 from contracts.grant_calls import GrantsOpenOwn
 from contracts.grant_records import (
+    OWN_PURPOSE,
     CertificateStateRequired,
     ConsentMode,
     FetchType,
@@ -28,21 +29,28 @@ from contracts.methods import HOLDER, CallContext, method
 from contracts.people import check_unrestricted
 from contracts.schedule import schedule
 from contracts.state import CERTIFICATES, GRANTS, DeadlineKind
-from ledger import domains
+from ledger import codec, domains
 
-OWN_PURPOSE: Final = "own_data"
 OWN_BASIS: Final = "own_right"
 OWN_LIFE_MS: Final = 60 * 60 * 1000
+OWN_ITEMS_SIZE_BYTES_MAX: Final = 96 * 1024
 SCHEMA_VERSION: Final = 1
 _ALWAYS: Final = CertificateStateRequired(stopped_by=(), within_dates=False)
 
 
-@method(GrantsOpenOwn, callers=HOLDER, cost=60, concerns=lambda _state, args: args.certificates)
+@method(
+    GrantsOpenOwn,
+    callers=HOLDER,
+    cost=60,
+    concerns=lambda _state, args: args.certificates,
+    extra_cost=lambda args: 8 * len(args.certificates),
+)
 def open_own(context: CallContext, args: GrantsOpenOwn) -> bytes:
     """Open certificates of one's own to oneself."""
     account_id = context.account.account_id
     check_unrestricted(context, account_id)
     items = tuple(_item(context, certificate_id) for certificate_id in dict.fromkeys(args.certificates))
+    _check_size(items)
     grant = Grant(
         grant_id=context.new_id(GRANTS, domains.GRANT_ID, 16),
         schema_version=SCHEMA_VERSION,
@@ -73,6 +81,13 @@ def open_own(context: CallContext, args: GrantsOpenOwn) -> bytes:
     schedule(context.state, grant.consent_expiry_ms, DeadlineKind.GRANT, grant.grant_id)
     save(context, "grants.own_opened", grant)
     return grant.grant_id
+
+
+def _check_size(items: tuple[GrantItem, ...]) -> None:
+    """The grant has its items twice, as asked for and as open, and has to fit into one record."""
+    size_bytes = len(codec.encode(items))
+    if size_bytes > OWN_ITEMS_SIZE_BYTES_MAX:
+        raise Denied("own_too_much", maximum=OWN_ITEMS_SIZE_BYTES_MAX, actual=size_bytes)
 
 
 def _item(context: CallContext, certificate_id: bytes) -> GrantItem:

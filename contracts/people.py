@@ -1,16 +1,18 @@
 """People: opening an account, the person's keys, and the tags under which the account is found.
 
 Rule: nothing here says who a person is. An account is opened on the word of a registrar, brought by a second officer; its id
-commits to its first key; there is one account for each tag, and events never carry a tag.
+commits to its first key; there is one account for each tag, and one tag of an account for each version; events never carry a tag.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from contracts.denials import Denied
 from contracts.directory import person_of, versions_in_force
-from contracts.keys import find_key, make_key, with_key, without_key
+from contracts.keys import find_key, make_key, same_officer, usable, with_key, without_key
 from contracts.lookups import check_usable
 from contracts.methods import GRANTEE_OFFICER, PERSON, CallContext, method
 from contracts.people_calls import (
@@ -22,10 +24,12 @@ from contracts.people_calls import (
     PeopleSetReachable,
 )
 from contracts.people_records import (
+    VERSIONS_IN_FORCE_MAX,
     AssertionUse,
     Person,
     PersonTag,
     PersonTags,
+    SignedAssertion,
     Ticket,
     person_account_id,
 )
@@ -55,8 +59,7 @@ def _enrolled_already(state: StateReader, args: PeopleEnroll) -> tuple[bytes, ..
 def enroll(context: CallContext, args: PeopleEnroll) -> bytes:
     """Open a person's account with its first key."""
     check_registrar(context.state, context.account.account_id, AssertionUse.ENROLL)
-    if args.assertion.key_id == context.key.key_id:
-        raise Denied("second_officer")
+    _check_second_officer(context, args.assertion)
     key = make_key(context, args.key, (KeyRole.HOLDER,))
     assertion = check_assertion(context, args.assertion, AssertionUse.ENROLL, key.key_id)
     known = next((one for one in assertion.tags if person_of(context.state, (one,)) is not None), None)
@@ -76,7 +79,7 @@ def enroll(context: CallContext, args: PeopleEnroll) -> bytes:
         keys=(key,),
     )
     ACCOUNTS.put(context.state, account_id, account)
-    person = Person(own_element=assertion.own_element, reachable=assertion.reachable)
+    person = Person(own_element=assertion.own_element, reachable=assertion.reachable, tagged=())
     PERSONS.put(context.state, account_id, person)
     _tag(context.state, account_id, assertion.tags)
     context.emit(
@@ -113,7 +116,7 @@ def set_reachable(context: CallContext, args: PeopleSetReachable) -> None:
     """Say whether notices arrive."""
     account_id = context.account.account_id
     person = present(PERSONS.get(context.state, account_id), "the record of a person")
-    PERSONS.put(context.state, account_id, Person(own_element=person.own_element, reachable=args.reachable))
+    PERSONS.put(context.state, account_id, replace(person, reachable=args.reachable))
     context.emit("people.reachable_set", account_id, (), reachable=int(args.reachable))
 
 
@@ -122,14 +125,13 @@ def retag(context: CallContext, args: PeopleRetag) -> None:
     """Take one's tags under every version in force, on a registrar's word."""
     account_id = context.account.account_id
     signed = args.assertion.assertion
-    if find_key(context.account, signed.key_id) is None:
+    key = find_key(context.account, signed.key_id)
+    if key is None or not usable(key, context.time_ms):
         raise Denied("assertion_for_another", what="key")
     assertion = check_assertion(context, args.assertion, AssertionUse.RETAG, signed.key_id)
     _tag(context.state, account_id, assertion.tags)
     person = present(PERSONS.get(context.state, account_id), "the record of a person")
-    PERSONS.put(
-        context.state, account_id, Person(own_element=assertion.own_element, reachable=person.reachable)
-    )
+    PERSONS.put(context.state, account_id, replace(person, own_element=assertion.own_element))
     context.emit("people.tags_moved", account_id, (assertion.issuer,), tags=len(assertion.tags))
 
 
@@ -145,6 +147,7 @@ def move_tags(context: CallContext, args: PeopleMoveTags) -> int:
     check_registrar(context.state, context.account.account_id, AssertionUse.RETAG)
     ticket = _ticket_for_moves(context, args)
     versions = versions_in_force(context.state)
+    written = 0
     for move in args.moves:
         if move.new.version not in versions or move.known.version not in versions:
             given = f"{move.known.version}, {move.new.version}"
@@ -152,7 +155,16 @@ def move_tags(context: CallContext, args: PeopleMoveTags) -> int:
         account_id = person_of(context.state, (move.known,))
         if account_id is None:
             raise Denied("unknown_tag", version=move.known.version)
-        _tag(context.state, account_id, (move.new,))
+        written += _tag(context.state, account_id, (move.new,))
+    # Each element has one value under each version; one of them was known.
+    if ticket.moved + written > ticket.count * (len(versions) - 1):
+        raise Denied(
+            "moves_exceed_ticket",
+            ticket=args.ticket_id.hex(),
+            count=ticket.count,
+            moves=ticket.moved + written,
+        )
+    TICKETS.put(context.state, args.ticket_id, replace(ticket, moved=ticket.moved + written))
     context.emit("people.tags_moved", args.ticket_id, (), tags=len(args.moves), count=ticket.count)
     return len(args.moves)
 
@@ -181,7 +193,7 @@ def _ticket_for_moves(context: CallContext, args: PeopleMoveTags) -> Ticket:
         raise Denied("unknown_ticket", ticket=name)
     if ticket.account != context.account.account_id:
         raise Denied("ticket_of_another", ticket=name)
-    check_usable(ticket, context.time_ms)
+    check_usable(context.state, ticket, context.time_ms)
     if not ticket.approver:
         raise Denied("ticket_not_approved", ticket=name)
     if len(args.moves) > ticket.count:
@@ -189,19 +201,38 @@ def _ticket_for_moves(context: CallContext, args: PeopleMoveTags) -> Ticket:
     return ticket
 
 
-def _tag(state: Draft, account_id: bytes, tags: PersonTags | tuple[PersonTag, ...]) -> None:
-    """Have an account found under these tags.
+def _check_second_officer(context: CallContext, signed: SignedAssertion) -> None:
+    """One officer identifies the person and another brings it; a staff number says whose a key is within one organisation."""
+    own = context.account.account_id
+    key = find_key(context.account, signed.key_id) if signed.assertion.issuer == own else None
+    if signed.key_id == context.key.key_id or (key is not None and same_officer(key, context.key)):
+        raise Denied("second_officer")
+
+
+def _tag(state: Draft, account_id: bytes, tags: PersonTags | tuple[PersonTag, ...]) -> int:
+    """Have an account found under these tags, one for each version; how many of them are new.
 
     Raises:
-        Denied: tag_of_another.
+        Denied: tag_of_another, tagged_otherwise.
     """
+    person = present(PERSONS.get(state, account_id), "the record of a person")
+    tagged = set(person.tagged)
+    written = 0
     for one in tags:
         held = person_of(state, (one,))
         if held is None:
+            if one.version in tagged:
+                raise Denied("tagged_otherwise", version=one.version)
             PERSON_TAGS.put(state, (one.version, one.tag), account_id)
             PERSON_TAG_COUNTS.put(state, one.version, (PERSON_TAG_COUNTS.get(state, one.version) or 0) + 1)
+            tagged.add(one.version)
+            written += 1
         elif held != account_id:
             raise Denied("tag_of_another", version=one.version)
+    if written:
+        latest = tuple(sorted(tagged)[-VERSIONS_IN_FORCE_MAX:])
+        PERSONS.put(state, account_id, replace(person, tagged=latest))
+    return written
 
 
 METHODS: Final = (enroll, add_key, revoke_key, set_reachable, retag, move_tags)

@@ -48,6 +48,11 @@ PEOPLE_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "查询票据 {ticket} 已过期，请重新申请",
         "Lookup ticket {ticket} has expired; ask for another",
     ),
+    "ticket_withdrawn": (
+        _FORBIDDEN,
+        "查询票据 {ticket} 已失效：申请人或批准人的密钥已吊销或到期，或机构已暂停",
+        "Lookup ticket {ticket} counts no more: a key behind it was revoked or has ended, or the organisation is suspended",
+    ),
     "ticket_approved": (
         _CONFLICT,
         "查询票据 {ticket} 已获批准",
@@ -60,8 +65,8 @@ PEOPLE_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
     ),
     "own_approval": (
         _FORBIDDEN,
-        "须由另一名经办人批准，不能自行批准",
-        "Another officer must approve, not the one who asked",
+        "须由另一名经办人批准，不能自行批准（同一工号的另一密钥不算）",
+        "Another officer must approve, not the one who asked, nor by a second key of the same staff number",
     ),
     # registrars and assertions
     "not_a_registrar": (
@@ -84,10 +89,15 @@ PEOPLE_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "身份断言的签名无效，或签名密钥不是该机构的有效经办人密钥",
         "The identity assertion is not signed by a valid officer key of its issuer",
     ),
+    "assertion_stale": (
+        _CONFLICT,
+        "身份断言签发于上一次找回结束（{ended_ms}）之前，须重新核验此人并重新签发",
+        "The identity assertion was made before the last recovery ended ({ended_ms}); identify the person again",
+    ),
     "second_officer": (
         _FORBIDDEN,
-        "须由签发身份断言者以外的密钥提交",
-        "Another key than the one that signed the identity assertion must bring it",
+        "须由签发身份断言者以外的经办人提交（同一工号的另一密钥不算）",
+        "Another officer than the one who signed the identity assertion must bring it, not by another key of one staff number",
     ),
     "in_person_only": (
         _FORBIDDEN,
@@ -109,6 +119,11 @@ PEOPLE_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         _CONFLICT,
         "索引标签（版本 {version}）已属于另一账户，请核对身份",
         "The tag (version {version}) belongs to another account; check who it is",
+    ),
+    "tagged_otherwise": (
+        _CONFLICT,
+        "账户在版本 {version} 下已有另一标签，一个账户只对应一个号码",
+        "The account is found by another tag under version {version}; an account is of one number",
     ),
     "unknown_tag": (
         _MISSING,

@@ -122,10 +122,12 @@ class Person(Wire):
     Attributes:
         own_element: see `IdentityAssertion`; the only element that the person itself may have evaluated.
         reachable: whether notices arrive.
+        tagged: the latest versions under which the account is found, each by one tag, ascending.
     """
 
     own_element: EncodedElement
     reachable: bool
+    tagged: Annotated[tuple[Count, ...], Meta(max_length=VERSIONS_IN_FORCE_MAX)]
 
 
 class RecoveryState(StrEnum):
@@ -148,6 +150,7 @@ class Recovery(Wire):
         opened_by, opened_key, confirmed_by, confirmed_key: the two organisations and their officers; empty before.
         state, state_since_ms: what has become of it.
         completes_ms: while it is opened: when it lapses; while it is pending: when the key is bound.
+        fresh_from_ms: when the recovery before it ended; no word given earlier counts for this one.
     """
 
     account: AccountId
@@ -161,6 +164,7 @@ class Recovery(Wire):
     state: RecoveryState
     state_since_ms: TimeMs
     completes_ms: TimeMs
+    fresh_from_ms: TimeMs
 
 
 class Ticket(Wire):
@@ -174,6 +178,7 @@ class Ticket(Wire):
         basis: on what ground, a code.
         requested_ms, expires_ms: from that block time on nobody answers it any more.
         approver: key of the second officer; empty while there is none. More than one element needs one.
+        moved: how many tags were written under it (`people.move_tags`).
     """
 
     ticket_id: Id16
@@ -186,6 +191,7 @@ class Ticket(Wire):
     requested_ms: TimeMs
     expires_ms: TimeMs
     approver: Annotated[bytes, Meta(max_length=ACCOUNT_ID_SIZE_BYTES)] = b""
+    moved: Count = 0
 
 
 class CountedHour(Wire):

@@ -58,3 +58,15 @@ def period_of(unit: PeriodUnit, time_ms: int) -> str:
             return f"{today.year:04d}-Q{(today.month - 1) // 3 + 1}"
         case PeriodUnit.MONTH:
             return f"{today.year:04d}-{today.month:02d}"
+
+
+def overlapping(period: str) -> tuple[str, ...]:
+    """Every period of the calendar that shares a day with one that `period_of` gave, itself first."""
+    year, _, part = period.partition("-")
+    quarters = {f"{year}-Q{number}": range(3 * number - 2, 3 * number + 1) for number in range(1, 5)}
+    months = {f"{year}-{month:02d}": quarter for quarter, held in quarters.items() for month in held}
+    if not part:
+        return (period, *quarters, *months)
+    if period in quarters:
+        return (period, year, *(month for month, quarter in months.items() if quarter == period))
+    return (period, year, months[period])

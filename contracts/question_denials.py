@@ -32,6 +32,16 @@ QUESTION_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "证照类型没有声明这一提问 {question}，请查看该类型的提问清单",
         "The certificate type does not declare the question {question}; see which it has",
     ),
+    "question_declaration": (
+        _INVALID,
+        "证照类型 {type} 的提问 {question} 声明有误：valid_on 不读字段、没有参数，其余提问两者皆须有，counted 不是提问",
+        "Question {question} of type {type} is declared wrongly: valid_on reads no field and has no parameters, others have both",
+    ),
+    "subject_differs": (
+        _INVALID,
+        "证照类型 {type} 的字段 {field} 只能属于一个事项，不能另记为 {subject}",
+        "Field {field} of type {type} has one subject for all questions and partitions, not {subject} besides",
+    ),
     "question_parameter": (
         _INVALID,
         "提问 {question} 的参数不在声明范围内，可用：{allowed}",

@@ -23,6 +23,9 @@ CONTRIBUTIONS_PER_COUNT_MAX: Final = 4096
 GROUP_MIN_LEAST: Final = 10
 BASE_LEAST: Final = 5
 
+# A hundred years. Longer is never, which is 0: the end of a line has to be a time that can be written down.
+REPEAT_AFTER_MS_MAX: Final = 100 * 365 * 86_400_000
+
 QuestionName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
 OptionalField = Annotated[str, Meta(max_length=64, pattern=r"^([a-z][a-z0-9_]*)?$")]
 Parameter = Annotated[str, Meta(max_length=64)]
@@ -82,7 +85,7 @@ class DeclaredQuestion(Wire):
     parameters: Annotated[tuple[Parameter, ...], Meta(max_length=PARAMETERS_PER_QUESTION_MAX)] = ()
     days_back_max: Annotated[int, Meta(ge=0, le=36_600)] = 0
     days_ahead_max: Annotated[int, Meta(ge=0, le=36_600)] = 0
-    repeat_after_ms: TimeMs = 0
+    repeat_after_ms: Annotated[int, Meta(ge=0, le=REPEAT_AFTER_MS_MAX)] = 0
 
 
 class PeriodUnit(StrEnum):

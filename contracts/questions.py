@@ -4,7 +4,8 @@ Rule: what an organisation learns of a person about one subject is one bit a per
 
 - a grant fixes its questions with their parameters, out of those that the certificate type declares;
 - an `Answer` fixes the time that the answer speaks of, once for each grant, question and certificate, so that asking
-  again gives the same answer (a certificate's data never changes: a new version is another certificate);
+  again gives the same answer (a certificate's data never changes: a new version is another certificate); an age is as of
+  when the line began, whichever certificate is asked;
 - a `QuestionLine` fixes the one parameter for organisation, holder and subject, whatever the grants, types and certificates are;
 - the latest answer about a certificate under any grant is given to the next grant too, until the line is open again.
 
@@ -278,11 +279,20 @@ def _fix(
     latest = (grant.grantee, grant.pii_principal_id, certificate, question.name)
     known = QUESTION_ANSWERS.get(context.state, latest)
     if known is None or known.as_of_ms < line.since_ms or known.question != question:
-        known = Answer(
-            question=question, certificate=certificate, as_of_ms=context.time_ms, release_id=release_id
-        )
+        as_of_ms = _as_of_ms(context, line, certificate)
+        known = Answer(question=question, certificate=certificate, as_of_ms=as_of_ms, release_id=release_id)
         QUESTION_ANSWERS.put(context.state, latest, known)
     ANSWERS.put(context.state, (grant.grant_id, certificate, question.name), known)
+
+
+def _as_of_ms(context: CallContext, line: QuestionLine, certificate: bytes) -> int:
+    """Of when an answer is. An age grows while it is asked for, so all that a line answers is of the time when it began, or of
+    when the certificate was issued, if that was later: else asking one certificate after the other would find the birthday.
+    """
+    if line.kind is not QuestionKind.OLDER_THAN:
+        return context.time_ms
+    record = present(context.record(CERTIFICATES, certificate), "the certificate of a question")
+    return max(line.since_ms, record.issued_ms)
 
 
 def _line(context: CallContext, grant: Grant, certificate: bytes, question: Question) -> QuestionLine:

@@ -233,10 +233,19 @@ class OutputFormat(StrEnum):
     PNG = "png"
     JPEG = "jpeg"
     ANSWER = "answer"
+    ORIGINAL = "original"
+
+
+# In the place of a mark's commitment: a file that is handed out as it was issued, byte for byte.
+UNMARKED: Final = bytes(32)
 
 
 class Output(Wire):
-    """One file of a release: fields as JSON or CSV, an attachment as PDF, PNG, JPEG, or the answer to a question."""
+    """One file of a release: fields as JSON or CSV, an attachment as PDF, PNG, JPEG, the answer to a question, or an original.
+
+    An attachment as `original` is the issuer's own file, whose seals stay whole and which nothing leads back to a recipient. It
+    goes to the holder, and for purposes whose template says so (a court, an archive).
+    """
 
     certificate: Id16
     format: OutputFormat
@@ -246,12 +255,18 @@ class Output(Wire):
 
 
 class PreparedFile(Wire):
-    """What a prepared file is: its hash, and a commitment to the mark in it, before any byte leaves."""
+    """What a prepared file is: its hash, and a commitment to the mark in it, before any byte leaves.
+
+    Attributes:
+        mark_commitment: `UNMARKED` for an original, and for nothing else.
+        marks_version: of the operators' marks key, under which the mark's seed was computed.
+    """
 
     media_type: Name
     size_bytes: Count
     file_hash: Hash
     mark_commitment: Hash
+    marks_version: Count = 1
 
 
 class ReleaseState(StrEnum):
@@ -302,7 +317,12 @@ class TraceVerdict(StrEnum):
 
 
 class Trace(Wire):
-    """A trace (反向追溯): a recorded look for the source of a leaked file."""
+    """A trace (反向追溯): a recorded look for the source of a leaked file.
+
+    Attributes:
+        approved_by, approver: the other organisation that let it be performed, and its officer's key; empty until then.
+        approved_ms: since when it opens anything; 0 until it is approved.
+    """
 
     trace_id: Id16
     auditor: AccountId
@@ -316,6 +336,9 @@ class Trace(Wire):
     releases: Annotated[tuple[ReleaseId, ...], Meta(max_length=64)]
     report_hash: Annotated[bytes, Meta(max_length=32)]
     concluded_ms: TimeMs
+    approved_by: OptionalId16 = b""
+    approver: OptionalId16 = b""
+    approved_ms: TimeMs = 0
 
 
 class ProposalState(StrEnum):

@@ -4,8 +4,9 @@
     vetoed by any key that the person still has, at any moment before; lapsed where nobody has confirmed in time
 
 Rule: two organisations that each have identified the person, and time for the person to object; never before that time, and never
-against a veto. What completes it is the clock alone (`deadlines.tick`). Completing revokes all earlier keys, and for seven days the
-account gives nothing away (`people.check_unrestricted`). Nobody but the person's own key ever signs a grant.
+against a veto. What completes it is the clock alone (`deadlines.tick`), if the word of both organisations still counts then; and no
+word serves a second recovery. Completing revokes all earlier keys, and for seven days the account gives nothing away
+(`people.check_unrestricted`). Nobody but the person's own key ever signs a grant.
 """
 
 from __future__ import annotations
@@ -26,13 +27,12 @@ from contracts.people_records import (
     AssertionMethod,
     AssertionUse,
     IdentityAssertion,
-    Person,
     PersonTags,
     Recovery,
     RecoveryState,
 )
 from contracts.records import Account, Key, KeyRole
-from contracts.registrars import ASSERTION_COST, check_assertion
+from contracts.registrars import ASSERTION_COST, asserts, check_assertion
 from contracts.schedule import schedule
 from contracts.state import ACCOUNTS, PERSONS, RECOVERIES, DeadlineKind, StateReader, present
 from contracts.versions import Contract
@@ -61,6 +61,8 @@ def open_recovery(context: CallContext, args: RecoveriesOpen) -> bytes:
     before = RECOVERIES.get(context.state, account.account_id)
     if before is not None and before.state in UNDER_WAY:
         raise Denied("recovery_under_way", account=account.account_id.hex())
+    fresh_from_ms = 0 if before is None else before.state_since_ms
+    _check_fresh(assertion, fresh_from_ms)
     if find_key(account, key.key_id) is not None:
         raise Denied("key_exists", key_id=key.key_id.hex())
     recovery = Recovery(
@@ -75,6 +77,7 @@ def open_recovery(context: CallContext, args: RecoveriesOpen) -> bytes:
         state=RecoveryState.OPENED,
         state_since_ms=context.time_ms,
         completes_ms=context.time_ms + RECOVERY_CONFIRM_MS,
+        fresh_from_ms=fresh_from_ms,
     )
     _put(context, recovery, assertion)
     return account.account_id
@@ -100,10 +103,16 @@ def confirm(context: CallContext, args: RecoveriesConfirm) -> None:
         raise Denied("assertion_for_another", what="person")
     _check_issuer(context, assertion)
     _check_presence(context, args.account, assertion)
+    _check_fresh(assertion, recovery.fresh_from_ms)
     if context.account.account_id == recovery.opened_by:
         raise Denied("same_organization")
+    # A key may be in the accounts of two organisations; its owner is one officer.
+    if recovery.opened_key in {context.key.key_id, args.assertion.key_id}:
+        raise Denied("own_approval")
     pending = replace(
         recovery,
+        # Of the person's latest request: that one's secret it keeps.
+        own_element=assertion.own_element,
         confirmed_by=context.account.account_id,
         confirmed_key=context.key.key_id,
         state=RecoveryState.PENDING,
@@ -147,9 +156,12 @@ def carry_on(context: CallContext, account_id: bytes) -> None:
 def _complete(context: CallContext, recovery: Recovery) -> bool:
     """Bind the new key, revoke all others, and restrict the account.
 
-    Nothing is done, and the answer is False, where the new key counts no more: it has ended, or the person has added and revoked it
-    meanwhile. Nobody is locked out.
+    Nothing is done, and the answer is False, where one of the two organisations may assert no more, or the new key does not count:
+    it has ended, or the person has added and revoked it meanwhile. Nobody is locked out.
     """
+    for registrar in (recovery.opened_by, recovery.confirmed_by):
+        if not asserts(context.state, registrar, AssertionUse.RECOVER):
+            return False
     time_ms = context.time_ms
     account = present(ACCOUNTS.get(context.state, recovery.account), "the account of a recovery")
     made = codec.decode(recovery.key, Key, size_bytes_max=KEY_SIZE_BYTES_MAX)
@@ -168,7 +180,7 @@ def _complete(context: CallContext, recovery: Recovery) -> bool:
     PERSONS.put(
         context.state,
         account.account_id,
-        Person(own_element=recovery.own_element, reachable=person.reachable),
+        replace(person, own_element=recovery.own_element),
     )
     return True
 
@@ -207,6 +219,12 @@ def _check_issuer(context: CallContext, assertion: IdentityAssertion) -> None:
     """Each organisation brings its own word, so that two of them have looked."""
     if assertion.issuer != context.account.account_id:
         raise Denied("assertion_for_another", what="organisation")
+
+
+def _check_fresh(assertion: IdentityAssertion, fresh_from_ms: int) -> None:
+    """What was said before the last recovery ended was said for that one; a veto ends it with it."""
+    if assertion.issued_ms < fresh_from_ms:
+        raise Denied("assertion_stale", ended_ms=fresh_from_ms)
 
 
 def _check_presence(context: CallContext, account_id: bytes, assertion: IdentityAssertion) -> None:

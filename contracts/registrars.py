@@ -88,6 +88,14 @@ def check_registrar(
         raise Denied("not_a_registrar", account=account_id.hex(), use=use.value, method=named)
 
 
+def asserts(state: StateReader, account_id: bytes, use: AssertionUse) -> bool:
+    """Whether an organisation may still assert identities for this use: it has the right, and is not suspended."""
+    account = ACCOUNTS.get(state, account_id)
+    registrar = REGISTRARS.get(state, account_id)
+    active = account is not None and account.status is AccountStatus.ACTIVE
+    return active and registrar is not None and use in registrar.uses
+
+
 def check_assertion(
     context: CallContext, signed: SignedAssertion, use: AssertionUse, key_id: bytes
 ) -> IdentityAssertion:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from contracts import (
+    bodies,
     certificates,
     counts,
     deadlines,
@@ -57,6 +58,7 @@ VERSIONS: Final[tuple[Contract, ...]] = (
         on_deadline=erasures.remind,
     ),
     grants.CONTRACT,
+    bodies.CONTRACT,
     representation.CONTRACT,
     releases.CONTRACT,
     Contract(name="traces", methods=traces.METHODS, tables=(TRACES,)),
@@ -80,6 +82,7 @@ CONTRACTS_AT_GENESIS: Final = (
     "recoveries",
     "certificates",
     "grants",
+    "bodies",
     "representation",
     "releases",
     "traces",

@@ -22,10 +22,13 @@ from contracts.denials import Denied
 from contracts.faces import GrantUses
 from contracts.grant_items import shown
 from contracts.methods import OPERATOR_NODE, PERSON, RECIPIENT, CallContext, method
+from contracts.people import check_unrestricted
 from contracts.questions import fix
 from contracts.records import (
+    UNMARKED,
     AccountKind,
     AccountStatus,
+    OutputFormat,
     Release,
     ReleaseState,
 )
@@ -45,6 +48,8 @@ from ledger.types import RELEASE_ID_SIZE_BYTES
 RELEASE_DEADLINE_MS: Final = 60 * 60 * 1000
 RELEASE_WINDOW_MS: Final = 24 * 60 * 60 * 1000
 DEADLINE_PASSED: Final = "deadline"
+# Each output is judged on its own certificate and its own fields.
+COST_PER_FILE: Final = 24
 
 
 def _request_concerns(state: Reading, args: ReleasesRequest) -> tuple[bytes, ...]:
@@ -60,7 +65,13 @@ def _concerned(state: StateReader, release_id: bytes) -> tuple[bytes, ...]:
     return (release_id, release.grant_id, release.pii_principal_id, release.grantee)
 
 
-@method(ReleasesRequest, callers=(*RECIPIENT, *PERSON), cost=45, concerns=_request_concerns)
+@method(
+    ReleasesRequest,
+    callers=(*RECIPIENT, *PERSON),
+    cost=45,
+    concerns=_request_concerns,
+    extra_cost=lambda args: COST_PER_FILE * len(args.outputs),
+)
 def request(context: CallContext, args: ReleasesRequest) -> bytes:
     """Ask for data that a grant opens; reserves one use."""
     officer = acting_officer(context, args.officer)
@@ -69,6 +80,8 @@ def request(context: CallContext, args: ReleasesRequest) -> bytes:
         raise Denied("unknown_grant", grant=args.grant_id.hex())
     if grant.grantee != context.account.account_id:
         raise Denied("not_grantee", grant=args.grant_id.hex())
+    # A person fetches its own; whoever has recovered the account finds open what was opened before.
+    check_unrestricted(context, context.account.account_id)
     _uses(context).check_opens(context, grant, args.outputs, context.time_ms)
     check_operator(context.state, args.released_by)
     release_id = context.new_id(RELEASES, domains.RELEASE_ID, RELEASE_ID_SIZE_BYTES)
@@ -102,6 +115,7 @@ def request(context: CallContext, args: ReleasesRequest) -> bytes:
     callers=OPERATOR_NODE,
     cost=45,
     concerns=lambda state, args: _concerned(state, args.release_id),
+    extra_cost=lambda args: COST_PER_FILE * len(args.files),
 )
 def prepare(context: CallContext, args: ReleasesPrepare) -> None:
     """Fix the files of a release; from then on they may leave."""
@@ -111,7 +125,11 @@ def prepare(context: CallContext, args: ReleasesPrepare) -> None:
         raise Denied("release_overdue", release=release.release_id.hex(), deadline_ms=release.deadline_ms)
     if len(args.files) != len(release.outputs):
         raise Denied("file_count", expected=len(release.outputs), actual=len(args.files))
+    for output, file in zip(release.outputs, args.files, strict=True):
+        if (output.format is OutputFormat.ORIGINAL) is not (file.mark_commitment == UNMARKED):
+            raise Denied("mark_missing", release=release.release_id.hex(), format=output.format.value)
     grant = present(context.record(GRANTS, release.grant_id), "the grant of a release")
+    check_unrestricted(context, release.grantee)
     _uses(context).check_still_opens(context, grant, release.outputs, context.time_ms)
     prepared = replace(
         release,

@@ -31,7 +31,7 @@ from contracts.grant_rules import rules
 from contracts.grant_tables import ASSISTANCES, MANDATES
 from contracts.methods import DEPARTMENT_OFFICER, HOLDER, HOLDERS, CallContext, method
 from contracts.people import check_unrestricted
-from contracts.records import Account, AccountKind, Grant
+from contracts.records import Account, AccountKind, AccountStatus, Grant
 from contracts.representation_records import Assistance, Mandate, MandateState
 from contracts.schedule import schedule
 from contracts.state import ACCOUNTS, CERTIFICATES, GRANTS, DeadlineKind, StateReader, present
@@ -62,7 +62,7 @@ def check_represents(context: CallContext, mandate_id: bytes, principal: bytes, 
         purpose: of the grant that is decided on.
 
     Raises:
-        Denied: unknown_mandate, mandate_of_others, mandate_not_active, mandate_purpose, mandate_credential.
+        Denied: unknown_mandate, mandate_of_others, mandate_not_active, mandate_purpose, mandate_credential, organization_suspended.
     """
     mandate = _known(context.state, mandate_id)
     if (mandate.principal, mandate.representative) != (principal, context.account.account_id):
@@ -70,7 +70,19 @@ def check_represents(context: CallContext, mandate_id: bytes, principal: bytes, 
     if mandate.purposes and purpose not in mandate.purposes:
         raise Denied("mandate_purpose", mandate=mandate_id.hex(), purpose=purpose)
     _check_stands(context, mandate)
+    holder = present(ACCOUNTS.get(context.state, principal), "the holder of a mandate")
+    if holder.status is AccountStatus.SUSPENDED:
+        raise Denied("organization_suspended", account=principal.hex())
     return mandate
+
+
+def bases(context: CallContext, mandate: Mandate) -> tuple[RepresentationBasis, ...]:
+    """Every basis on which a mandate rests: a guardian's sub-mandate is a guardianship, too."""
+    found = [mandate.basis]
+    while mandate.parent:
+        mandate = _known(context.state, mandate.parent)
+        found.append(mandate.basis)
+    return tuple(dict.fromkeys(found))
 
 
 def take_assistance(context: CallContext, assistance_id: bytes, grant: Grant) -> Assistance:
@@ -328,5 +340,5 @@ CONTRACT: Final = Contract(
     methods=(appoint, accept, end, assist),
     tables=(MANDATES, ASSISTANCES),
     on_deadline=expire,
-    face=Representatives(check_represents=check_represents, take_assistance=take_assistance),
+    face=Representatives(check_represents=check_represents, bases=bases, take_assistance=take_assistance),
 )

@@ -85,11 +85,6 @@ SHARED_KEY_DENIALS: Final[dict[str, tuple[Category, str, str]]] = {
         "工作量太小，剩余部分需要 {needed}",
         "That is too little work for the next step; what is left takes {needed}",
     ),
-    "key_sums_cancel": (
-        _CONFLICT,
-        "中间结果相互抵消，无法继续本轮",
-        "What the dealers published cancels out; this round cannot go on",
-    ),
     "shared_key_version": (
         _CONFLICT,
         "{purpose} 的下一版本应为 {expected}，不是 {version}",

@@ -66,8 +66,8 @@ def work_left(one: SharedKeyRound, sums: RoundSums) -> int:
     return _resume_cost(one, sums) + dealers * _dealing_cost(one) + holders * _share_cost(one)
 
 
-def add_up(context: CallContext, one: SharedKeyRound, work: int) -> RoundSums:
-    """Go on by `work` cost units; what there is then, which is kept.
+def add_up(context: CallContext, one: SharedKeyRound, work: int) -> RoundSums | None:
+    """Go on by `work` cost units; what there is then, which is kept. None if a sum came out as the identity, by whatever chance.
 
     Raises:
         Denied: key_work_too_little, for the next step alone.
@@ -75,6 +75,8 @@ def add_up(context: CallContext, one: SharedKeyRound, work: int) -> RoundSums:
     group, sums = group_for(one), sums_of(context.state, one)
     left = work - _resume_cost(one, sums)
     elements = _resumed(group, sums)
+    if elements is None:
+        return None
     weights = weights_at(group.order, one.qualified) if one.renewal else {}
     before = (sums.added, len(sums.share_keys))
     while sums.added < len(one.qualified) and left >= _dealing_cost(one):
@@ -105,13 +107,8 @@ def _shared(group: Group, elements: tuple[bytes, ...]) -> tuple[Element | None, 
     return tuple(None if data == NOTHING else decoded(group, (data,))[0] for data in elements)
 
 
-def _resumed(group: Group, sums: RoundSums) -> dealing.Commitments:
-    if not sums.sums:
-        return ()
-    found = dealing.decode_commitments(group, sums.sums, len(sums.sums))
-    if found is None:
-        raise Denied("key_sums_cancel")
-    return found
+def _resumed(group: Group, sums: RoundSums) -> dealing.Commitments | None:
+    return dealing.decode_commitments(group, sums.sums, len(sums.sums)) if sums.sums else ()
 
 
 def keys_of(one: SharedKeyRound, sums: RoundSums) -> HolderKeys | None:

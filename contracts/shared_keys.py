@@ -233,9 +233,9 @@ def conclude(context: CallContext, args: SharedKeysConclude) -> int:
     """Work out the keys; whoever finishes puts them in force."""
     one = _round(context, args.round_id, RoundPhase.CONCLUDING, "conclusion")
     done = sums.add_up(context, one, args.work)
-    if len(done.share_keys) < len(one.holders):
+    if done is not None and len(done.share_keys) < len(one.holders):
         return sums.work_left(one, done)
-    keys = sums.keys_of(one, done)
+    keys = None if done is None else sums.keys_of(one, done)
     if keys is None:
         again = rounds.again(context, one)
         rounds.emit(context, "shared_keys.waited", again, attempt=again.attempt)

@@ -6,22 +6,16 @@ notices duplicate keys or integers longer than needed, so `decode` compares the 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import msgspec
 
+from ledger.decoders import decode_msgpack
 from ledger.errors import DecodeError, LimitExceeded
 
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")
-
-
-@lru_cache(maxsize=512)
-def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind, strict=True)
 
 
 def encode(value: object) -> bytes:
@@ -50,10 +44,10 @@ def decode(data: bytes, kind: type[T], *, size_bytes_max: int, what: str = "") -
     if len(data) > size_bytes_max:
         raise LimitExceeded(limit=f"{name} bytes", maximum=size_bytes_max, actual=len(data))
     try:
-        value = _decoder(cast("Hashable", kind)).decode(data)
+        value = decode_msgpack(data, kind)
         canonical = _encoder.encode(value) == data
     except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError, OverflowError) as error:
         raise DecodeError(what=name, reason=str(error) or type(error).__name__) from None
     if not canonical:
         raise DecodeError(what=name, reason="not the canonical encoding")
-    return value  # type: ignore[no-any-return]
+    return value

@@ -13,6 +13,7 @@ from typing import Final
 
 from ledger.errors import Busy, LedgerError, Unavailable
 from network.logs import Logger
+from network.tasks import end
 
 # Connections that are not authenticated yet; one more costs the oldest of the address that has most of them.
 HANDSHAKES_PENDING_MAX: Final = 64
@@ -93,10 +94,7 @@ class Listener:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        handshakes = tuple(self._handshakes)
-        for task in handshakes:
-            task.cancel()
-        await asyncio.gather(*handshakes, return_exceptions=True)
+        await end(self._handshakes)
 
     async def _see_in(self, accepted: socket.socket) -> None:
         result = await self._admit(accepted)

@@ -26,6 +26,7 @@ from network.links import Handlers, MessageHandler, PeerAddress, PeerCallback, P
 from network.listening import Listener
 from network.logs import Logger
 from network.rpc import FatalHandler, RequestHandler
+from network.tasks import end
 from network.tcp import NetworkTimings
 from network.tls import TlsIdentity
 
@@ -141,10 +142,7 @@ class PeerNetwork:
     async def stop(self) -> None:
         """Stop dialing and listening, and close every connection; what waits to be sent is lost."""
         self._running = False
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._listener.close()
         await self._door.close(STOP_TIMEOUT_S)
 

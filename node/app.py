@@ -22,6 +22,7 @@ from ledger.crypto.suite import CryptoSuite
 from ledger.errors import InvariantViolation, LedgerError, Unavailable
 from ledger.types import Genesis, Vote
 from network.peers import Channel, PeerAddress, PeerNetwork
+from network.tasks import end
 from node.assembly.doors import assemble_doors
 from node.assembly.ground import Ground, PeerRequest, wall_clock_ms
 from node.assembly.holding import assemble_holding
@@ -255,6 +256,7 @@ class Node:
         await self.work.releases.resume()
         await self.work.counts.resume()
         self.work.traces.resume()
+        await self.work.finding.prune()
         await self.doors.deposits.bulk.resume()
         self._spawn(self.doors.deposits.bulk.run())
         await self._serve_http()
@@ -278,11 +280,10 @@ class Node:
         await self.work.releases.stop()
         await self.work.counts.stop()
         await self.work.traces.stop()
+        await self.work.finding.stop()
         await self.runner.stop()
         await self.network.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         if self._fatal is None:
             with suppress(Unavailable):
                 await self.committer.flush()
@@ -328,6 +329,7 @@ class Node:
         self.work.releases.block_finalized(final)
         self.work.counts.block_finalized(final)
         self.work.traces.block_finalized(final)
+        self.work.finding.block_finalized(final)
         self.vault.keeper.block_finalized(final)
         self.metrics.blocks_finalized.inc()
         self.metrics.height.set(final.executed.header.height)
@@ -402,9 +404,13 @@ class Node:
             mempool=self.mempool,
             index=self.index,
             metrics=self.metrics,
-            sweep=self.work.releases.sweep,
+            sweep=self._sweep,
             clock_ms=wall_clock_ms,
         )
+
+    def _sweep(self) -> None:
+        self.work.releases.sweep()
+        self.work.traces.sweep()
 
     def _facts(self) -> NodeFacts:
         status = self.runner.status()

@@ -116,6 +116,9 @@ class _NoReleases:
     async def file(self, release_id: bytes, index: int) -> ReleasedFile:
         raise ReadOnly
 
+    async def marks(self, release_id: bytes, index: int) -> bytes | None:
+        return None
+
     async def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
         raise ReadOnly
 
@@ -124,6 +127,9 @@ class _NoReleases:
 class _NoTraces:
     async def request(self, transaction: Transaction, file: bytes) -> Trace:
         raise ReadOnly
+
+    def kept_report(self, trace_id: bytes) -> bytes | None:
+        return None
 
     def report(self, trace_id: bytes) -> TraceReport:
         return TraceReport(progress=0.0, matches=(), candidates=0, phantom_best_log10_np=None, notes=())

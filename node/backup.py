@@ -12,11 +12,13 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from ledger import codec
 from ledger.crypto.registry import load_suite
@@ -26,16 +28,19 @@ from ledger.lmdb_file import sync_folder
 from ledger.types import Genesis
 from node.backup_format import (
     BACKUP_VERSION,
+    DATABASES,
     FILES,
     PUBLIC_FILES,
+    REPORT_NAME,
     STORE_FILE,
     Listed,
     Manifest,
     copy_pieces,
+    pieces,
     require_room,
     write_manifest,
 )
-from node.doctor import read_genesis
+from node.founding import read_genesis
 from node.home import SECRET_FILE_BYTES_MAX, FileUnusable, Home, read_file, write_file
 from node.identity import NodeIdentity, load_identity
 from node.keystore import PRIVATE_KEY_READABLE, KeyFiles, is_sealed
@@ -128,6 +133,8 @@ def make_backup(plan: BackupPlan, progress: Progress) -> BackupMade:
     with _making(destination) as folder:
         writer = _Writer(plan, folder, suite, progress)
         writer.public_files()
+        writer.databases()
+        writer.reports()
         if plan.keys:
             writer.keys()
         report = writer.store(genesis)
@@ -196,6 +203,28 @@ class _Writer:
             path = self._plan.home.root / name
             if path.exists() or name != "peers.json":
                 self._put(name, read_file(path))
+
+    def databases(self) -> None:
+        """What this node alone knows, each database as of one moment and without what was deleted from it."""
+        for name in DATABASES:
+            source, target = self._plan.home.root / name, self._folder / name
+            if source.exists():
+                _copy_database(source, target)
+                with target.open("rb") as file:
+                    os.fsync(file.fileno())
+                    self._note(name, hashlib.file_digest(file, "sha256").digest(), target.stat().st_size)
+
+    def reports(self) -> None:
+        """Reports of traces, of which the ledger has the hashes alone."""
+        source, target = self._plan.home.spool, self._folder / "spool"
+        names = [path.name for path in source.iterdir()] if source.is_dir() else []
+        for name in sorted(filter(REPORT_NAME.fullmatch, names)):
+            target.mkdir(mode=0o700, exist_ok=True)
+            with (source / name).open("rb") as file:
+                sha256 = copy_pieces(pieces(file, f"spool/{name}"), target / name)
+            self._note(f"spool/{name}", sha256, (target / name).stat().st_size)
+        if target.is_dir():
+            sync_folder(target)
 
     def keys(self) -> None:
         """The secrets that a node needs, sealed as they are. A key that waits for a vote may have voted since: it stays out."""
@@ -307,6 +336,18 @@ class _Writer:
     def _note(self, path: str, sha256: bytes, size_bytes: int) -> None:
         self._listed.append(Listed(sha256=sha256, path=path))
         self._size_bytes += size_bytes
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    """A copy of one moment, while the node writes. Raises FileUnusable, Unavailable."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as database:
+            database.execute("VACUUM INTO ?", (str(target),))
+        target.chmod(0o600)
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise Unavailable(what=str(target.parent), reason=str(error)) from None
+        raise FileUnusable(path=str(source), reason=str(error)) from None
 
 
 def _readable(files: KeyFiles, path: Path, data: bytes) -> bool:

@@ -4,6 +4,8 @@
     files.txt            SHA-256 and path of every other file, as `sha256sum -c` takes it
     config.toml, card.json, genesis.json, peers.json
     store/data.mdb       the ledger at one moment              blobs/xx/…           ciphertext by its hash
+    *.sqlite                           webhooks, logins, leaks: what is nowhere else, secrets in them sealed as they are in the node
+    spool/report-…       reports of traces, whose hashes are on the ledger; sealed likewise
     keys/…               only when asked for, and only what is encrypted with a passphrase
 
 Rule: a path from a backup counts only if it is one of those that a backup can have. The journal is in none: an old journal makes
@@ -28,6 +30,7 @@ from msgspec import Meta, Struct
 from ledger import domains
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import Signer, UnknownSuite
+from ledger.decoders import decode_json
 from ledger.errors import Category, LedgerError
 from ledger.lmdb_file import DATA_FILE
 from node.home import FileUnusable, write_file
@@ -38,6 +41,9 @@ SIGNATURE: Final = "manifest.signature"
 FILES: Final = "files.txt"
 STORE_FILE: Final = f"store/{DATA_FILE}"
 PUBLIC_FILES: Final = ("card.json", "config.toml", "genesis.json", "peers.json")
+# Others are made again, or are no use later: the index, whose blobs are here, answers of a day, deposits under way.
+DATABASES: Final = ("leaks.sqlite", "logins.sqlite", "webhooks.sqlite")
+REPORT_NAME: Final = re.compile(r"report-[0-9a-f]{32}-[0-9a-f]{64}", re.ASCII)
 NEEDED_FILES: Final = ("card.json", "config.toml", "genesis.json", STORE_FILE)
 
 MANIFEST_BYTES_MAX: Final = 64 * 1024
@@ -47,6 +53,7 @@ PIECE_BYTES: Final = 1024 * 1024
 
 _PATH: Final = re.compile(
     r"card\.json|config\.toml|genesis\.json|peers\.json|store/data\.mdb"
+    r"|leaks\.sqlite|logins\.sqlite|webhooks\.sqlite|spool/report-[0-9a-f]{32}-[0-9a-f]{64}"
     r"|blobs/[0-9a-f]{2}/[0-9a-f]{62}|keys/[a-z0-9][a-z0-9.-]{0,63}"
 )
 _SIGNATURE: Final = re.compile(rb"(?:[0-9a-f]{2}){1,1024}\n")
@@ -141,7 +148,7 @@ def read_manifest(folder: Path) -> Manifest:
 def parse_manifest(data: bytes, signed: bytes) -> Manifest:
     """The manifest in these bytes, if `signed` is the signature over them by the key that it names. Raises BackupDamaged."""
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
+        manifest = decode_json(data, Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise damaged(MANIFEST, f"格式不正确（{error}）", f"malformed ({error})") from None
     try:

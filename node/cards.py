@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from ledger.decoders import decode_json
 from ledger.errors import LedgerError
 from ledger.types import Name
 from node.config import Host, Port
@@ -83,7 +84,7 @@ def parse_card(data: bytes, *, file: str) -> NodeCard:
         IdentityInvalid: not a card.
     """
     try:
-        return msgspec.json.decode(data, type=NodeCard)
+        return decode_json(data, NodeCard)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise IdentityInvalid(file=file, reason_zh=str(error), reason_en=str(error)) from None
 

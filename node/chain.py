@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from contracts import (
     evidence,
@@ -278,9 +278,9 @@ class Chain:
         """State at the finalized head as execution reads it, unproven. A short-lived view: take a new one for each use."""
         return self._execution.state()
 
-    def certificate_ids(self, after: bytes, limit: int) -> tuple[bytes, ...]:
-        """Ids of certificates on the ledger, in ascending order from the first above `after`, at most `limit`."""
-        prefix = CERTIFICATES.prefix
+    def ids(self, table: Table[bytes, Any], after: bytes, limit: int) -> tuple[bytes, ...]:
+        """Ids of a table's records on the ledger, in ascending order from the first above `after`, at most `limit`."""
+        prefix = table.prefix
         page = self._execution.state().scan(
             prefix, start=prefix + after + b"\0" if after else b"", limit=limit
         )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import UserDict
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,31 +17,6 @@ import typer
 from typer.core import TyperGroup
 
 from ledger.errors import LedgerError
-from node.commands import (
-    agent,
-    archive,
-    cert,
-    devnet,
-    down,
-    gov,
-    grant,
-    keys,
-    me,
-    nodes,
-    org,
-    person,
-    proof,
-    question,
-    recognition,
-    region,
-    release,
-    status,
-    trace,
-    tx,
-    up,
-    verify,
-    webhook,
-)
 from node.commands.context import (
     EXIT_UNAVAILABLE,
     InputUnusable,
@@ -50,12 +27,67 @@ from node.commands.context import (
 )
 from zhenglian.unlocking import Sources, use_sources
 
+# Commands and groups of them in the order of the help: module of `node.commands`, and name in it.
+_ROOMS: Final = {
+    "node": ("nodes", "app"),
+    "archive": ("archive", "app"),
+    "status": ("status", "status"),
+    "devnet": ("devnet", "app"),
+    "keys": ("keys", "app"),
+    "tx": ("tx", "app"),
+    "cert": ("cert", "app"),
+    "grant": ("grant", "app"),
+    "release": ("release", "app"),
+    "up": ("up", "up"),
+    "down": ("down", "down"),
+    "token": ("agent", "token"),
+    "trace": ("trace", "app"),
+    "copy": ("copies", "app"),
+    "question": ("question", "questions"),
+    "count": ("question", "counts"),
+    "form": ("question", "forms"),
+    "present": ("question", "present"),
+    "proof": ("proof", "app"),
+    "verify": ("verify", "verify"),
+    "trust": ("verify", "trust"),
+    "person": ("person", "app"),
+    "org": ("org", "app"),
+    "me": ("me", "app"),
+    "webhook": ("webhook", "app"),
+    "gov": ("gov", "app"),
+    "region": ("region", "app"),
+    "recognition": ("recognition", "app"),
+}
 _FLAGS: Final = ("--json",)
 _WITH_VALUE: Final = ("--lang", "--node", "--key", "--passphrase-file", "--pin-file", "--pkcs11-module")
 
 
+class Commands(UserDict[str, Any]):
+    """Commands by name, each read in when it is asked for: nobody waits for the node's code to see his own data."""
+
+    def __getitem__(self, name: str) -> Any:
+        found = super().__getitem__(name)
+        if isinstance(found, tuple):
+            found = self.data[name] = _read_in(name, *found)
+        return found
+
+
+def _read_in(name: str, module: str, attribute: str) -> Any:
+    found = getattr(import_module(f"node.commands.{module}"), attribute)
+    alone = typer.Typer()
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+    else:
+        alone.command(name)(found)
+    return typer.main.get_group(alone).commands[name]
+
+
 class Zhenglian(TyperGroup):
     """The root: takes global options from anywhere on the line, and turns `LedgerError`s into exit codes."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = Commands(_ROOMS)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, hoisted(args))
@@ -137,35 +169,6 @@ def options(
         )
     )
     ctx.obj = Settings(json=json, language=language, nodes=tuple(node or ()), key_path=key)
-
-
-app.add_typer(nodes.app, name="node")
-app.add_typer(archive.app, name="archive")
-app.command("status")(status.status)
-app.add_typer(devnet.app, name="devnet")
-app.add_typer(keys.app, name="keys")
-app.add_typer(tx.app, name="tx")
-app.add_typer(cert.app, name="cert")
-app.add_typer(grant.app, name="grant")
-app.add_typer(release.app, name="release")
-app.command("up")(up.up)
-app.command("down")(down.down)
-app.command("token")(agent.token)
-app.command("trace")(trace.trace)
-app.add_typer(question.questions, name="question")
-app.add_typer(question.counts, name="count")
-app.add_typer(question.forms, name="form")
-app.command("present")(question.present)
-app.add_typer(proof.app, name="proof")
-app.command("verify")(verify.verify)
-app.command("trust")(verify.trust)
-app.add_typer(person.app, name="person")
-app.add_typer(org.app, name="org")
-app.add_typer(me.app, name="me")
-app.add_typer(webhook.app, name="webhook")
-app.add_typer(gov.app, name="gov")
-app.add_typer(region.app, name="region")
-app.add_typer(recognition.app, name="recognition")
 
 
 def main() -> None:

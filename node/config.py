@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, inspect
 
 from consensus.core.settings import Timing
 from ledger.crypto.suite import CryptoSuite
+from ledger.decoders import convert
 from ledger.errors import LedgerError
 from ledger.store_retention import Retention
 from node.home import Home, read_file, write_file
@@ -255,7 +256,7 @@ def load_config(path: Path) -> NodeConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid(path, "TOML", str(error), "应为 UTF-8 编码的 TOML", "must be TOML in UTF-8") from None
     try:
-        config = msgspec.convert(table, NodeConfig)
+        config = convert(table, NodeConfig)
     except msgspec.ValidationError as error:
         raise _explain(path, str(error)) from None
     _check_together(path, config)

@@ -32,6 +32,7 @@ from contracts.records import NodeRecord
 from ledger.crypto.at_rest import COST_LEAST
 from ledger.crypto.registry import SUITE_DEFAULT, load_suite
 from ledger.crypto.suite import CryptoSuite
+from ledger.decoders import decode_json
 from ledger.errors import Category, LedgerError
 from ledger.types import ORIGINS_MAX, VALIDATORS_MAX, WebAuthn, quorum_size
 from node.cards import NodeCard
@@ -158,7 +159,7 @@ class Devnet:
     def open(cls, folder: Path) -> Devnet:
         """The devnet of a folder. Raises DevnetUnusable when there is none."""
         try:
-            return cls(folder, msgspec.json.decode((folder / "devnet.json").read_bytes(), type=DevnetFile))
+            return cls(folder, decode_json((folder / "devnet.json").read_bytes(), DevnetFile))
         except FileNotFoundError:
             zh = "此目录没有 devnet；请先运行 zhenglian devnet up"
             en = "no devnet here; run zhenglian devnet up first"
@@ -469,7 +470,7 @@ class Devnet:
 
     def _record(self, n: int) -> ProcessFile | None:
         try:
-            return msgspec.json.decode((self.home(n) / "process.json").read_bytes(), type=ProcessFile)
+            return decode_json((self.home(n) / "process.json").read_bytes(), ProcessFile)
         except (OSError, msgspec.MsgspecError):
             return None
 

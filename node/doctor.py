@@ -27,7 +27,7 @@ from ledger.types import Genesis
 from network.tls import certificate_expires_at_ms, load_certificate
 from node.config import NodeConfig, load_config
 from node.findings import Finding, Severity
-from node.founding import BUNDLE_BYTES_MAX, genesis_from_json
+from node.founding import read_genesis
 from node.holders.exports import exported_renewals
 from node.holders.keeping import fits_own
 from node.holders.share_file import SealedFolder, read_shares, sealing_key
@@ -93,11 +93,6 @@ def examine(folder: Path, *, now_ms: int) -> Diagnosis:
             path = str(error.filename or folder)
             found.findings.append(_finding("unreadable", path=path, reason=error.strerror or str(error)))
     return found
-
-
-def read_genesis(home: Home) -> Genesis:
-    """The network's document. Raises FileUnusable, DecodeError, LimitExceeded."""
-    return genesis_from_json(read_file(home.genesis, size_bytes_max=BUNDLE_BYTES_MAX))
 
 
 def look_at_store(home: Home, genesis: Genesis) -> StoreReport:

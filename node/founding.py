@@ -25,6 +25,7 @@ from contracts.records import NODE_CERTIFICATES_MAX, NodeRecord
 from ledger import readable
 from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite
+from ledger.decoders import decode_json
 from ledger.errors import Category, DecodeError, LedgerError
 from ledger.quorum import check_validators
 from ledger.types import (
@@ -168,6 +169,11 @@ def genesis_to_json(genesis: Genesis) -> bytes:
     return readable.render(readable.to_tree(genesis, Genesis)).encode()
 
 
+def read_genesis(home: Home) -> Genesis:
+    """The network's document. Raises FileUnusable, DecodeError, LimitExceeded."""
+    return genesis_from_json(read_file(home.genesis, size_bytes_max=BUNDLE_BYTES_MAX))
+
+
 def genesis_from_json(data: bytes) -> Genesis:
     """Read `genesis_to_json`'s output. Raises DecodeError, or LimitExceeded, when it is anything else."""
     return _genesis(readable.parse(data, "genesis", size_bytes_max=BUNDLE_BYTES_MAX))
@@ -192,7 +198,7 @@ def bundle_from_json(data: bytes) -> NetworkBundle:
     if set(parsed) != {"genesis", "peers"}:
         raise DecodeError(what="network", reason="not an object with genesis and peers")
     with _peers_at_fault():
-        peers = msgspec.json.decode(msgspec.json.encode(parsed["peers"]), type=_Peers)
+        peers = decode_json(msgspec.json.encode(parsed["peers"]), _Peers)
     bundle = NetworkBundle(genesis=_genesis(parsed["genesis"]), peers=peers)
     _check_bundle(bundle)
     return bundle
@@ -223,7 +229,7 @@ def load_network(home: Home) -> NetworkBundle:
     genesis = genesis_from_json(read_file(home.genesis, size_bytes_max=BUNDLE_BYTES_MAX))
     with _peers_at_fault():
         data = read_file(home.peers, size_bytes_max=BUNDLE_BYTES_MAX)
-        peers = msgspec.json.decode(data, type=_Peers)
+        peers = decode_json(data, _Peers)
     bundle = NetworkBundle(genesis=genesis, peers=peers)
     _check_bundle(bundle)
     return bundle

@@ -14,7 +14,7 @@ from ledger.errors import invariant
 from ledger.store import Store
 from ledger.store_retention import Retention, StoreSpace
 from node.config import load_config, retention
-from node.doctor import read_genesis
+from node.founding import read_genesis
 from node.home import Home
 
 

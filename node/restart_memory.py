@@ -15,6 +15,7 @@ from consensus.core.records import CertificateRecord, FinalizationRecord
 from consensus.disk import FileDisk, FileReader
 from consensus.journal import Journal, is_journal
 from consensus.journal_replay import replay
+from ledger.decoders import decode_json
 from ledger.store import Store
 from ledger.types import VoteKind
 from node.home import FileUnusable, Home, read_file, write_file
@@ -82,7 +83,7 @@ def note_vote(home: Home, epoch: int, digest: bytes) -> None:
     if path.exists():
         data = read_file(path, size_bytes_max=_NOTE_SIZE_BYTES_MAX)
         try:
-            note = msgspec.json.decode(data, type=_Note)
+            note = decode_json(data, _Note)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise FileUnusable(path=str(path), reason=str(error)) from None
         if note.epoch >= epoch and note.digest != digest.hex():

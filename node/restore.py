@@ -37,7 +37,7 @@ from node.backup_format import (
 )
 from node.cards import IdentityInvalid, read_card
 from node.config import ConfigFileInvalid, load_config
-from node.doctor import read_genesis
+from node.founding import read_genesis
 from node.home import FileUnusable, Home
 from node.storechild import StoreTask, read_store
 

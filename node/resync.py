@@ -18,7 +18,8 @@ from ledger import codec
 from ledger.crypto.registry import load_suite
 from ledger.lmdb_file import sync_folder
 from node.cards import IdentityInvalid, read_card
-from node.doctor import journal_fault, read_genesis
+from node.doctor import journal_fault
+from node.founding import read_genesis
 from node.home import FileUnusable, Home, SecretExposed
 from node.journal import MARK
 from node.lock import HomeLock

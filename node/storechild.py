@@ -14,12 +14,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from ledger import codec
+from ledger.decoders import decode_json
 from ledger.errors import LedgerError, Unavailable
 from ledger.types import Genesis
 from node.storecheck import check_store, glance
@@ -104,7 +105,7 @@ class _Found(Struct, frozen=True, kw_only=True, tag="found"):
     report: StoreReport
 
 
-_MESSAGE: Final[msgspec.json.Decoder[_Progress | _Found]] = msgspec.json.Decoder(_Progress | _Found)
+_MESSAGE: Final[Any] = _Progress | _Found
 
 
 def read_store(task: StoreTask, progress: Callable[[str, int, int], None]) -> StoreReport:
@@ -147,7 +148,7 @@ def _listen(descriptor: int, progress: Callable[[str, int, int], None]) -> Store
             return None
         *lines, waiting = (waiting + data).split(b"\n")
         for line in lines:
-            message = _MESSAGE.decode(line)
+            message: _Progress | _Found = decode_json(line, _MESSAGE)
             if isinstance(message, _Found):
                 return message.report
             progress(message.stage, message.done, message.total)
@@ -221,7 +222,7 @@ def _run(task: StoreTask) -> StoreReport:
 
 def _main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    task = msgspec.json.decode(sys.stdin.buffer.read(), type=StoreTask)
+    task = decode_json(sys.stdin.buffer.read(), StoreTask)
     try:
         report = _run(task)
     except Unavailable as error:

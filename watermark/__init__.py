@@ -8,10 +8,12 @@ that it is false.
 
 from watermark.detect import detect, embed
 from watermark.errors import (
+    FileRefused,
     KeyInvalid,
     MediaMalformed,
     MediaTooLarge,
     MediaUnsupported,
+    MemoryShort,
     PolicyInvalid,
     WatermarkError,
 )
@@ -24,6 +26,7 @@ __all__ = [
     "CODECS",
     "AssetKey",
     "Channel",
+    "FileRefused",
     "KeyInvalid",
     "Manifest",
     "Marked",
@@ -31,6 +34,7 @@ __all__ = [
     "MediaMalformed",
     "MediaTooLarge",
     "MediaUnsupported",
+    "MemoryShort",
     "Policy",
     "PolicyInvalid",
     "TableSchema",

@@ -2,14 +2,17 @@
 
 Rule: one key file is the only secret; layout key and seeds come from it by HMAC, bound to the original's bytes. Exit
 code 0 means that a file was marked, or a leak judged (whatever the verdict); 2 means that an input could not be read,
-with the reason in zh and en on standard error.
+with the reason in zh and en on standard error. The process bounds its own memory before it reads a byte.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -24,13 +27,17 @@ from watermark import (
     phantom_seeds,
     sniff,
 )
-from watermark.errors import KeyInvalid, MediaMalformed, WatermarkError
+from watermark.errors import FileRefused, KeyInvalid, MediaMalformed, WatermarkError
+from watermark.files import check_output, read_file, write_file
 from watermark.keys import RELEASE_ID_BYTES
 from watermark.limits import CANDIDATES_MAX, FILE_BYTES_MAX, PHANTOMS_MAX, within
 
 SCHEMA_BYTES_MAX: Final = 1 << 20
 KEY_FILE_BYTES_MAX: Final = 4096
-IDS_BYTES_MAX: Final = 17 * CANDIDATES_MAX
+IDS_BYTES_MAX: Final = 18 * CANDIDATES_MAX + 1024
+"""Sixteen digits and a line end of two characters each, and a mark of the encoding."""
+MEMORY_BYTES_MAX: Final = 6 << 30
+"""Data that the command keeps in memory; a file that asks for more is refused."""
 EXIT_UNREADABLE: Final = 2
 
 
@@ -38,10 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        return _embed(options) if options.command == "embed" else _detect(options)
+        _say(_embed(options) if options.command == "embed" else _detect(options))
     except WatermarkError as error:
-        sys.stderr.write(f"{error.message('zh')}\n{error.message('en')}\n")
+        for language in ("zh", "en"):
+            # One line each, whatever a file's own words hold.
+            sys.stderr.write(" ".join(error.message(language).split()) + "\n")
         return EXIT_UNREADABLE
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,27 +72,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _embed(options: argparse.Namespace) -> int:
-    original = _read(options.original, FILE_BYTES_MAX)
+def _embed(options: argparse.Namespace) -> str:
+    check_output(options.marked, (options.original, options.key_file, options.schema))
+    original = read_file(options.original, "FILE_BYTES_MAX", FILE_BYTES_MAX)
     keys = AssetKey.from_master(_master(options.key_file), original)
     seed = codeword_seed(keys.mark, _release_id(options.release_id))
     marked = embed(
         original, sniff(original), layout_key=keys.layout, seed=seed, policy=_policy(options.schema)
     )
-    try:
-        options.marked.write_bytes(marked.data)
-    except OSError as error:
-        raise MediaMalformed(what=str(options.marked), reason=str(error.strerror)) from error
-    sys.stdout.write(json.dumps(marked.manifest.to_json(), ensure_ascii=False) + "\n")
-    return 0
+    write_file(options.marked, marked.data)
+    return json.dumps(marked.manifest.to_json(), ensure_ascii=False)
 
 
-def _detect(options: argparse.Namespace) -> int:
-    original = _read(options.original, FILE_BYTES_MAX)
-    leak = _read(options.leak, FILE_BYTES_MAX)
+def _detect(options: argparse.Namespace) -> str:
+    original = read_file(options.original, "FILE_BYTES_MAX", FILE_BYTES_MAX)
+    leak = read_file(options.leak, "FILE_BYTES_MAX", FILE_BYTES_MAX)
     keys = AssetKey.from_master(_master(options.key_file), original)
-    lines = _text(options.candidates, IDS_BYTES_MAX).split()
+    lines = _text(options.candidates, "IDS_BYTES_MAX", IDS_BYTES_MAX).split()
     ids = {_release_id(line) for line in lines}
+    within("CANDIDATES_MAX", CANDIDATES_MAX, len(ids))
     verdict = detect(
         leak,
         original,
@@ -93,10 +101,7 @@ def _detect(options: argparse.Namespace) -> int:
         policy=_policy(options.schema),
         candidates_total=len(ids),
     )
-    sys.stdout.write(
-        json.dumps(verdict.to_json(), ensure_ascii=False) + "\n" if options.json else _in_words(verdict)
-    )
-    return 0
+    return json.dumps(verdict.to_json(), ensure_ascii=False) if options.json else _in_words(verdict)
 
 
 def _in_words(verdict: Verdict) -> str:
@@ -108,26 +113,39 @@ def _in_words(verdict: Verdict) -> str:
     if verdict.phantom_best_log10_np is not None:
         lines.append(f"best of the ids never issued: log10(N*p) = {verdict.phantom_best_log10_np:.1f}")
     lines += [f"{note.zh} / {note.en}" for note in verdict.notes]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
-def _read(path: Path, bytes_max: int) -> bytes:
+def _say(text: str) -> None:
+    """Print a result; what the terminal's encoding lacks is escaped, as JSON escapes it."""
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        within(str(path.name), bytes_max, path.stat().st_size)
-        return path.read_bytes()
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = (
+            json.dumps(json.loads(text)) if text.startswith("{") else text.encode("ascii", "replace").decode()
+        )
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
     except OSError as error:
-        raise MediaMalformed(what=str(path), reason=str(error.strerror)) from error
+        with suppress(OSError, ValueError):
+            # The interpreter would try once more at its end, and exit with a code of its own.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        raise FileRefused(what="standard output", reason=error.strerror or str(error)) from error
 
 
-def _text(path: Path, bytes_max: int) -> str:
+def _text(path: Path, limit: str, bytes_max: int) -> str:
     try:
-        return _read(path, bytes_max).decode("utf-8")
+        return read_file(path, limit, bytes_max).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise MediaMalformed(what=str(path), reason="not UTF-8 text") from error
 
 
 def _master(path: Path) -> bytes:
-    data = _read(path, KEY_FILE_BYTES_MAX)
+    data = read_file(path, "KEY_FILE_BYTES_MAX", KEY_FILE_BYTES_MAX)
     try:
         return bytes.fromhex(data.decode("ascii").strip())
     except ValueError:
@@ -148,7 +166,9 @@ def _policy(path: Path | None) -> Policy:
     if path is None:
         return Policy()
     try:
-        document = json.loads(_text(path, SCHEMA_BYTES_MAX))
+        document = json.loads(
+            _text(path, "SCHEMA_BYTES_MAX", SCHEMA_BYTES_MAX), object_pairs_hook=_without_doubles
+        )
     except (ValueError, RecursionError) as error:
         raise PolicyInvalid(reason="the schema is not JSON") from error
     if not isinstance(document, dict):
@@ -156,5 +176,30 @@ def _policy(path: Path | None) -> Policy:
     return Policy.from_json(document)
 
 
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise PolicyInvalid(reason="a name stands twice in one object of the schema")
+    return members
+
+
+def _bound_memory() -> None:
+    """No file, whatever it unpacks to, takes more than `MEMORY_BYTES_MAX` of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    known = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([MEMORY_BYTES_MAX, *known]), hard))
+
+
+def _keep_errors_apart() -> None:
+    """Decoders in C write to standard error as they please; what this program has to say goes there alone."""
+    ours = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    sys.stderr = os.fdopen(ours, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+
+
 if __name__ == "__main__":
+    _keep_errors_apart()
+    _bound_memory()
     sys.exit(main())

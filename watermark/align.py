@@ -3,9 +3,10 @@
 Rule: every decision here looks at the leak and the original only (how well they correlate), never at a codeword. The
 alignment is therefore chosen blindly in the sense of the false-positive bound and costs no factor in it.
 
-Hypotheses, best correlation wins: the same frame at another scale; a similarity found by SIFT and MAGSAC. The winner
-is refined by ECC (affine). Tone (gain, offset, gamma) and blur of the leak are then fitted to the original, so that
-what remains after subtraction is the mark and noise.
+Hypotheses, best correlation wins: the same frame at another scale; a similarity found by SIFT and MAGSAC; where those
+correlate badly, as on a small piece with few details, the place where the leak, at one of some plain scales, fits best
+(normalised cross-correlation). The winner is refined by ECC (affine). Tone (gain, offset, gamma) and blur of the leak are
+then fitted to the original, so that what remains after subtraction is the mark and noise.
 
 Source: D. Lowe, "Distinctive image features from scale-invariant keypoints" (2004); D. Barath et al., "MAGSAC++"
 (2020); G. Evangelidis, E. Psarakis, "Parametric image alignment using enhanced correlation coefficient" (2008).
@@ -14,6 +15,7 @@ Source: D. Lowe, "Distinctive image features from scale-invariant keypoints" (20
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +36,18 @@ CORRELATION_MIN: Final = 0.35
 SCALE_MIN, SCALE_MAX = 0.05, 20.0
 CORRELATION_CLEAR: Final = 0.9
 """Above this the plain frame is right and no features need be looked for."""
+CORRELATION_FAIR: Final = 0.7
+"""Below this pieces are also looked for by cross-correlation, and none is found: many places are tried, and the best of
+them would be taken for a copy."""
+TEMPLATE_SCALES: Final = (1.0, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 4 / 5, 5 / 4, 4 / 3, 3 / 2, 2.0, 3.0)
+"""Leak pixels for one original pixel: what screens and programs make of a picture."""
+PIECE: Final = "piece"
+"""The method of an alignment by cross-correlation."""
+TEMPLATE_PIXELS: Final = 800_000
+"""Originals are reduced to this before a piece is looked for."""
+TEMPLATE_SIDE_MIN: Final = 24
+_TEMPLATE_SPREAD_MIN: Final = 2.5
+"""Standard deviation in levels: of blank paper no place can be known."""
 OVERLAP_MIN: Final = 0.004
 _BLURS: Final = (0.0, 0.5, 0.8, 1.2, 1.8, 2.6)
 _ECC_STEPS: Final = 40
@@ -46,7 +60,7 @@ class Alignment:
     Attributes:
         matrix: 2 × 3, original pixels → leak pixels.
         correlation: of the two rasters' details where they overlap, at most 1.
-        method: "scale" or "features", with "+ecc" when refined.
+        method: "scale", "features" or "piece", with "+ecc" when refined.
     """
 
     matrix: F64
@@ -114,7 +128,12 @@ def same_frame(leak: U8, original: U8) -> Alignment | None:
 
 
 def rough(
-    leak: U8, original: U8, known: Features | None = None, seen: Features | None = None
+    leak: U8,
+    original: U8,
+    known: Features | None = None,
+    seen: Features | None = None,
+    *,
+    thorough: bool = True,
 ) -> Alignment | None:
     """The better of the hypotheses, unrefined.
 
@@ -123,9 +142,10 @@ def rough(
         original: grey raster; its frame is the reference.
         known: the original's features, when they are at hand.
         seen: the leak's features, when they are at hand.
+        thorough: whether pieces are looked for, which takes about a second.
 
     Returns:
-        None when neither hypothesis stands.
+        None when no hypothesis stands.
     """
     plain = same_frame(leak, original)
     if plain is not None and plain.correlation > CORRELATION_CLEAR:
@@ -135,7 +155,46 @@ def rough(
     )
     found = None if matrix is None else _judged(leak, original, matrix, "features")
     hypotheses = [hypothesis for hypothesis in (plain, found) if hypothesis is not None]
+    if thorough and all(hypothesis.correlation < CORRELATION_FAIR for hypothesis in hypotheses):
+        hypotheses += pieces(leak, original)
     return max(hypotheses, key=lambda hypothesis: hypothesis.correlation, default=None)
+
+
+def pieces(leak: U8, original: U8) -> list[Alignment]:
+    """For each plain scale the place where the leak, as an unturned piece of the original, fits best."""
+    small, factors = _reduced(original, TEMPLATE_PIXELS)
+    found = []
+    for matrix, _ in places(leak, small, factors, _TEMPLATE_SPREAD_MIN):
+        judged = _judged(leak, original, matrix, PIECE)
+        if judged is not None and judged.correlation >= CORRELATION_FAIR:
+            found.append(judged)
+    return found
+
+
+def places(leak: U8 | F32, field: U8 | F32, factors: F64, spread_min: float) -> Iterator[tuple[F64, F64]]:
+    """The best place of an unturned piece at each plain scale, and how it fits everywhere.
+
+    Args:
+        leak: the piece.
+        field: what it is looked for in.
+        factors: by which width and height of the field were reduced.
+        spread_min: standard deviation below which a piece is blank, in levels.
+
+    Yields:
+        The map from the field's full raster to the leak, and the normalised cross-correlation at each place.
+    """
+    for scale in TEMPLATE_SCALES:
+        size = np.rint(np.array(leak.shape[::-1]) / scale * factors).astype(int)
+        if size.min() < TEMPLATE_SIDE_MIN or size[0] > field.shape[1] or size[1] > field.shape[0]:
+            continue
+        kind = cv2.INTER_AREA if scale > factors.min() else cv2.INTER_CUBIC
+        piece = cv2.resize(leak, (int(size[0]), int(size[1])), interpolation=kind)
+        if float(piece.std()) < spread_min:
+            continue
+        fit = np.asarray(cv2.matchTemplate(field, piece, cv2.TM_CCOEFF_NORMED), dtype=np.float64)
+        corner = np.array(cv2.minMaxLoc(fit)[3]) / factors
+        shift = 0.5 * scale - 0.5 - np.rint(corner) * scale
+        yield np.column_stack((np.eye(2) * scale, shift)), fit
 
 
 def residual(leak: U8, original: U8, alignment: Alignment) -> tuple[F32, F32]:

@@ -28,7 +28,16 @@ CELL_PIXELS_MAX: Final = 24
 _NEIGHBOURHOOD_CELLS: Final = 9
 _EDGE_LEVELS: Final = 8.0
 _NOISE_FLOOR_LEVELS: Final = 0.05
-_EDGE_SOFTNESS: Final = 6.0
+EDGE_SOFTNESS: Final = 6.0
+_STROKE_NEIGHBOURHOOD: Final = 31
+_STROKE_SPREADS: Final = 6.0
+_STROKE_LEVELS: Final = 4.0
+_SMEAR: Final = 13
+_EDGE_SPREADS: Final = 3.5
+_STROKE_USUAL_MAX: Final = 4.0
+_STROKE_TRUST: Final = 0.5
+_GROSS_LEVELS: Final = 40.0
+_GROSS_SHARE: Final = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ def grid_shape(height: float, width: float) -> tuple[int, int]:
 def field(signs: F32, height: int, width: int) -> F32:
     """Spread a grid of signs over a raster, with soft edges that the eye does not catch."""
     flat = cv2.resize(signs, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    softness = math.sqrt(height * width / signs.size) / _EDGE_SOFTNESS
+    softness = math.sqrt(height * width / signs.size) / EDGE_SOFTNESS
     return np.asarray(cv2.GaussianBlur(flat, (0, 0), softness), dtype=np.float32)
 
 
@@ -93,6 +102,45 @@ def quiet(reference: U8) -> F32:
     smooth = cv2.GaussianBlur(reference, (0, 0), 1.5).astype(np.float32)
     slope = cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)) / 4
     return np.asarray(1.0 / (1.0 + (slope / _EDGE_LEVELS * 2) ** 2), dtype=np.float32)
+
+
+def clean(residual: F32, trust: F32) -> F32:
+    """1 where a residual is what noise and chips leave, 0 on what lies over the page: a visible tier, a stamp, handwriting.
+
+    A stroke stands out from the middle of its neighbourhood by far more than that neighbourhood does from itself; and where much
+    is grossly different, as under a code, nothing is believed.
+
+    Args:
+        residual: leak minus original, in levels.
+        trust: as for `read_cells`.
+    """
+    seen = residual[trust > _STROKE_TRUST]
+    if seen.size == 0:
+        return np.ones_like(residual)
+    middle = float(np.median(seen))
+    usual = float(np.median(np.abs(seen - middle)))
+    away = np.abs(residual - _middle(residual))
+    spread = np.clip(_middle(away), usual, _STROKE_USUAL_MAX * max(usual, _STROKE_LEVELS))
+    stroke = away > np.maximum(_STROKE_SPREADS * spread, _STROKE_LEVELS)
+    # A blurred stroke has a soft edge, which stands out less.
+    edge = _wider(stroke, _SMEAR) & (away > _EDGE_SPREADS * spread)
+    gross = (np.abs(residual - middle) > _GROSS_LEVELS) & (trust > _STROKE_TRUST)
+    window = (_STROKE_NEIGHBOURHOOD, _STROKE_NEIGHBOURHOOD)
+    hidden = np.asarray(cv2.blur(gross.astype(np.float32), window) > _GROSS_SHARE, dtype=np.bool_)
+    covered = _wider(stroke | edge, 3) | _wider(hidden, _STROKE_NEIGHBOURHOOD)
+    return np.where(covered, 0, 1).astype(np.float32)
+
+
+def _wider(where: npt.NDArray[np.bool_], pixels: int) -> npt.NDArray[np.bool_]:
+    grown = cv2.dilate(where.astype(np.uint8), np.ones((pixels, pixels), np.uint8))
+    return np.asarray(grown, dtype=np.bool_)
+
+
+def _middle(plane: F32) -> F32:
+    """The median of each pixel's neighbourhood, to a quarter of a level and within 32 levels of 0."""
+    coarse = np.clip(np.rint(plane * 4) + 128, 0, 255).astype(np.uint8)
+    middle = cv2.medianBlur(coarse, _STROKE_NEIGHBOURHOOD).astype(np.float32)
+    return np.asarray((middle - 128) / 4, dtype=np.float32)
 
 
 def read_cells(residual: F32, trust: F32, rows: int, columns: int) -> F64:
@@ -113,8 +161,8 @@ def read_cells(residual: F32, trust: F32, rows: int, columns: int) -> F64:
     seen = weight > 0.02
     weight[~seen] = 0.0
     value = np.divide(total, weight, out=np.zeros_like(total), where=seen)
-    value -= _local_mean(value, weight)
-    spread = np.sqrt(_local_mean(value**2, weight) + _NOISE_FLOOR_LEVELS**2)
+    value -= local_mean(value, weight)
+    spread = np.sqrt(local_mean(value**2, weight) + _NOISE_FLOOR_LEVELS**2)
     return np.asarray(value / spread * np.sqrt(np.minimum(weight, 1.0)), dtype=np.float64)
 
 
@@ -123,7 +171,8 @@ def soft_bits(positions: F64) -> F64:
     return np.tanh(positions)
 
 
-def _local_mean(value: F64, weight: F64) -> F64:
+def local_mean(value: F64, weight: F64) -> F64:
+    """Weighted mean over each cell's neighbourhood; 0 where nothing has weight."""
     numerator, denominator = (
         cv2.boxFilter(
             plane,

@@ -12,10 +12,13 @@ from typing import Final
 
 from watermark.errors import MediaMalformed
 from watermark.limits import CELL_CHARS_MAX, TABLE_CELLS_MAX, TABLE_COLUMNS_MAX, TABLE_ROWS_MAX, within
-from watermark.sheets import Changes, Sheet, decode_text
+from watermark.sheets import Changes, Sheet, decode_text, encode_text
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _SAMPLE_CHARS: Final = 20_000
+_SAMPLE_LINES: Final = 20
+# A cell in quotes from its beginning to its end, or to that of the sample.
+_QUOTED: Final = re.compile(r'(?:(?<=[,;\t|\r\n])|\A)"[^"]*+(?:""[^"]*+)*+(?:"(?=[,;\t|\r\n]|\Z)|\Z)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class CsvFile:
         text = "".join(
             self.delimiter.join(tokens) + end for tokens, end in zip(placed, self.ends, strict=True)
         )
-        return text.encode(self.encoding)
+        return encode_text(text, self.encoding)
 
     def _token(self, text: str, quoted: bool) -> str:
         if quoted or any(char in text for char in (self.delimiter, '"', "\r", "\n")):
@@ -76,10 +79,9 @@ def parse_csv(data: bytes) -> CsvFile:
 
 def looks_like_table(text: str) -> bool:
     """Whether the beginning of a text is at least two lines that one delimiter splits into equally many cells."""
-    sample = [line for line in text[:_SAMPLE_CHARS].splitlines()[:20] if line.strip()]
+    bare = _bare_lines(text)
     if len(text) >= _SAMPLE_CHARS:
-        sample = sample[:-1]
-    bare = [re.sub(r'"[^"]*"', "", line) for line in sample]
+        bare = bare[:-1]
     return len(bare) > 1 and any(
         bare[0].count(delimiter) > 0 and len({line.count(delimiter) for line in bare}) == 1
         for delimiter in _DELIMITERS
@@ -88,15 +90,25 @@ def looks_like_table(text: str) -> bool:
 
 def _delimiter(text: str) -> str:
     """The delimiter that splits the sample's lines into most, and equally many, cells."""
-    sample = [line for line in text[:_SAMPLE_CHARS].splitlines()[:20] if line.strip()]
+    bare = _bare_lines(text)
     best, best_score = ",", (0, 0)
     for delimiter in _DELIMITERS:
-        counts = [re.sub(r'"[^"]*"', "", line).count(delimiter) for line in sample]
+        counts = [line.count(delimiter) for line in bare]
         usual = max(set(counts), key=lambda count: (counts.count(count), count)) if counts else 0
         score = (counts.count(usual) if usual else 0, usual)
         if score > best_score:
             best, best_score = delimiter, score
     return best
+
+
+def _bare_lines(text: str) -> list[str]:
+    """The first lines without what stands in quotes; a cell in quotes may go over several of them."""
+    sample = text[:_SAMPLE_CHARS]
+    whole = _QUOTED.sub("", sample)
+    if len(whole.splitlines()) != len(sample.splitlines()):
+        return [line for line in whole.splitlines()[:_SAMPLE_LINES] if line]
+    lines = [line for line in sample.splitlines()[:_SAMPLE_LINES] if line.strip()]
+    return [re.sub(r'"[^"]*"', "", line) for line in lines]
 
 
 def _tokens(text: str, delimiter: str) -> tuple[list[tuple[str, ...]], list[str]]:

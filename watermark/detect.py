@@ -7,17 +7,21 @@ Chernoff bound, and every p-value is multiplied by N, the number of candidates s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
 
+import cv2
 import numpy as np
 
-from watermark.evidence import Bound, Evidence, take, total_score
+from watermark.errors import MediaMalformed, MemoryShort
+from watermark.evidence import F64, Bound, Evidence, take, total_score
 from watermark.keys import check_release_id, check_secret
 from watermark.limits import CANDIDATES_MAX, FILE_BYTES_MAX, PHANTOMS_MAX, within
 from watermark.media import codec, read
 from watermark.policy import Channel, Policy
 from watermark.results import Marked, Match, Reading, Verdict, VerdictKind, Words
+
+R = TypeVar("R")
 
 ACCUSE_LOG10_NP: Final = -9.0
 INVESTIGATE_LOG10_NP: Final = -6.0
@@ -40,12 +44,12 @@ def embed(original: bytes, media_type: str, *, layout_key: bytes, seed: bytes, p
         manifest says so.
 
     Raises:
-        WatermarkError: an unreadable, unknown or too large file, or keys of the wrong length.
+        WatermarkError: an unreadable, unknown or too large file, keys of the wrong length, or too little memory.
     """
     within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(original))
     check_secret("layout key", layout_key)
     check_secret("codeword seed", seed)
-    return codec(media_type).embed(original, layout_key, seed, policy)
+    return _told(lambda: codec(media_type).embed(original, layout_key, seed, policy))
 
 
 def detect(
@@ -84,9 +88,25 @@ def detect(
     for release_id, seed in candidates.items():
         check_release_id(release_id)
         check_secret("codeword seed", seed)
-    reading = read(leak, original, media_type_of_original, layout_key, policy)
     n = max(candidates_total, len(candidates), 1)
-    return judge(reading, candidates, take(phantoms, PHANTOMS_MAX), n)
+
+    def judged() -> Verdict:
+        reading = read(leak, original, media_type_of_original, layout_key, policy).only(policy.channels)
+        return judge(reading, candidates, take(phantoms, PHANTOMS_MAX), n)
+
+    return _told(judged)
+
+
+def _told(work: Callable[[], R]) -> R:
+    """What a file does to the memory, or to OpenCV, becomes an error of this package."""
+    try:
+        return work()
+    except MemoryError as error:
+        raise MemoryShort from error
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryShort from error
+        raise MediaMalformed(what="picture", reason=str(error)[:200]) from error
 
 
 def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequence[bytes], n: int) -> Verdict:
@@ -99,17 +119,21 @@ def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequenc
         n: the N of N·p, at least 1.
     """
     evidence = reading.evidence
-    bound = Bound.of(evidence)
-    log10_n = math.log10(n)
+    codes = [evidence, *(tuple(evidence[index] for index in chosen) for chosen in reading.alternatives)]
+    # The best of several codes is at most so many times as likely by chance (Bonferroni).
+    log10_n = math.log10(n * len(codes))
+    bounds = [(Bound.of(code), code) for code in codes]
     carriers = {
         channel: sum(item.carriers for item in evidence if item.channel is channel)
         for channel in Channel
         if any(item.channel is channel for item in evidence)
     }
-    best_possible = float(bound.log10_p(np.array([sum(item.score_max() for item in evidence)]))[0]) + log10_n
+    best_possible = log10_n + min(
+        float(bound.log10_p(np.array([sum(item.score_max() for item in code)]))[0]) for bound, code in bounds
+    )
     ids = list(candidates)
     seeds = [candidates[release_id] for release_id in ids]
-    log10_np = bound.log10_p(total_score(evidence, seeds)) + log10_n
+    log10_np = _best(bounds, seeds) + log10_n
     named = [
         index for index in np.argsort(log10_np, kind="stable") if log10_np[index] <= INVESTIGATE_LOG10_NP
     ]
@@ -118,7 +142,7 @@ def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequenc
     )
     phantom_best = None
     if evidence and phantoms:
-        phantom_best = float(bound.log10_p(total_score(evidence, phantoms)).min()) + log10_n
+        phantom_best = float(_best(bounds, phantoms).min()) + log10_n
     return Verdict(
         verdict=_kind(matches, best_possible),
         matches=matches,
@@ -128,6 +152,21 @@ def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequenc
         candidates_total=n,
         carriers=carriers,
     )
+
+
+def _best(bounds: Sequence[tuple[Bound, Sequence[Evidence]]], seeds: Sequence[bytes]) -> F64:
+    """For each seed the smallest log₁₀ p over the codes; each item of evidence is scored once."""
+    scores: dict[int, F64] = {}
+    for _, code in bounds:
+        for item in code:
+            if id(item) not in scores:
+                scores[id(item)] = item.score(seeds)
+    rows = [
+        bound.log10_p(sum((scores[id(item)] for item in code), np.zeros(len(seeds))))
+        for bound, code in bounds
+    ]
+    best: F64 = np.min(rows, axis=0)
+    return best
 
 
 def _kind(matches: tuple[Match, ...], best_possible: float) -> VerdictKind:

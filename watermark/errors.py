@@ -77,3 +77,19 @@ class KeyInvalid(WatermarkError):
     code = "key_invalid"
     zh = "密钥或编号不正确（{what}）：{reason}"
     en = "Invalid {what}: {reason}"
+
+
+class FileRefused(WatermarkError):
+    """A file named on the command line cannot be read or written. Fields: what, reason."""
+
+    code = "file_refused"
+    zh = "无法读取或写入文件 {what}：{reason}"
+    en = "Cannot read or write {what}: {reason}"
+
+
+class MemoryShort(WatermarkError):
+    """The file asks for more memory than this process may take."""
+
+    code = "memory_short"
+    zh = "内存不足：在允许的内存内无法处理该文件"
+    en = "Out of memory: the file cannot be handled within the memory allowed"

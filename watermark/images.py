@@ -14,14 +14,14 @@ from typing import Final
 import cv2
 import numpy as np
 
-from watermark import align, chips
+from watermark import align, blank, chips, saved_again, two_tones
 from watermark.chips import F32, U8, ChipGrid
 from watermark.evidence import BitEvidence
 from watermark.limits import FILE_BYTES_MAX, IMAGE_SIDE_PIXELS_MIN, PDF_PAGES_COMPARED_MAX, within
-from watermark.pages import place
+from watermark.pages import THOROUGH_PAGES_MAX, Placed, place
 from watermark.payload import CODE_POSITIONS, biases, codeword
 from watermark.policy import Channel, Policy
-from watermark.rasters import JPEG, QUALITY, TIFF, decode, encode
+from watermark.rasters import JPEG, QUALITY, TIFF, bands, decode, encode
 from watermark.results import Manifest, Marked, Reading, Words
 
 AMPLITUDE_LEVELS: Final = 1.1
@@ -68,7 +68,8 @@ class ImageCodec:
         data = encode(marked, self.media_type)
         # A copy that could not be read back would be untraceable.
         within("FILE_BYTES_MAX", FILE_BYTES_MAX, len(data))
-        stored = decode(data, self.media_type)
+        lossless = all(frame.lossless for frame in frames)
+        stored = tuple(marked) if lossless else decode(data, self.media_type)
         worst = min(
             psnr_db(before.colour, after.colour) for before, after in zip(frames, stored, strict=True)
         )
@@ -87,12 +88,15 @@ class ImageCodec:
                 identical += 1
                 continue
             placed = place(leak, order, compared, known)
+            # A piece with few details may fit in many places, and only one has its mark.
+            few = max(len(frames), order + 1) <= THOROUGH_PAGES_MAX
+            if few and (placed is None or placed.alignment.method.startswith(align.PIECE)):
+                placed = _by_mark(leak, frames, compared, layout_key) or placed
             if placed is None:
                 continue
-            index, alignment = placed
+            index, alignment, leak = placed.page, placed.alignment, placed.leak
             grid = _grid(layout_key, index, *frames[index].shape)
-            cells = read_chips(leak, compared[index], alignment, *grid.position.shape)
-            sums[: grid.positions] += grid.gather(cells)
+            sums[: grid.positions] += grid.gather(_read(leak, compared[index], alignment, grid))
             longest = max(longest, grid.positions)
             found.append((f"frame {index + 1} " if len(frames) > 1 else "") + alignment.describe())
         if not found:
@@ -136,6 +140,17 @@ def _grid(layout_key: bytes, index: int, height: int, width: int) -> ChipGrid:
     return ChipGrid.keyed(layout_key, label, *chips.grid_shape(height, width))
 
 
+def _by_mark(leak: U8, frames: list[U8], compared: tuple[U8, ...], layout_key: bytes) -> Placed | None:
+    """The frame of which a blank leak is a piece, and where; see `watermark.blank`."""
+    thresholds = biases(layout_key, Channel.PIXELS)
+    found = []
+    for index, frame in enumerate(frames):
+        grid = _grid(layout_key, index, *frame.shape)
+        alignment = blank.place(leak, compared[index].shape, grid, thresholds)
+        found += [] if alignment is None else [Placed(index, alignment, leak)]
+    return max(found, key=lambda one: one.alignment.correlation, default=None)
+
+
 def _reduced(frame: U8) -> U8:
     """The frame as it is compared."""
     if frame.size <= COPY_PIXELS:
@@ -161,21 +176,43 @@ def add_chips(colour: U8, signs: F32, amplitude: F32, strength: float) -> U8:
     d = amplitude * np.float32(strength)
     marked = np.empty_like(colour)
     for _ in range(4):
-        for channel in range(colour.shape[2]):
-            plane = colour[:, :, channel].astype(np.float32)
-            shift = np.maximum(d - plane, 0) - np.maximum(d - (255 - plane), 0)
-            marked[:, :, channel] = np.clip(np.rint(plane + signs * d + shift), 0, 255).astype(np.uint8)
-        error = math.sqrt(float(((marked.astype(np.float32) - colour) ** 2).mean(dtype=np.float64)))
+        for rows in bands(colour.shape):
+            for channel in range(colour.shape[2]):
+                plane = colour[rows, :, channel].astype(np.float32)
+                shift = np.maximum(d[rows] - plane, 0) - np.maximum(d[rows] - (255 - plane), 0)
+                moved = plane + signs[rows] * d[rows] + shift
+                marked[rows, :, channel] = np.clip(np.rint(moved), 0, 255).astype(np.uint8)
+        error = math.sqrt(_squared_error(colour, marked))
         if error <= error_max:
             break
         d *= np.float32(0.97 * error_max / error)
     return marked
 
 
-def read_chips(leak: U8, reference: U8, alignment: align.Alignment, rows: int, columns: int) -> chips.F64:
-    """Normalised chip values of an aligned leak."""
+def read_chips(
+    leak: U8, reference: U8, alignment: align.Alignment, rows: int, columns: int, *, dithered: bool = False
+) -> chips.F64:
+    """Normalised chip values of an aligned leak; where dots stand for greys, none of them is taken for what lies over the page."""
     difference, mask = align.residual(leak, reference, alignment)
-    return chips.read_cells(difference, chips.quiet(reference) * mask, rows, columns)
+    trust = chips.quiet(reference) * mask
+    if not dithered:
+        trust = trust * chips.clean(difference, trust)
+    return chips.read_cells(difference, trust, rows, columns)
+
+
+def _read(leak: U8, reference: U8, alignment: align.Alignment, grid: ChipGrid) -> chips.F64:
+    """Chip values by what was done to the leak: saved again, made of two tones, or anything else."""
+    shape, amplitude = grid.position.shape, _amplitude(reference)
+    if two_tones.is_two_toned(leak):
+        if two_tones.is_dithered(leak, reference, alignment):
+            return read_chips(leak, reference, alignment, *shape, dithered=True)
+        cells = two_tones.read_cells(leak, reference, alignment, amplitude, *shape)
+        return cells if two_tones.is_flat(leak) else cells + read_chips(leak, reference, alignment, *shape)
+    difference, mask = align.residual(leak, reference, alignment)
+    saved = saved_again.read_cells(leak, reference, alignment, difference, amplitude, (shape[0], shape[1]))
+    if saved is not None:
+        return saved
+    return chips.read_cells(difference, chips.quiet(reference) * mask, *shape)
 
 
 def equal_to_original() -> Reading:
@@ -195,18 +232,33 @@ def not_a_copy() -> Reading:
 
 def psnr_db(before: U8, after: U8) -> float:
     """Peak signal-to-noise ratio in dB; 99 for equal rasters."""
-    error = float(((before.astype(np.float32) - after.astype(np.float32)) ** 2).mean(dtype=np.float64))
+    error = _squared_error(before, after)
     return 99.0 if error == 0 else 10 * math.log10(255.0**2 / error)
+
+
+def _squared_error(before: U8, after: U8) -> float:
+    """The mean; of whole numbers, so it is the same in whatever bands it is summed."""
+    total = 0.0
+    for rows in bands(before.shape):
+        difference = before[rows].astype(np.float32) - after[rows]
+        total += float((difference**2).sum(dtype=np.float64))
+    return total / before.size
 
 
 def _amplitude(grey: U8) -> F32:
     """d for each pixel: more where the picture itself is restless, but never on paper, where a halo would show."""
     plane = grey.astype(np.float32)
     mean = cv2.GaussianBlur(plane, (0, 0), 4)
-    variance = np.maximum(cv2.GaussianBlur(plane * plane, (0, 0), 4) - mean * mean, 0)
-    gain = np.minimum(np.sqrt(variance) / _CONTRAST_LEVELS, _CONTRAST_GAIN_MAX - 1)
-    inked = np.clip((255 - cv2.GaussianBlur(plane, (0, 0), 1)) / _PAPER_LEVELS, 0, 1)
-    return np.asarray(AMPLITUDE_LEVELS * (1 + gain * inked), dtype=np.float32)
+    squares = cv2.GaussianBlur(plane * plane, (0, 0), 4)
+    blurred = cv2.GaussianBlur(plane, (0, 0), 1)
+    del plane
+    out = np.empty(grey.shape, dtype=np.float32)
+    for rows in bands(grey.shape):
+        variance = np.maximum(squares[rows] - mean[rows] * mean[rows], 0)
+        gain = np.minimum(np.sqrt(variance) / _CONTRAST_LEVELS, _CONTRAST_GAIN_MAX - 1)
+        inked = np.clip((255 - blurred[rows]) / _PAPER_LEVELS, 0, 1)
+        out[rows] = AMPLITUDE_LEVELS * (1 + gain * inked)
+    return out
 
 
 def _unmarked(original: bytes, media_type: str, zh: str, en: str) -> Marked:

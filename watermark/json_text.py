@@ -23,7 +23,7 @@ from watermark.limits import (
     TABLE_ROWS_MAX,
     within,
 )
-from watermark.sheets import Changes, Literal, Sheet, decode_text
+from watermark.sheets import Changes, Literal, Sheet, decode_text, encode_text
 
 Json = str | list["Json"] | dict[str, "Json"]
 Path = tuple[str | int, ...]
@@ -91,7 +91,7 @@ class JsonFile:
             text = self.line_end.join(dump(row, self.style) for row in rows)
         else:
             text = dump(rows[0] if self.shape == "record" else rows, self.style)
-        return (text + self.tail).encode(self.encoding)
+        return encode_text(text + self.tail, self.encoding)
 
     def holding(self, record: dict[str, Json]) -> JsonFile:
         """The same file, were it this single record.

@@ -182,9 +182,13 @@ def read(leak: bytes, original: bytes, media_type: str, layout_key: bytes, polic
     chosen = codec(media_type)
     opened = open_leak(leak, media_type)
     match chosen:
-        case ImageCodec() | PdfCodec():
+        case ImageCodec():
             if isinstance(opened, Rasters):
                 return chosen.read(opened.rasters, original, layout_key)
+        case PdfCodec():
+            if isinstance(opened, Rasters):
+                document = leak if opened.media_type == PDF else None
+                return chosen.read(opened.rasters, original, layout_key, document)
         case SheetCodec():
             if isinstance(opened, Sheets):
                 return chosen.read(opened.file, original, layout_key, policy)

@@ -17,7 +17,15 @@ from typing import Any, Final
 from lxml import etree
 
 from watermark.errors import MediaMalformed, MediaTooLarge, MediaUnsupported
-from watermark.limits import PACKAGE_BYTES_MAX, PACKAGE_PARTS_MAX, XML_PART_BYTES_MAX, within
+from watermark.limits import (
+    PACKAGE_BYTES_MAX,
+    PACKAGE_ENTRIES_SEEN_MAX,
+    PACKAGE_PARTS_MAX,
+    XML_ATTRIBUTES_MAX,
+    XML_PART_BYTES_MAX,
+    XML_TAGS_MAX,
+    within,
+)
 
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -25,6 +33,9 @@ WORKBOOK: Final = "xl/workbook.xml"
 DOCUMENT: Final = "word/document.xml"
 _MAIN_PARTS: Final = {WORKBOOK: XLSX, DOCUMENT: DOCX}
 _ENCRYPTED: Final = 0x1
+_ENTRY: Final = b"PK\x01\x02"
+# ECMA-376, part 2, annex B: no other compression, and of no other can the unpacking be stopped half-way.
+_COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _COMPRESSION_LEVEL: Final = 6
 _TIME: Final = (1980, 1, 1, 0, 0, 0)
 _RELATION: Final = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
@@ -61,12 +72,14 @@ class Package:
 
         Raises:
             MediaMalformed: no such part, not well-formed, or with a document type.
-            MediaTooLarge: above `XML_PART_BYTES_MAX`.
+            MediaTooLarge: above `XML_PART_BYTES_MAX`, `XML_TAGS_MAX` or `XML_ATTRIBUTES_MAX`.
         """
         data = self.parts.get(name)
         if data is None:
             raise MediaMalformed(what=self.what, reason=f"part {name[:100]} is missing")
         within("XML_PART_BYTES_MAX", XML_PART_BYTES_MAX, len(data))
+        within("XML_TAGS_MAX", XML_TAGS_MAX, data.count(b"<"))
+        within("XML_ATTRIBUTES_MAX", XML_ATTRIBUTES_MAX, data.count(b"="))
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
         try:
             root = etree.fromstring(data, parser)
@@ -125,10 +138,11 @@ def open_package(data: bytes, what: str) -> Package:
     Raises:
         MediaMalformed: no ZIP, damaged, or with two parts of one name.
         MediaTooLarge: more parts or bytes than the limits, counted as they are unpacked.
-        MediaUnsupported: encrypted.
+        MediaUnsupported: encrypted, or compressed otherwise than Office files are.
     """
     parts: dict[str, bytes] = {}
     room = PACKAGE_BYTES_MAX
+    _check_entries(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
@@ -136,6 +150,8 @@ def open_package(data: bytes, what: str) -> Package:
             for entry in entries:
                 if entry.flag_bits & _ENCRYPTED:
                     raise MediaUnsupported(what=f"encrypted {what}")
+                if entry.compress_type not in _COMPRESSIONS:
+                    raise MediaUnsupported(what=f"{what}, compression {entry.compress_type}")
                 if entry.filename in parts:
                     raise MediaMalformed(what=what, reason=f"two parts named {entry.filename[:100]}")
                 with archive.open(entry) as part:
@@ -150,12 +166,19 @@ def open_package(data: bytes, what: str) -> Package:
     return Package(what, parts)
 
 
+def _check_entries(data: bytes) -> None:
+    """The standard library reads the whole directory, whose size nothing bounds."""
+    within("PACKAGE_ENTRIES_SEEN_MAX", PACKAGE_ENTRIES_SEEN_MAX, data.count(_ENTRY))
+
+
 def package_kind(data: bytes) -> str | None:
     """The media type of an Office package by the names of its parts; None for any other ZIP.
 
     Raises:
         MediaMalformed: the directory cannot be read.
+        MediaTooLarge: more entries than the limit.
     """
+    _check_entries(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.NameToInfo

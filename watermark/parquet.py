@@ -20,6 +20,7 @@ from watermark.limits import (
     PARQUET_MEMORY_BYTES_MAX,
     PARQUET_SECONDS_MAX,
     TABLE_CELLS_MAX,
+    TABLE_CHARS_MAX,
     TABLE_COLUMNS_MAX,
     TABLE_ROWS_MAX,
     within,
@@ -78,6 +79,7 @@ def _run(data: bytes, task: dict[str, Any]) -> bytes:
         TABLE_ROWS_MAX,
         TABLE_COLUMNS_MAX,
         TABLE_CELLS_MAX,
+        TABLE_CHARS_MAX,
     )
     command = [sys.executable, "-P", str(_WORKER), *(str(limit) for limit in limits)]
     told = json.dumps({"input_bytes": len(data), **task}).encode() + b"\n" + data
@@ -87,6 +89,10 @@ def _run(data: bytes, task: dict[str, Any]) -> bytes:
         )
     except subprocess.TimeoutExpired as error:
         raise MediaMalformed(what="Parquet", reason=f"not read within {PARQUET_SECONDS_MAX} s") from error
+    except OSError as error:
+        raise MediaMalformed(
+            what="Parquet", reason=f"no reader could be started: {error.strerror}"
+        ) from error
     if done.returncode == _TOO_LARGE:
         raise MediaTooLarge(**json.loads(done.stderr))
     if done.returncode != 0:

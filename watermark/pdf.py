@@ -1,39 +1,44 @@
-"""Marks in PDF: a faint raster of chips multiplied over each page.
+"""Marks in PDF: places of words and glyphs, pictures, and a faint raster of chips over each page.
 
-Rule: not one operator of the page's own content is touched: text stays text, fonts stay embedded, images keep their
-bytes. The chips are one image of one bit a chip, drawn after the content with blend mode Multiply, so that they also
-show above an opaque background and leave black ink black.
+Rule: text stays text. Only the places of glyphs change, by a tenth of a millimetre at most; which glyphs, in which
+font, in which order stays, fonts keep their bytes, and so does every operator that shows no text. A content that
+cannot be followed stays as it is.
 """
 
 from __future__ import annotations
 
 import io
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pikepdf
-from pikepdf import Array, Dictionary, Name
+from pikepdf import Array, Dictionary, Name, ObjectStreamMode
 
-from watermark import align, chips
-from watermark.chips import U8, ChipGrid
+from watermark import pdf_chips, pdf_images
+from watermark.chips import U8
 from watermark.errors import MediaMalformed, MediaUnsupported
-from watermark.evidence import BitEvidence
-from watermark.images import equal_to_original, not_a_copy, read_chips
-from watermark.limits import PDF_PAGES_COMPARED_MAX, PDF_PAGES_MAX, RENDER_PIXELS_MAX, within
-from watermark.pages import place
-from watermark.payload import CODE_POSITIONS, biases, codeword
+from watermark.limits import PDF_PAGES_MAX, within
+from watermark.payload import biases, codeword
+from watermark.pdf_carriers import GLYPH_MM, OFFSETS, WORD_MM, Carriers, rewritten
+from watermark.pdf_reading import read_pdf
+from watermark.pdf_streams import check_lzw
+from watermark.pdf_text import Text, Walk
 from watermark.policy import Channel, Policy
-from watermark.render import RENDER_DPI, render
 from watermark.results import Manifest, Marked, Reading, Words
 
 PDF: Final = "application/pdf"
-CHIP_LEVELS: Final = 2.5
-"""How much darker a chip makes white paper at strength 1, in levels of 255."""
-_IMAGE: Final = "ZhenglianChips"
-_BLEND: Final = "ZhenglianBlend"
+GROWTH_MAX: Final = 0.10
+CARRIERS_ENOUGH: Final = 160
+"""Carriers in the text with which a small file does without chips."""
+_FIELDS_MAX: Final = 10_000
+_THINNEST: Final = 4
+_END: Final = b"%%EOF"
+_END_WITHIN: Final = 4096
+"""Bytes at a file's end among which the end mark is looked for; readers take 1,024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,181 +48,281 @@ class PdfCodec:
     media_type: str = PDF
 
     def embed(self, original: bytes, layout_key: bytes, seed: bytes, policy: Policy) -> Marked:
-        """Draw the chips of one release over every page; see `watermark.embed`."""
-        try:
-            with pikepdf.open(io.BytesIO(original)) as document:
-                if document.is_encrypted:
-                    raise MediaUnsupported(what="encrypted PDF")
-                within("PDF_PAGES_MAX", PDF_PAGES_MAX, len(document.pages))
-                if Channel.PAGE_CHIPS not in policy.channels:
-                    return Marked(original, Manifest(self.media_type, {}, notes=(_NOT_ALLOWED,)))
-                bits = codeword(seed, Channel.PAGE_CHIPS, biases(layout_key, Channel.PAGE_CHIPS))
-                state = _multiply_state(document)
-                carriers = 0
-                for index, page in enumerate(document.pages):
-                    carriers += _cover(
-                        document, page, state, _page_signs(layout_key, index, page, bits), policy
-                    )
-                out = io.BytesIO()
-                document.save(out, deterministic_id=True, fix_metadata_version=False)
-        except pikepdf.PasswordError as error:
-            raise MediaUnsupported(what="encrypted PDF") from error
-        except (
-            pikepdf.PdfError,
-            ValueError,
-            TypeError,
-            KeyError,
-            AttributeError,
-            IndexError,
-            RuntimeError,
-        ) as error:
-            raise MediaMalformed(what="PDF", reason=f"{type(error).__name__}: {error}"[:200]) from error
-        return Marked(
-            out.getvalue(), _manifest(carriers, policy.strength, len(original), len(out.getvalue()))
+        """Mark the pages for one release; see `watermark.embed`."""
+        _check_whole(original)
+        if not policy.channels & _CHANNELS:
+            with opened(original):
+                return Marked(original, Manifest(self.media_type, {}, notes=(_NOT_ALLOWED,)))
+        first = copy = _made(original, layout_key, seed, policy, _PLANS[0])
+        for plan in _PLANS:
+            if plan is not _PLANS[0]:
+                copy = _made(original, layout_key, seed, policy, plan)
+            if len(copy.data) <= (1 + GROWTH_MAX) * len(original) or not copy.could_be_smaller:
+                return Marked(copy.data, _manifest(copy, policy, len(original)))
+            if copy.text_carriers < CARRIERS_ENOUGH * plan.thin:
+                break
+        return Marked(first.data, _manifest(first, policy, len(original)))
+
+    def read(
+        self, leaks: list[U8], original: bytes, layout_key: bytes, document: bytes | None = None
+    ) -> Reading:
+        """Read every leaked page that can be laid over a page; see `watermark.detect`.
+
+        Args:
+            leaks: pages as rasters.
+            original: the unmarked file.
+            layout_key: 32 bytes.
+            document: the leak itself, when it is a PDF.
+        """
+        with opened(original) as ours:
+            if document is None:
+                return read_pdf(leaks, original, ours, layout_key, None)
+            with opened(document) as theirs:
+                return read_pdf(leaks, original, ours, layout_key, theirs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How much is written: a small file must not grow by more than a tenth.
+
+    Attributes:
+        chips: over the pages.
+        thin: every how many-th carrier in the text moves.
+        packed: small objects are compressed together (PDF 1.5).
+    """
+
+    chips: bool
+    thin: int
+    packed: bool
+
+
+_PLANS: Final = (
+    _Plan(True, 1, False),
+    _Plan(True, 1, True),
+    _Plan(False, 1, False),
+    _Plan(False, 1, True),
+    *(_Plan(False, thin, True) for thin in range(2, _THINNEST + 1)),
+)
+
+
+@dataclass(slots=True)
+class _Copy:
+    data: bytes = b""
+    carriers: dict[Channel, int] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
+    notes: list[Words] = field(default_factory=list)
+    text_carriers: int = 0
+    could_be_smaller: bool = True
+
+
+def _check_whole(original: bytes) -> None:
+    """Refuse a file without its end (ISO 32000-2, 7.5.5): qpdf would mend it, and a copy would lack what is missing."""
+    if _END not in original[-_END_WITHIN:]:
+        raise MediaMalformed(what="PDF", reason="the file is cut short: it has no end mark")
+
+
+@contextmanager
+def opened(data: bytes) -> Iterator[pikepdf.Pdf]:
+    """The document, whose damage becomes a `MediaMalformed`.
+
+    Raises:
+        MediaMalformed: unreadable.
+        MediaUnsupported: encrypted.
+        MediaTooLarge: more than `PDF_PAGES_MAX` pages.
+    """
+    try:
+        with pikepdf.open(io.BytesIO(data)) as document:
+            if document.is_encrypted:
+                raise MediaUnsupported(what="encrypted PDF")
+            within("PDF_PAGES_MAX", PDF_PAGES_MAX, len(document.pages))
+            yield document
+    except pikepdf.PasswordError as error:
+        raise MediaUnsupported(what="encrypted PDF") from error
+    except _FAULTS as error:
+        raise MediaMalformed(what="PDF", reason=f"{type(error).__name__}: {error}"[:200]) from error
+
+
+_FAULTS: Final = (
+    pikepdf.PdfError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    ArithmeticError,
+)
+
+
+def _made(original: bytes, layout_key: bytes, seed: bytes, policy: Policy, plan: _Plan) -> _Copy:
+    """The copy by one plan."""
+    copy = _Copy()
+    with opened(original) as document:
+        check_lzw(document)
+        text = Walk(document, PDF_PAGES_MAX).run()
+        offsets: list[Channel] = [channel for channel in OFFSETS if channel in policy.channels]
+        moved: dict[int, bytes] = {}
+        if offsets:
+            moved = _move(document, text, layout_key, seed, offsets, plan.thin, copy)
+        if Channel.PIXELS in policy.channels:
+            _mark_pictures(document, text, layout_key, seed, policy, len(original), copy)
+        chips = plan.chips and Channel.PAGE_CHIPS in policy.channels
+        _draw(document, moved, layout_key, seed, policy, copy, chips=chips)
+        copy.could_be_smaller = bool(offsets) or copy.carriers.get(Channel.PIXELS, 0) > 0
+        if not chips and Channel.PAGE_CHIPS in policy.channels:
+            copy.notes.append(_SMALL)
+        if is_signed(document):
+            copy.notes.append(_SIGNED)
+        packed = plan.packed and not _is_pdf_a_1(document)
+        mode = ObjectStreamMode.generate if packed else ObjectStreamMode.preserve
+        out = io.BytesIO()
+        document.save(out, deterministic_id=True, fix_metadata_version=False, object_stream_mode=mode)
+        copy.data = out.getvalue()
+    return copy
+
+
+def _move(
+    document: pikepdf.Pdf,
+    text: Text,
+    layout_key: bytes,
+    seed: bytes,
+    offsets: list[Channel],
+    thin: int,
+    copy: _Copy,
+) -> dict[int, bytes]:
+    """Move glyphs; returns the new contents of pages, and writes those of forms."""
+    carriers = Carriers(text, layout_key)
+    bits = {channel: codeword(seed, channel, carriers.segments[channel].thresholds) for channel in offsets}
+    signs = carriers.signs(bits)
+    for channel in offsets:
+        signs[channel][np.arange(len(signs[channel])) % thin != 0] = 0.0
+        copy.carriers[channel] = int(np.count_nonzero(signs[channel]))
+    copy.text_carriers = sum(carriers.counts()[channel] for channel in offsets)
+    pages: dict[int, bytes] = {}
+    for key, content in text.contents.items():
+        data = rewritten(content, carriers.glyphs[key], signs)
+        if data == content.data:
+            continue
+        if key[1] < 0:
+            pages[key[0]] = data
+        else:
+            content.owner.write(zlib.compress(data, 9), filter=Name.FlateDecode)
+    return pages
+
+
+def _mark_pictures(
+    document: pikepdf.Pdf, text: Text, layout_key: bytes, seed: bytes, policy: Policy, size: int, copy: _Copy
+) -> None:
+    left = int(GROWTH_MAX / 2 * size)
+    worst, total = 99.0, 0
+    for picture in pdf_images.pictures(document, text):
+        done = pdf_images.mark(picture, layout_key, seed, policy.strength, max(0, left))
+        if done is None:
+            continue
+        carriers, growth, psnr = done
+        left -= growth
+        total += carriers
+        worst = min(worst, psnr)
+    if total:
+        copy.carriers[Channel.PIXELS] = total
+        copy.quality["pictures_psnr_db"] = round(worst, 2)
+
+
+def _draw(
+    document: pikepdf.Pdf,
+    moved: dict[int, bytes],
+    layout_key: bytes,
+    seed: bytes,
+    policy: Policy,
+    copy: _Copy,
+    *,
+    chips: bool,
+) -> None:
+    """Write the pages' contents, with chips over them where they are wanted."""
+    state: Any = pdf_chips.multiply_state(document) if chips else None
+    bits = codeword(seed, Channel.PAGE_CHIPS, biases(layout_key, Channel.PAGE_CHIPS)) if chips else None
+    for index, page in enumerate(document.pages):
+        over = b""
+        if bits is not None:
+            signs = pdf_chips.page_signs(layout_key, index, page, bits)
+            over = pdf_chips.cover(document, page, state, signs, policy.strength)
+            copy.carriers[Channel.PAGE_CHIPS] = copy.carriers.get(Channel.PAGE_CHIPS, 0) + int(signs.size)
+        if index in moved:
+            data = b"q\n" + moved[index] + b"\nQ\n" + over if over else moved[index]
+            stream = document.make_stream(zlib.compress(data, 9), Filter=Name.FlateDecode)
+            page.obj[Name.Contents] = stream
+        elif over:
+            page.contents_add(b"q\n", prepend=True)
+            page.contents_add(b"\nQ\n" + over)
+
+
+def is_signed(document: pikepdf.Pdf) -> bool:
+    """Whether a signature field of the document has a value."""
+    form = document.Root.get(Name.AcroForm)
+    fields = form.get(Name.Fields) if isinstance(form, Dictionary) else None
+    waiting = list(fields) if isinstance(fields, Array) else []
+    seen = 0
+    while waiting and seen < _FIELDS_MAX:
+        item = waiting.pop()
+        seen += 1
+        if not isinstance(item, Dictionary):
+            continue
+        if item.get(Name.FT) == Name.Sig and isinstance(item.get(Name.V), Dictionary):
+            return True
+        kids = item.get(Name.Kids)
+        waiting += list(kids) if isinstance(kids, Array) else []
+    return False
+
+
+def _is_pdf_a_1(document: pikepdf.Pdf) -> bool:
+    """PDF/A-1 forbids packed objects."""
+    found = document.Root.get(Name.Metadata)
+    raw = bytes(found.read_raw_bytes()[: 1 << 16]) if isinstance(found, pikepdf.Stream) else b""
+    return b"pdfaid:part" in raw and (b"part>1<" in raw or b'part="1"' in raw)
+
+
+def _manifest(copy: _Copy, policy: Policy, before: int) -> Manifest:
+    differences: list[Words] = []
+    quality = {**copy.quality, "size_growth_bytes": float(len(copy.data) - before)}
+    if any(copy.carriers.get(channel) for channel in OFFSETS):
+        quality["offset_mm_max"] = WORD_MM + GLYPH_MM
+        differences.append(
+            Words(
+                f"单词与字符沿书写方向移动至多 {WORD_MM:.2f} 毫米（字符相对于单词至多 {GLYPH_MM:.2f} 毫米）；"
+                "文字内容、顺序与字体不变，仍可选取和检索",
+                f"words move along the line by at most {WORD_MM:.2f} mm, glyphs in a word by at most {GLYPH_MM:.2f} mm "
+                "more; the text, its order and its fonts are the same, and it can be selected and searched",
+            )
         )
-
-    def read(self, leaks: list[U8], original: bytes, layout_key: bytes) -> Reading:
-        """Read the chips of every leaked page that can be laid over a page; see `watermark.detect`."""
-        rendered = render(original)
-        pages = rendered.rasters
-        known: list[align.Features | None] = [None] * len(pages)
-        thresholds = biases(layout_key, Channel.PAGE_CHIPS)
-        sums = np.zeros(CODE_POSITIONS)
-        found: list[str] = []
-        identical = 0
-        for order, leak in enumerate(leaks):
-            placed = place(leak, order, pages, known)
-            if placed is None:
-                continue
-            index, alignment = placed
-            if np.array_equal(leak, pages[index]):
-                identical += 1
-                continue
-            rows, columns = chips.grid_shape(*pages[index].shape)
-            grid = ChipGrid.keyed(layout_key, f"page/{index}", rows, columns)
-            sums[: grid.positions] += grid.gather(read_chips(leak, pages[index], alignment, rows, columns))
-            found.append(f"page {index + 1} {alignment.describe()}")
-        if not found:
-            return equal_to_original() if identical else not_a_copy()
-        evidence = BitEvidence(Channel.PAGE_CHIPS, thresholds, chips.soft_bits(sums))
-        return Reading((evidence,), "; ".join(found), _page_limit_notes(rendered.total))
+    if copy.carriers.get(Channel.PIXELS):
+        worst = copy.quality["pictures_psnr_db"]
+        differences.append(
+            Words(
+                f"文件内图片的像素亮度有肉眼不可见的微小变化（峰值信噪比不低于 {worst:.1f} dB），格式不变",
+                f"pixels of pictures in the file differ invisibly (PSNR {worst:.1f} dB or more); formats are the same",
+            )
+        )
+    if copy.carriers.get(Channel.PAGE_CHIPS):
+        percent = round(100 * pdf_chips.CHIP_LEVELS * policy.strength / 255, 1)
+        quality["darkening_percent"] = percent
+        differences.append(
+            Words(
+                f"每页叠加一层肉眼不可见的底纹（最多使白纸变暗 {percent}%）",
+                f"an invisible pattern lies over each page (darkens white paper by at most {percent} %)",
+            )
+        )
+    return Manifest(PDF, copy.carriers, quality, tuple(differences), tuple(copy.notes))
 
 
-def _page_signs(
-    layout_key: bytes, index: int, page: pikepdf.Page, bits: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float32]:
-    """Signs of the page's chips, as displayed; the grid is the one that `read` finds on the rendered page."""
-    width, height = _displayed_points(page)
-    scale = min(RENDER_DPI / 72, (RENDER_PIXELS_MAX / max(width * height, 1.0)) ** 0.5)
-    rows, columns = chips.grid_shape(_ceil(height * scale), _ceil(width * scale))
-    return ChipGrid.keyed(layout_key, f"page/{index}", rows, columns).signs(bits)
-
-
-def _cover(
-    document: pikepdf.Pdf, page: pikepdf.Page, state: Any, signs: npt.NDArray[np.float32], policy: Policy
-) -> int:
-    """Draw the chips over the page's visible box; returns their number."""
-    image = _chip_image(document, signs, policy.strength)
-    taken = {
-        name for names in page.resources.as_dict().values() if isinstance(names, Dictionary) for name in names
-    }
-    number = next(n for n in range(len(taken) + 1) if not {f"/{_IMAGE}{n}", f"/{_BLEND}{n}"} & taken)
-    drawn = page.add_resource(image, Name.XObject, Name(f"/{_IMAGE}{number}"), replace_existing=False)
-    blend = page.add_resource(state, Name.ExtGState, Name(f"/{_BLEND}{number}"), replace_existing=False)
-    matrix = " ".join(f"{value:.4f}".rstrip("0").rstrip(".") for value in _matrix(page))
-    page.contents_add(b"q\n", prepend=True)
-    page.contents_add(f"\nQ\nq\n{blend} gs\n{matrix} cm\n{drawn} Do\nQ\n".encode("ascii"))
-    return int(signs.size)
-
-
-def _chip_image(document: pikepdf.Pdf, signs: npt.NDArray[np.float32], strength: float) -> pikepdf.Stream:
-    """One bit a chip; the two greys stand in the palette."""
-    rows, columns = signs.shape
-    packed = np.packbits(signs < 0, axis=1).tobytes()
-    dark = 255 - round(CHIP_LEVELS * strength)
-    return document.make_stream(
-        zlib.compress(packed, 9),
-        Type=Name.XObject,
-        Subtype=Name.Image,
-        Width=columns,
-        Height=rows,
-        BitsPerComponent=1,
-        ColorSpace=Array([Name.Indexed, Name.DeviceGray, 1, pikepdf.String(bytes([255, dark]))]),
-        Interpolate=True,
-        Filter=Name.FlateDecode,
-    )
-
-
-def _multiply_state(document: pikepdf.Pdf) -> Any:
-    return document.make_indirect(
-        Dictionary(Type=Name.ExtGState, BM=Name.Multiply, ca=1, CA=1, SMask=Name("/None"))
-    )
-
-
-def _box(page: pikepdf.Page) -> tuple[float, float, float, float]:
-    """The visible box: crop box cut to the media box, corners in order."""
-    crop, media = (
-        (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
-        for x0, y0, x1, y1 in ([float(value) for value in box] for box in (page.cropbox, page.mediabox))
-    )
-    box = (max(crop[0], media[0]), max(crop[1], media[1]), min(crop[2], media[2]), min(crop[3], media[3]))
-    if box[0] >= box[2] or box[1] >= box[3]:
-        box = media
-    if box[0] >= box[2] or box[1] >= box[3]:
-        raise ValueError("page without area")
-    return box
-
-
-def _turn(page: pikepdf.Page) -> int:
-    return int(page.obj.get(Name.Rotate, 0)) // 90 % 4
-
-
-def _displayed_points(page: pikepdf.Page) -> tuple[float, float]:
-    x0, y0, x1, y1 = _box(page)
-    # PDFium, like most viewers, measures a page in user units of 1/72 inch times UserUnit.
-    unit = float(page.obj.get(Name.UserUnit, 1))
-    width, height = (x1 - x0) * unit, (y1 - y0) * unit
-    return (height, width) if _turn(page) % 2 else (width, height)
-
-
-def _matrix(page: pikepdf.Page) -> tuple[float, float, float, float, float, float]:
-    """Unit square → visible box, so that the image stands upright as the page is displayed."""
-    x0, y0, x1, y1 = _box(page)
-    w, h = x1 - x0, y1 - y0
-    return (
-        (w, 0, 0, h, x0, y0),
-        (0, h, -w, 0, x1, y0),
-        (-w, 0, 0, -h, x1, y1),
-        (0, -h, w, 0, x0, y1),
-    )[_turn(page)]
-
-
-def _ceil(value: float) -> int:
-    return int(-(-value // 1))
-
-
-def _manifest(carriers: int, strength: float, before: int, after: int) -> Manifest:
-    percent = round(100 * CHIP_LEVELS * strength / 255, 1)
-    differences = (
-        Words(
-            f"每页叠加一层肉眼不可见的底纹（最多使白纸变暗 {percent}%）；文字、字体与图片未改动",
-            f"an invisible pattern lies over each page (darkens white paper by at most {percent} %); text, fonts and "
-            "images are untouched",
-        ),
-    )
-    quality = {"size_growth_bytes": float(after - before), "darkening_percent": percent}
-    return Manifest(PDF, {Channel.PAGE_CHIPS: carriers}, quality, differences)
-
-
-def _page_limit_notes(total: int) -> tuple[Words, ...]:
-    if total <= PDF_PAGES_COMPARED_MAX:
-        return ()
-    return (
-        Words(
-            f"原件共 {total} 页，只比对前 {PDF_PAGES_COMPARED_MAX} 页",
-            f"the original has {total} pages; only the first {PDF_PAGES_COMPARED_MAX} were compared",
-        ),
-    )
-
-
-_NOT_ALLOWED: Final = Words("未加标记：策略未允许页面底纹", "not marked: the policy allows no page chips")
+_CHANNELS: Final = frozenset({*OFFSETS, Channel.PIXELS, Channel.PAGE_CHIPS})
+_NOT_ALLOWED: Final = Words(
+    "未加标记：策略未允许 PDF 的任何通道", "not marked: the policy allows no channel of a PDF"
+)
+_SMALL: Final = Words(
+    "文件很小：为使增长不超过 10%，未叠加页面底纹",
+    "the file is small: to keep it from growing by more than 10 %, no pattern lies over its pages",
+)
+_SIGNED: Final = Words(
+    "原件带有数字签名；标记改变了文件，该签名在副本中不再有效",
+    "the original is digitally signed; marking changes the file, and that signature is not valid in the copy",
+)

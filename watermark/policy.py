@@ -29,6 +29,8 @@ class Channel(StrEnum):
 
     PIXELS = "pixels"
     PAGE_CHIPS = "page_chips"
+    GLYPH_OFFSETS = "glyph_offsets"
+    WORD_OFFSETS = "word_offsets"
     NUMBERS = "numbers"
     REFERENCE = "reference"
     ROW_ORDER = "row_order"
@@ -130,6 +132,9 @@ class Policy:
             channels = frozenset(Channel(name) for name in names)
         except (ValueError, TypeError) as error:
             raise PolicyInvalid(reason="unknown channel") from error
+        if not STRENGTH_MIN <= strength <= STRENGTH_MAX:
+            # Before it becomes a floating-point number, which a whole number of 400 digits cannot.
+            raise PolicyInvalid(reason=f"strength must lie between {STRENGTH_MIN} and {STRENGTH_MAX}")
         return cls(strength=float(strength), channels=channels, table=_schema(columns, unordered))
 
 

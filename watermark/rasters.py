@@ -18,7 +18,7 @@ from PIL import Image
 
 from watermark.chips import F64, U8
 from watermark.errors import MediaMalformed, MediaTooLarge, MediaUnsupported
-from watermark.limits import IMAGE_PIXELS_MAX, TIFF_FRAMES_MAX, within
+from watermark.limits import IMAGE_PIXELS_MAX, JPEG_SCANS_MAX, TIFF_FRAMES_MAX, within
 
 QUALITY: Final = 92
 PNG: Final = "image/png"
@@ -32,6 +32,7 @@ _FORMATS: Final = {PNG: "PNG", JPEG: "JPEG", WEBP: "WEBP", TIFF: "TIFF"}
 _MODES: Final = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 _WEBP_CHUNKS_MAX: Final = 64
 _PNG_LEVEL: Final = 6
+_BAND_PIXELS: Final = 4_000_000
 _RESTLESS_BYTES_PER_PIXEL: Final = 0.5
 
 
@@ -58,12 +59,28 @@ class Raster:
     @property
     def grey(self) -> U8:
         """Luma (BT.601), transparent parts laid on white."""
+        out = np.empty(self.colour.shape[:2], dtype=np.uint8)
+        for rows in bands(out.shape):
+            out[rows] = self._grey(rows)
+        return out
+
+    def _grey(self, rows: slice) -> U8:
         mix = _LUMA if self.colour.shape[2] == 3 else np.ones(1)
-        luma: F64 = np.asarray(self.colour @ mix, dtype=np.float64)
+        luma: F64 = np.asarray(self.colour[rows] @ mix, dtype=np.float64)
         if self.alpha is not None:
-            cover = self.alpha.astype(np.float64) / 255
+            cover = self.alpha[rows].astype(np.float64) / 255
             luma = luma * cover + 255 * (1 - cover)
         return np.clip(np.rint(luma), 0, 255).astype(np.uint8)
+
+
+def bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of a raster, some at a time, so that what is computed of them takes little memory.
+
+    Args:
+        shape: height and width, then what you like.
+    """
+    step = max(1, _BAND_PIXELS // max(shape[1], 1))
+    return (slice(first, first + step) for first in range(0, shape[0], step))
 
 
 def decode(data: bytes, media_type: str) -> tuple[Raster, ...]:
@@ -85,6 +102,7 @@ def decode(data: bytes, media_type: str) -> tuple[Raster, ...]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_header(data, media_type)
             image = Image.open(io.BytesIO(data), formats=[what])
             within("IMAGE_PIXELS_MAX", IMAGE_PIXELS_MAX, image.width * image.height)
             frames = _tiff_frames(data) if media_type == TIFF else getattr(image, "n_frames", 1)
@@ -112,6 +130,39 @@ _DECODER_FAULTS: Final = (
     RuntimeError,
     ArithmeticError,
 )
+
+
+def _check_header(data: bytes, media_type: str) -> None:
+    """What the decoder would do before it can be asked, or could not be stopped in.
+
+    The WebP decoder takes memory for the whole canvas when it opens a file; a JPEG may ask for any number of passes.
+    """
+    if media_type == WEBP:
+        width, height = _webp_size(data)
+        within("IMAGE_PIXELS_MAX", IMAGE_PIXELS_MAX, width * height)
+    elif media_type == JPEG:
+        check_jpeg_scans(data)
+
+
+def check_jpeg_scans(data: bytes) -> None:
+    """Raises MediaTooLarge. In pixel data the byte FF is never followed by DA (ITU-T T.81, B.1.1.5)."""
+    within("JPEG_SCANS_MAX", JPEG_SCANS_MAX, data.count(b"\xff\xda"))
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height by the first chunk (RFC 9649, sections 2.5 to 2.7); 0 where it is none of the three."""
+    match data[12:16]:
+        case b"VP8X":
+            return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+        case b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(
+                data[28:30], "little"
+            ) & 0x3FFF
+        case _:
+            return 0, 0
 
 
 def _tiff_frames(data: bytes) -> int:

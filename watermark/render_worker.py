@@ -1,10 +1,12 @@
-"""Render the first pages of a PDF in a process of its own.
+"""Render pages of a PDF in a process of its own.
 
 Rule: this file is run as a script, never imported by the package. It bounds its own memory and processor time before
 it looks at a byte, so that a hostile PDF can end only this process. It reads the PDF from standard input and writes,
-for each page, one JSON line (width, height) and the grey pixels.
+for each page, one JSON line (width, height, bytes of a pixel) and the pixels.
 
-Arguments: dots per inch, pages at most, pixels of a page at most, seconds, bytes of address space.
+Arguments: mode (`grey`: as displayed; `labels`: text alone, in colour, without smoothing), dots per inch, pages at
+most or the first page's index and a count as `first+count`, pixels of a page at most, factor by which width and height
+exceed that, seconds, bytes of address space.
 """
 
 from __future__ import annotations
@@ -17,38 +19,60 @@ import sys
 
 def main() -> int:
     """Exit code 0 when rendered, 3 when the PDF is unreadable, 4 when it is encrypted."""
-    dpi, pages_max, pixels_max, seconds, memory_bytes = (int(argument) for argument in sys.argv[1:6])
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    labels = sys.argv[1] == "labels"
+    first, count = (int(part) for part in sys.argv[3].split("+"))
+    dpi, pixels_max, factor, seconds, memory_bytes = (int(sys.argv[index]) for index in (2, 4, 5, 6, 7))
+    for kind, most in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        # Whoever started the parent may have set a lower limit already, and it cannot be raised.
+        hard = resource.getrlimit(kind)[1]
+        allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(kind, (allowed, allowed))
     import pypdfium2
 
     data = sys.stdin.buffer.read()
     try:
         document = pypdfium2.PdfDocument(data)
-        count = len(document)
+        total = len(document)
     except pypdfium2.PdfiumError as error:
         return 4 if "password" in str(error).lower() or "security" in str(error).lower() else 3
-    if count == 0:
+    if total == 0:
         return 3
-    header = {"pages": count, "rendered": min(count, pages_max)}
-    sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
-    for index in range(header["rendered"]):
+    last = min(total, first + count)
+    sys.stdout.buffer.write(json.dumps({"pages": total, "rendered": max(0, last - first)}).encode() + b"\n")
+    for index in range(first, last):
         try:
             page = document[index]
             width, height = page.get_size()
-            scale = min(dpi / 72, math.sqrt(pixels_max / max(width * height, 1.0)))
+            scale = min(dpi / 72, math.sqrt(pixels_max / max(width * height, 1.0))) * factor
             if not (math.isfinite(scale) and min(width, height) * scale >= 1):
                 return 3
-            bitmap = page.render(scale=scale, grayscale=True, may_draw_forms=True)
+            if labels:
+                bitmap = page.render(
+                    scale=scale,
+                    may_draw_forms=False,
+                    draw_annots=False,
+                    no_smoothtext=True,
+                    no_smoothpath=True,
+                    force_bitmap_format=pypdfium2.raw.FPDFBitmap_BGR,
+                )
+            else:
+                bitmap = page.render(scale=scale, grayscale=True, may_draw_forms=True)
         except (pypdfium2.PdfiumError, MemoryError, ValueError):
             return 3
+        size = 3 if labels else 1
         rows = bytes(bitmap.buffer)
         pixels = b"".join(
-            rows[row * bitmap.stride : row * bitmap.stride + bitmap.width] for row in range(bitmap.height)
+            rows[row * bitmap.stride : row * bitmap.stride + size * bitmap.width]
+            for row in range(bitmap.height)
         )
-        sys.stdout.buffer.write(json.dumps({"width": bitmap.width, "height": bitmap.height}).encode() + b"\n")
+        shape = {"width": bitmap.width, "height": bitmap.height, "bytes": size}
+        sys.stdout.buffer.write(json.dumps(shape).encode() + b"\n")
         sys.stdout.buffer.write(pixels)
+        page.close()
     return 0
 
 

@@ -7,7 +7,7 @@ unit, so that no other part has to know how a medium is marked.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -75,11 +75,28 @@ class Reading:
         evidence: one item a channel or object; empty when nothing could be read.
         alignment: how the leak was laid over the original, one line.
         notes: what was tried and failed.
+        alternatives: sets of indexes into `evidence`, each scored as a code of its own besides all together; for
+            carriers that may have been removed whole, whose silence would drown the others. Every one costs its
+            share of the bound.
     """
 
     evidence: tuple[Evidence, ...]
     alignment: str
     notes: tuple[Words, ...] = ()
+    alternatives: tuple[tuple[int, ...], ...] = ()
+
+    def only(self, channels: frozenset[Channel]) -> Reading:
+        """What was read in these channels: where nothing was marked there is only noise, which would drown the rest."""
+        kept = [index for index, item in enumerate(self.evidence) if item.channel in channels]
+        places = {index: place for place, index in enumerate(kept)}
+        sets = [tuple(places[index] for index in chosen if index in places) for chosen in self.alternatives]
+        return replace(
+            self,
+            evidence=tuple(self.evidence[index] for index in kept),
+            alternatives=tuple(
+                chosen for chosen in dict.fromkeys(sets) if chosen and len(chosen) < len(kept)
+            ),
+        )
 
 
 class VerdictKind(StrEnum):
@@ -145,6 +162,4 @@ class Verdict:
             else round(self.phantom_best_log10_np, 3),
             "alignment": self.alignment,
             "notes": [words.to_json() for words in self.notes],
-            "candidates_total": self.candidates_total,
-            "carriers": {channel.value: count for channel, count in self.carriers.items()},
         }

@@ -18,9 +18,10 @@ from watermark.limits import TEXT_BYTES_MAX, within
 INVISIBLE: Final = frozenset("\u200b\u200c\u200d\u2060\ufeff")
 _TEXT_ENCODINGS: Final = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
 )
+_MARK: Final = "\ufeff"
 NUMBER_CHARS_MAX: Final = 40
 EXACT: Final = Context(prec=100)
 """For sums of numbers of `NUMBER_CHARS_MAX` characters and tolerances: wide enough that nothing is ever rounded."""
@@ -85,6 +86,14 @@ def number(text: str | None) -> Decimal | None:
     return Decimal(text)
 
 
+_WITH_MARK: Final = frozenset({"utf-16-le", "utf-16-be"})
+
+
+def encode_text(text: str, encoding: str) -> bytes:
+    """The bytes of a text in an encoding that `decode_text` told, with the mark that it had."""
+    return (_MARK + text if encoding in _WITH_MARK else text).encode(encoding)
+
+
 def decode_text(data: bytes, what: str) -> tuple[str, str]:
     """Text of a file and the encoding it stands in: UTF-8 or UTF-16 by mark, UTF-8, else GB18030.
 
@@ -101,5 +110,5 @@ def decode_text(data: bytes, what: str) -> tuple[str, str]:
             continue
         if "\0" in text:
             break
-        return text, encoding
+        return text.removeprefix(_MARK) if encoding in _WITH_MARK else text, encoding
     raise MediaMalformed(what=what, reason="neither UTF-8, UTF-16 with mark, nor GB18030 text")

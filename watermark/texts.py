@@ -27,7 +27,7 @@ from watermark.packages import DOCUMENT, DOCX, Element, Package, local, open_pac
 from watermark.payload import CODE_POSITIONS, U16, biases, codeword, even_biases, uniform_words
 from watermark.policy import Channel, Policy
 from watermark.results import Manifest, Marked, Reading, Words
-from watermark.sheets import INVISIBLE, decode_text
+from watermark.sheets import INVISIBLE, decode_text, encode_text
 from watermark.zero_width import ONE, ZERO, joins
 
 TEXT: Final = "text/plain"
@@ -69,7 +69,7 @@ class PlainText:
 
     def written(self, marks: Mapping[int, str]) -> bytes:
         """See `TextFile`."""
-        data = _inserted(self.text, 0, marks).encode(self.encoding)
+        data = encode_text(_inserted(self.text, 0, marks), self.encoding)
         # A copy that could not be read back would be untraceable.
         within("TEXT_BYTES_MAX", TEXT_BYTES_MAX, len(data))
         return data

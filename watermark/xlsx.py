@@ -19,6 +19,7 @@ from watermark.errors import MediaMalformed
 from watermark.limits import (
     CELL_CHARS_MAX,
     TABLE_CELLS_MAX,
+    TABLE_CHARS_MAX,
     TABLE_COLUMNS_MAX,
     TABLE_ROWS_MAX,
     XLSX_STRINGS_MAX,
@@ -29,6 +30,10 @@ from watermark.sheets import Changes, Fixed, Literal, Sheet
 
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})\Z")
 _SPACE: Final = "{http://www.w3.org/XML/1998/namespace}space"
+# Numbers of the formats for dates and times that every workbook has, those of East Asia included: first, and one past the last.
+_DATE_FORMATS: Final = ((14, 23), (27, 37), (45, 48), (50, 59))
+_NOT_CODE: Final = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]|General', re.IGNORECASE)
+_DATE_CODE: Final = re.compile("[dmyhs]", re.IGNORECASE)
 # Elements of a worksheet that name no row, or all rows alike; with any other, rows keep their places.
 _ROWLESS: Final = frozenset(
     {
@@ -115,6 +120,7 @@ def parse_xlsx(data: bytes) -> XlsxFile:
     part = _worksheet(package)
     root = package.xml(part)
     strings = _shared_strings(package)
+    dates = _date_styles(package)
     rows = next((list(child) for child in root if local(child) == "sheetData"), None)
     if rows is None:
         raise MediaMalformed(what="XLSX", reason="the worksheet has no data")
@@ -122,15 +128,17 @@ def parse_xlsx(data: bytes) -> XlsxFile:
     within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(rows))
     lines: list[int] = []
     texts: list[dict[int, str]] = []
-    count = 0
+    count = chars = 0
     for place, row in enumerate(rows):
         values = {
             column: value
             for cell, column in _cells(row, "XLSX")
-            if (value := _value(cell, strings)) is not None
+            if (value := _value(cell, strings, dates)) is not None
         }
         count += len(values)
         within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, count)
+        chars += sum(map(len, values.values()))
+        within("TABLE_CHARS_MAX", TABLE_CHARS_MAX, chars)
         if values:
             lines.append(place)
             texts.append(values)
@@ -222,7 +230,21 @@ def _row_number(rows: list[Element], place: int) -> int:
     return int(number) if number.isascii() and number.isdigit() and len(number) <= 7 else place + 1
 
 
-def _value(cell: Element, strings: list[str]) -> str | None:
+def _date_styles(package: Package) -> frozenset[str]:
+    """Indexes of the cell styles that show a number as a date or a time (ECMA-376, part 1, clauses 18.8.30 and 18.8.31)."""
+    part = next((name for name in package.related(WORKBOOK).values() if name.endswith("styles.xml")), "")
+    if part not in package.parts:
+        return frozenset()
+    root = package.xml(part)
+    dates = {str(number) for start, end in _DATE_FORMATS for number in range(start, end)}
+    for found in root.iter(sibling(root, "numFmt")):
+        if _DATE_CODE.search(_NOT_CODE.sub("", found.get("formatCode", ""))):
+            dates.add(found.get("numFmtId", ""))
+    styles = next((child for child in root if local(child) == "cellXfs"), ())
+    return frozenset(str(index) for index, style in enumerate(styles) if style.get("numFmtId") in dates)
+
+
+def _value(cell: Element, strings: list[str], dates: frozenset[str]) -> str | None:
     """The text of a cell; a `Literal` where it may not be changed as text; None when it is empty."""
     kind = cell.get("t", "n")
     children = {local(child): child for child in cell}
@@ -239,7 +261,7 @@ def _value(cell: Element, strings: list[str]) -> str | None:
         text = strings[index]
     if not text:
         return None
-    if "f" in children or kind in {"b", "e", "d", "str"}:
+    if "f" in children or kind in {"b", "e", "d", "str"} or (kind == "n" and cell.get("s") in dates):
         return Fixed(text)
     return text if kind == "s" else Literal(text)
 

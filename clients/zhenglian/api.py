@@ -357,12 +357,30 @@ class OutputView(Response, frozen=True):
     question: QuestionView | None = None
 
 
+class WordsView(Response, frozen=True):
+    zh: str
+    en: str
+
+
+class MarksView(Response, frozen=True):
+    """What was done to a copy: carriers by channel, measures of quality, and in what it may differ from the original."""
+
+    media_type: str
+    carriers: dict[str, int]
+    quality: dict[str, float | None]
+    differences: list[WordsView]
+    notes: list[WordsView]
+
+
 class FileView(Response, frozen=True):
+    """One file. `marks` is null for an original, and at nodes that do not keep the file."""
+
     media_type: str
     size_bytes: int
     file_hash: Hex32
     mark_commitment: Hex32
     url: str
+    marks: MarksView | None = None
 
 
 class ReleaseView(Response, frozen=True):
@@ -401,6 +419,44 @@ class TraceRequest(Request, frozen=True):
     file: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$", max_length=LEAK_SIZE_BYTES_MAX * 4 // 3 + 4)]
 
 
+class TraceFindRequest(Request, frozen=True):
+    """A leaked file, whose records are not known."""
+
+    file: Annotated[str, Meta(pattern="^[A-Za-z0-9+/]*={0,2}$", max_length=LEAK_SIZE_BYTES_MAX * 4 // 3 + 4)]
+
+
+class TraceCandidate(Response, frozen=True):
+    """A certificate that a leak may come from. `found_by`, the surest first: file_hash, original, embedded_file, qr_code,
+    identifier, copy_reference, certificate_number."""
+
+    certificate: Hex16
+    found_by: list[str]
+
+
+class TraceCandidatesView(Response, frozen=True):
+    """What a leaked file leads to at the node that was asked, no more than a trace may name, the surest first.
+
+    `more`: there are others. `partial`: not everything in the file was looked at; `notes` say why.
+    """
+
+    file_hash: Hex32
+    candidates: list[TraceCandidate]
+    more: bool
+    partial: bool
+    notes: list[str]
+
+
+class TraceLookView(Response, frozen=True):
+    """Who looked for a leak's record at the node that is asked, for which file, and what it was told."""
+
+    time_ms: int
+    account: Hex16
+    key_id: Hex16
+    file_hash: Hex32
+    size_bytes: int
+    found: list[TraceCandidate]
+
+
 class TraceMatch(Response, frozen=True):
     """One release that the leak carries the mark of. log10_np: common logarithm of candidates × p-value."""
 
@@ -413,8 +469,49 @@ class TraceMatch(Response, frozen=True):
     receipt: dict[str, Any]
 
 
+class TraceSource(Response, frozen=True):
+    """A release that a leak without marks may come from. It accuses nobody."""
+
+    release_id: HexRelease
+    grantee: Hex16
+    grantee_name: str
+    officer: Hex16
+    officer_label: str
+    released_by: Hex16
+    purpose: str
+    prepared: datetime
+
+
+class EvidenceRelease(Response, frozen=True):
+    """A release that a verdict names, with receipts of what was done: requested, prepared, delivered where it was acknowledged."""
+
+    release_id: HexRelease
+    receipts: dict[str, dict[str, Any]]
+
+
+class EvidenceView(Response, frozen=True):
+    """What a third party needs to check a trace offline (`zhenglian.evidence`).
+
+    `report` is the text whose hash is on the ledger, to the letter: it holds seeds and layout keys, by which the named marks could
+    be written again, so that whoever has the evidence keeps it secret. `receipts`: of requested, approved and concluded.
+    """
+
+    format: str
+    trace_id: Hex16
+    report: str
+    receipts: dict[str, dict[str, Any]]
+    releases: list[EvidenceRelease]
+
+
 class TraceView(Response, frozen=True):
-    """`verdict` is "open" while the work goes on; `progress` is from 0 to 1."""
+    """What is known of a trace.
+
+    Attributes:
+        verdict: "open" while it waits for its approver and while the work goes on.
+        progress: from 0 to 1.
+        unnamed: of an untraceable leak, the first 100 releases that it may come from, the oldest first.
+        unnamed_total: how many such releases there are.
+    """
 
     trace_id: Hex16
     file_hash: Hex32
@@ -429,6 +526,11 @@ class TraceView(Response, frozen=True):
     candidates: int
     phantom_best_log10_np: float | None
     notes: list[str]
+    unnamed: list[TraceSource]
+    unnamed_total: int
     requested: datetime
+    approved_by: Hex16 | None
+    approver: Hex16 | None
+    approved: datetime | None
     concluded: datetime | None
     status_url: str

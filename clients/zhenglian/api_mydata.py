@@ -274,7 +274,7 @@ class DeliveriesPage(Response, frozen=True):
 
 
 class ReplayRequest(Request, frozen=True):
-    """One finished delivery by its message id, or all that have failed when it is left out."""
+    """One delivery by its message id, also one that waits for its next attempt; or all that have failed when it is left out."""
 
     message_id: Annotated[str, Meta(pattern="^msg_[0-9a-f]{32}$")] | None = None
 

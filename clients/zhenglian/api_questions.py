@@ -76,7 +76,7 @@ class TypeQuestionsView(Response, frozen=True):
 
 
 class AnswerFile(Response, frozen=True):
-    """The file of an answer."""
+    """The file of an answer; `padding` gives yes and no files of one size."""
 
     format: Literal["zhenglian-answer-1"]
     chain_id: Hex32
@@ -89,6 +89,7 @@ class AnswerFile(Response, frozen=True):
     answer: bool
     as_of: datetime
     nonce: Hex16
+    padding: Annotated[str, Meta(max_length=16)]
     copy_reference: str
 
 

@@ -82,6 +82,7 @@ class PurposeView(Response, frozen=True):
     representation: list[str]
     depth_max: int
     without_consent: bool
+    originals: bool
     emergency: bool
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -25,6 +25,7 @@ from msgspec import Meta, Struct
 from contracts.class_records import Grade, Sensitivity
 from contracts.question_records import PARTITIONS_PER_TYPE_MAX, QUESTIONS_PER_TYPE_MAX
 from contracts.records import ATTACHMENTS_PER_TYPE_MAX, FIELDS_PER_TYPE_MAX, SCHEMA_SIZE_BYTES_MAX
+from ledger.decoders import decode_json
 from ledger.errors import LedgerError, LimitExceeded
 from zhenglian import catalogue_rules
 from zhenglian.catalogue_checks import why_partition_invalid, why_question_invalid
@@ -133,8 +134,36 @@ class FieldSpec(_Spec, frozen=True):
     columns: Annotated[tuple[ColumnSpec, ...], Meta(max_length=COLUMNS_MAX)] = ()
 
 
+# Names of `watermark.Channel`, which a catalogue is read without.
+MarkChannel = Literal[
+    "pixels",
+    "page_chips",
+    "glyph_offsets",
+    "word_offsets",
+    "numbers",
+    "reference",
+    "row_order",
+    "key_order",
+    "zero_width",
+    "variation",
+]
+MARK_CHANNELS: Final[tuple[MarkChannel, ...]] = get_args(MarkChannel)
+
+
+class MarksSpec(_Spec, frozen=True):
+    """How copies are marked (水印策略).
+
+    Attributes:
+        strength: 0.5 to 2, of marks in pixels; more survives more, and shows more.
+        channels: the ways in which a copy may differ from the original; empty for all that its medium has.
+    """
+
+    strength: Annotated[float, Meta(ge=0.5, le=2)] = 1.0
+    channels: Annotated[tuple[MarkChannel, ...], Meta(max_length=len(MARK_CHANNELS))] = ()
+
+
 class AttachmentSpec(_Spec, frozen=True):
-    """One file that belongs to a certificate: name in the record, label, media type, class as of a field."""
+    """One file that belongs to a certificate: name in the record, label, media type, class as of a field, marks of its own."""
 
     name: AsciiName
     name_zh: Label
@@ -142,6 +171,7 @@ class AttachmentSpec(_Spec, frozen=True):
     class_level: ClassLevel
     sensitivity: Sensitivity | None = None
     grade: Grade | None = None
+    marks: MarksSpec | None = None
 
 
 class CertificateTypeSpec(_Spec, frozen=True):
@@ -158,6 +188,7 @@ class CertificateTypeSpec(_Spec, frozen=True):
         certificate_number_field: the field that holds the certificate's own number.
         fields, attachments: in the order in which they are printed.
         questions, partitions: what may be asked and counted without the data leaving.
+        marks: how copies of its fields are marked, and of attachments that say nothing else.
     """
 
     number: Annotated[int, Meta(ge=1, le=TYPES_MAX)]
@@ -173,6 +204,12 @@ class CertificateTypeSpec(_Spec, frozen=True):
     attachments: Annotated[tuple[AttachmentSpec, ...], Meta(max_length=ATTACHMENTS_PER_TYPE_MAX)]
     questions: Annotated[tuple[QuestionSpec, ...], Meta(max_length=QUESTIONS_PER_TYPE_MAX)] = ()
     partitions: Annotated[tuple[PartitionSpec, ...], Meta(max_length=PARTITIONS_PER_TYPE_MAX)] = ()
+    marks: MarksSpec = MarksSpec()
+
+    def marks_of(self, attachment: str) -> MarksSpec:
+        """How copies of an attachment are marked; of fields where its name is empty."""
+        found = self.attachment(attachment) if attachment else None
+        return self.marks if found is None or found.marks is None else found.marks
 
     def field(self, name: str) -> FieldSpec | None:
         """The field of that name, or None."""
@@ -240,7 +277,7 @@ def load_catalogue() -> tuple[CertificateTypeSpec, ...]:
 
 def _decode(data: bytes, kind: type[T], where: str) -> T:
     try:
-        return msgspec.json.decode(data, type=kind, strict=True)
+        return decode_json(data, kind)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise CatalogueInvalid(where=where, reason=str(error) or type(error).__name__) from None
 

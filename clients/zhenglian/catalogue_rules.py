@@ -11,11 +11,11 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from contracts.class_records import Grade, Sensitivity
+from ledger.decoders import decode_json
 from ledger.errors import InvariantViolation
 from zhenglian.catalogue_questions import PartitionSpec, QuestionSpec, TermCode
 
@@ -148,4 +148,4 @@ def _fields(spec: CertificateTypeSpec, term: str) -> list[str]:
 
 def _load(name: str, kind: type[T]) -> T:
     data = (resources.files("zhenglian") / "data" / name).read_bytes()
-    return msgspec.json.decode(data, type=kind, strict=True)
+    return decode_json(data, kind)

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from ledger.decoders import decode_json
 from ledger.errors import LedgerError, LimitExceeded
 from zhenglian.catalogue import CertificateTypeSpec, load_catalogue
 
@@ -75,7 +76,7 @@ def decode_dictionary(data: bytes) -> Dictionary:
     if len(data) > DICTIONARY_SIZE_BYTES_MAX:
         raise LimitExceeded(limit="dictionary bytes", maximum=DICTIONARY_SIZE_BYTES_MAX, actual=len(data))
     try:
-        found = msgspec.json.decode(data, type=Dictionary, strict=True)
+        found = decode_json(data, Dictionary)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise DictionaryInvalid(reason=str(error)) from None
     seen: set[str] = set()

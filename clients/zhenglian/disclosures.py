@@ -23,6 +23,7 @@ from ledger.commitments import (
     verify_field,
 )
 from ledger.crypto.suite import CryptoSuite
+from ledger.decoders import decode_json
 from ledger.errors import DecodeError, LedgerError, LimitExceeded
 from ledger.types import MerkleProof
 from zhenglian.api import DepositRequest
@@ -160,7 +161,7 @@ def from_json(data: bytes) -> Disclosure:
             limit="disclosure bytes", maximum=DISCLOSURE_FILE_SIZE_BYTES_MAX, actual=len(data)
         )
     try:
-        return msgspec.json.decode(data, type=Disclosure, strict=True)
+        return decode_json(data, Disclosure)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(what="disclosure", reason=str(error)) from None
 

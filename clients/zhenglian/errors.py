@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from ledger.decoders import decode_json
 from ledger.errors import Category, LedgerError
 from zhenglian.api import Problem, TransactionView
 
@@ -177,7 +178,7 @@ class WrongNetwork(LedgerError):
 def problem_from(status: int, body: bytes, url: str) -> LedgerError:
     """The error that a refused request stands for; bodies that are no problem document become a plain one."""
     try:
-        return ApiError(msgspec.json.decode(body, type=Problem))
+        return ApiError(decode_json(body, Problem))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return UnexpectedAnswer(url=url, reason=f"HTTP {status} without a problem document")
 

@@ -23,6 +23,7 @@ from ledger.crypto.registry import load_suite
 from ledger.crypto.suite import CryptoSuite
 from ledger.crypto.threshold.group import Group
 from ledger.crypto.threshold.shares import Holders
+from ledger.decoders import decode_json
 from ledger.types import Trust
 from zhenglian.api import (
     WAIT_S_MAX,
@@ -329,7 +330,7 @@ def _retry_after_s(answer: Answer, otherwise: float) -> float:
 def decode(answer: Answer, kind: type[T]) -> T:
     """The typed contents of an answer. Raises UnexpectedAnswer when they are not what the API promises."""
     try:
-        return msgspec.json.decode(answer.body, type=kind)
+        return decode_json(answer.body, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnexpectedAnswer(url=answer.url, reason=str(error)) from None
 

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from ledger.crypto import at_rest
 from ledger.crypto.at_rest import COST_DEFAULT, SALT_SIZE_BYTES, KdfCost
 from ledger.crypto.token import Token
+from ledger.decoders import decode_json
 from ledger.errors import DecodeError, VerificationFailed
 from zhenglian.api import Hex, Hex16
 from zhenglian.errors import KeyFileUnusable, PassphraseWrong
@@ -258,7 +259,7 @@ def to_json(file: Struct) -> bytes:
 def from_json(data: bytes, kind: type[_File], path: Path) -> _File:
     """Read a file strictly. Raises KeyFileUnusable."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decode_json(data, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise KeyFileUnusable(path=str(path), reason=str(error)) from None
 

@@ -143,6 +143,11 @@ class Operations:
     deletions = operation(plans.grants.deletions)
     state_deletion = operation(plans.grants.state_deletion)
 
+    grant_bodies = operation(plans.bodies.grant_bodies)
+    keep_grant_body = operation(plans.bodies.keep_grant_body)
+    open_grant_body = operation(plans.bodies.open_grant_body)
+    erase_grant_body = operation(plans.bodies.erase_grant_body)
+
     request_access = operation(plans.accesses.request_access)
     decide_access = operation(plans.accesses.decide_access)
     end_access = operation(plans.accesses.end_access)
@@ -197,7 +202,14 @@ class Operations:
     release_proof = operation(plans.proofs.release_proof)
     state_proof = operation(plans.proofs.state_proof)
 
+    find_trace = operation(plans.traces.find_trace)
     trace = operation(plans.traces.trace)
+    request_trace = operation(plans.traces.request_trace)
+    trace_evidence = operation(plans.traces.trace_evidence)
+    approve_trace = operation(plans.traces.approve_trace)
+    wait_for_trace = operation(plans.traces.wait_for_trace)
+    traces = operation(plans.traces.traces)
+    trace_looks = operation(plans.traces.trace_looks)
     trace_view = operation(plans.traces.trace_view)
 
     regions = operation(plans.regions.regions)

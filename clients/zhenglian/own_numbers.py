@@ -19,6 +19,7 @@ from ledger.crypto.threshold import prf
 from ledger.crypto.threshold.equality import EqualityProof, prove_equal, verify_equal
 from ledger.crypto.threshold.group import Element, Group, decode_scalar, encode_scalar
 from ledger.crypto.threshold.shares import Holders, Share, check_share, combine
+from ledger.decoders import decode_json
 from ledger.domains import PERSON_TAG
 from ledger.errors import Category, DecodeError, LedgerError
 from zhenglian.api import Hex, Hex32
@@ -151,7 +152,7 @@ def request_from_json(data: bytes | str) -> IdentityRequest:
     if len(data) > REQUEST_SIZE_BYTES_MAX:
         raise DecodeError(what="identity request", reason="too large")
     try:
-        return msgspec.json.decode(data, type=IdentityRequest)
+        return decode_json(data, IdentityRequest)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise DecodeError(what="identity request", reason=str(error)) from None
 
@@ -159,7 +160,7 @@ def request_from_json(data: bytes | str) -> IdentityRequest:
 def secret_from_json(data: bytes) -> OwnSecret:
     """An own secret's file. Raises DecodeError, which repeats nothing of it."""
     try:
-        return msgspec.json.decode(data, type=OwnSecret)
+        return decode_json(data, OwnSecret)
     except (msgspec.MsgspecError, UnicodeError):
         raise DecodeError(what="own secret", reason="not what `person request` writes") from None
 

@@ -20,6 +20,7 @@ from contracts.certificates import why_not_valid
 from contracts.records import Certificate
 from contracts.state import CERTIFICATES
 from ledger.crypto.registry import load_suite
+from ledger.decoders import decode_json
 from ledger.errors import DecodeError, LedgerError, LimitExceeded, VerificationFailed
 from ledger.receipts import VerifiedState, trust_from_json
 from ledger.types import Trust
@@ -79,7 +80,7 @@ def disclosure_of_release(data: bytes) -> Disclosure:
     if len(data) > disclosures.DISCLOSURE_FILE_SIZE_BYTES_MAX:
         raise DecodeError(what="released file", reason="it is too large")
     try:
-        released = msgspec.json.decode(data, type=_Released)
+        released = decode_json(data, _Released)
         shown = [
             DisclosedField(
                 name=name, value=value, salt=released.proofs[name].salt, proof=released.proofs[name].proof
@@ -152,7 +153,7 @@ def from_json(data: bytes) -> Presentation:
     if len(data) > PRESENTATION_SIZE_BYTES_MAX:
         raise LimitExceeded(limit="presentation bytes", maximum=PRESENTATION_SIZE_BYTES_MAX, actual=len(data))
     try:
-        return msgspec.json.decode(data, type=Presentation, strict=True)
+        return decode_json(data, Presentation)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DecodeError(what="presentation", reason=str(error)) from None
 

@@ -11,7 +11,7 @@ class Progress:
     """A step of long work.
 
     Attributes:
-        stage: "request", "download", "acknowledge"; "upload", "compare".
+        stage: "request", "download", "acknowledge"; "upload", "approval", "compare".
         done, total: how much of the stage; equal at its end.
         subject: id of what the work is about.
     """

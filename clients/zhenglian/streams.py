@@ -15,6 +15,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from ledger.decoders import decode_json
 from ledger.errors import LimitExceeded
 from zhenglian import exchange
 from zhenglian.api import BlockView, EventView, Session
@@ -190,6 +191,6 @@ def _open(
 
 def _value(event: ServerEvent, kind: type[T], base: str) -> T:
     try:
-        return msgspec.json.decode(event.data, type=kind)
+        return decode_json(event.data, kind)
     except msgspec.MsgspecError as error:
         raise UnexpectedAnswer(url=base, reason=str(error)) from None

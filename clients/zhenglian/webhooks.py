@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ledger.decoders import decode_json
 from ledger.errors import Category, LedgerError
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105  # not a secret
@@ -166,7 +167,7 @@ def verify(
     if abs(now - time_s) > tolerance_s:
         raise WebhookInvalid(reason=f"it was sent more than {tolerance_s} s from now")
     try:
-        decoded = msgspec.json.decode(body, type=_Body)
+        decoded = decode_json(body, _Body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise WebhookInvalid(reason="its body is not the JSON of a delivery") from None
     return Delivered(message_id=message_id, time_s=time_s, kind=decoded.type, data=decoded.data, body=body)

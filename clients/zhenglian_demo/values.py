@@ -19,8 +19,7 @@ from importlib import resources
 from random import Random
 from typing import Final, assert_never
 
-import msgspec
-
+from ledger.decoders import decode_json
 from ledger.errors import invariant
 from zhenglian.catalogue import FieldKind, FieldSpec
 from zhenglian.identifiers import Sex
@@ -36,7 +35,7 @@ _DIGITS: Final = "0123456789"
 def load_values() -> dict[str, tuple[str, ...]]:
     """The lists of `data/values.json`."""
     data = (resources.files("zhenglian_demo") / "data" / "values.json").read_bytes()
-    return msgspec.json.decode(data, type=dict[str, tuple[str, ...]])
+    return decode_json(data, dict[str, tuple[str, ...]])
 
 
 def patterns_of(type_code: str, field_name: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from ledger.crypto import bls, ed25519, sm2
+from ledger.decoders import decode_json
 from ledger.errors import Category, LedgerError
 
 ED25519_CASES: Final = "ed25519_edge.json"
@@ -41,7 +42,7 @@ class SignatureCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_cases(data: bytes) -> tuple[SignatureCase, ...]:
     """Read a file of cases."""
-    return msgspec.json.decode(data, type=tuple[SignatureCase, ...])
+    return decode_json(data, tuple[SignatureCase, ...])
 
 
 def _packaged(name: str) -> tuple[SignatureCase, ...]:

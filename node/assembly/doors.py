@@ -13,6 +13,7 @@ from node.deposits.wiring import DepositParts, wire
 from node.http.views.mydata import delivery_body
 from node.services.attachment_checks import AttachmentChecks
 from node.services.deposits import Deposits
+from node.services.grant_bodies import GrantBodies
 from node.services.login_links import LoginLinks
 from node.services.logins import Logins
 from node.services.notices import Notices
@@ -63,6 +64,7 @@ def assemble_doors(ground: Ground, holding: Holding, vault: Vault, work: Work, n
         place=vault.keeper.place,
         clock_ms=wall_clock_ms,
         inspect=checks.inspect,
+        notes=work.notes,
     )
     deposits = wire(
         suite=suite,
@@ -90,6 +92,7 @@ def assemble_doors(ground: Ground, holding: Holding, vault: Vault, work: Work, n
         ),
         releases=work.releases,
         traces=work.traces,
+        finding=work.finding,
         index=ground.index,
         logins=logins,
         notices=notices,
@@ -97,6 +100,15 @@ def assemble_doors(ground: Ground, holding: Holding, vault: Vault, work: Work, n
         bulk=deposits.bulk,
         agents=deposits.agents,
         fetches=deposits.fetches,
+        bodies=GrantBodies(
+            suite=suite,
+            chain=chain,
+            submission=ground.submission,
+            account=ground.identity.account,
+            keys=vault.sealer,
+            place=vault.keeper.place,
+            reader=vault.bodies,
+        ),
     )
     return Doors(
         services=services,

@@ -18,7 +18,10 @@ from node.holders.round_files import RoundFiles
 from node.holders.server import ShareServer
 from node.holders.share_file import ShareFile, open_shares
 from node.holders.work import ShareWork
+from node.vault.bodies import BodyPermit
 from node.vault.count_permits import CountPermit
+from node.vault.mark_permits import ReleaseMarksPermit, TraceMarksPermit
+from node.vault.mark_seeds import RELEASE_MARKS, TRACE_MARKS
 from node.vault.permits import ReleasePermit, Replica, TracePermit
 
 
@@ -100,12 +103,15 @@ def _permits(ground: Ground, work: ShareWork) -> dict[str, Permit]:
         state=chain.records,
         reading=chain.records.reading,
         chain=chain,
-        time_ms=lambda: chain.head_time_ms,
+        time_ms=ground.time_ms,
     )
     return {
         "release": ReleasePermit(replica, work),
         "trace": TracePermit(replica, work),
         "count": CountPermit(replica, work),
+        "body": BodyPermit(replica, work),
+        RELEASE_MARKS: ReleaseMarksPermit(replica, work),
+        TRACE_MARKS: TraceMarksPermit(replica, work),
         lookups.KIND: lookups.LookupPermit(
             suite=ground.suite,
             chain_id=chain.chain_id,

@@ -1,4 +1,4 @@
-"""What acts in this node's name when the chain says so: releases, counts, traces."""
+"""What acts in this node's name when the chain says so: releases, counts, traces; and what finds a leak's record."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from node.assembly.ground import Ground, wall_clock_ms
 from node.assembly.vault import Vault
 from node.services.counts import Counts
+from node.services.finding import Finding
+from node.services.leak_index import LeakIndex
+from node.services.leak_notes import LeakNotes
+from node.services.leak_reader import LeakReader
 from node.services.making import ReleaseMaker
 from node.services.marking import Renderer
 from node.services.releases import Releases
@@ -21,14 +25,18 @@ class Work:
     releases: Releases
     counts: Counts
     traces: Traces
+    finding: Finding
+    notes: LeakNotes
 
 
 def assemble_work(ground: Ground, vault: Vault) -> Work:
-    """Put it together."""
+    """Put it together. Raises StorageDamaged (a database of the home cannot be used)."""
     suite, chain = ground.suite, ground.chain
     renderer = Renderer(suite, vault.reader)
     spool = Spool(ground.home.spool, suite, ground.identity.wrap_secret)
-    maker = ReleaseMaker(suite=suite, chain=chain, renderer=renderer)
+    leaks = LeakIndex(ground.home.root / "leaks.sqlite", suite, ground.identity.wrap_secret)
+    notes = LeakNotes(leaks, wall_clock_ms)
+    maker = ReleaseMaker(suite=suite, chain=chain, renderer=renderer, seeds=vault.seeds, notes=notes)
     return Work(
         releases=Releases(
             suite=suite,
@@ -49,6 +57,17 @@ def assemble_work(ground: Ground, vault: Vault) -> Work:
             node=ground.node,
             renderer=renderer,
             maker=maker,
+            seeds=vault.seeds,
             spool=spool,
+            clock_ms=wall_clock_ms,
         ),
+        finding=Finding(
+            suite=suite,
+            chain=chain,
+            index=ground.index,
+            leaks=leaks,
+            reader=LeakReader(),
+            clock_ms=wall_clock_ms,
+        ),
+        notes=notes,
     )

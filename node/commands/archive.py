@@ -18,7 +18,6 @@ from ledger.types import Trust
 from node.archive_import import Imported, import_archive
 from node.archive_make import ArchiveWish, Maker, make_archive
 from node.archive_read import inspect_archive, verify_archive
-from node.archive_serve import serve_archive
 from node.commands.context import EXIT_NEGATIVE, InputUnusable, Settings, now_ms, read_file, settings
 from node.commands.progress import stages
 from node.config import HTTP_PORT_DEFAULT
@@ -211,6 +210,8 @@ def serve(
         )
 
     try:
+        from node.archive_serve import serve_archive  # it is most of a node, and no other command needs it
+
         serve_archive(home, host, port, ready)
     finally:
         lock.release()

@@ -13,8 +13,9 @@ from rich.console import Console
 from ledger import codec
 from node.commands.context import EXIT_NEGATIVE, EXIT_USAGE, InputUnusable, Settings, now_ms, settings
 from node.commands.progress import stages
-from node.doctor import Diagnosis, examine, read_genesis
+from node.doctor import Diagnosis, examine
 from node.findings import KINDS, Severity
+from node.founding import read_genesis
 from node.home import FileUnusable, Home
 from node.lock import is_in_use
 from node.resync import ResyncPlan, locked, plan_resync, resync

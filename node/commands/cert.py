@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from contracts.records import CertificateState
+from ledger.decoders import convert
 from ledger.errors import DecodeError
 from node.commands.context import hex_id, moment_ms, now_ms, read_file, read_json, settings, write_output
 from zhenglian import Attachment, disclosures
@@ -77,7 +78,7 @@ def issue(
     """Seal a certificate's data and put it on the ledger. 证照上链。"""
     found = settings(ctx)
     try:
-        wanted = msgspec.convert(read_json(file, "certificate"), IssueFile)
+        wanted = convert(read_json(file, "certificate"), IssueFile)
     except msgspec.ValidationError as error:
         raise DecodeError(what=f"certificate {file}", reason=str(error)) from None
     now = now_ms()

@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from contracts.body_records import BodyKind
 from contracts.grant_records import ConsentMode, GrantItem
+from ledger.crypto.registry import load_suite
 from ledger.errors import DecodeError
-from node.commands import grant_access, mandate
+from node.commands import grant_access, grant_body, mandate
 from node.commands.context import Settings, hex_id, moment_ms, now_ms, read_file, settings
+from node.commands.grant_body import keep_or_save, new_body
 from node.commands.grant_inputs import (
     DAY_MS,
     Id,
@@ -30,6 +33,7 @@ from zhenglian.plans.grants import separate_parts
 app = typer.Typer(no_args_is_help=True, help="Grants: who may have which data. 授权。")
 app.add_typer(grant_access.app, name="access")
 app.add_typer(mandate.app, name="represent")
+app.add_typer(grant_body.app, name="body")
 app.command("review")(grant_access.review)
 
 Without = Annotated[
@@ -62,12 +66,20 @@ def request(
     stop_at: StopAt = None,
     legal_ref: Annotated[str, typer.Option(help="Legal reference. 法律依据。")] = "",
     body_commitment: Annotated[
-        str, typer.Option(help="Commitment of the body off the ledger, hex. 链下正文的承诺值。")
+        str, typer.Option(help="Commitment of a body that is kept elsewhere, hex. 链下正文的承诺值。")
+    ] = "",
+    note: Annotated[
+        str, typer.Option(help="Why it is needed, for the holder; sealed, never on the ledger. 加密附言。")
     ] = "",
 ) -> None:
     """Ask a holder for data; over-asking is refused with the cap named. 请求授权。"""
     found = settings(ctx)
+    if note and body_commitment:
+        raise typer.BadParameter("--note or --body-commitment, not both")
     with found.client(signed=True) as client:
+        body = new_body({"note": note}) if note else None
+        if body is not None:
+            body_commitment = body.commitment(load_suite(client.network().suite)).hex()
         grant_id = client.request_grant(
             person=hex_id(person, "--person"),
             purpose=purpose,
@@ -85,6 +97,9 @@ def request(
                 else b""
             ),
         )
+        if body is not None:
+            path = Path(f"{grant_id}.body.json")
+            keep_or_save(found, client, grant_id, body, BodyKind.BODY, path)
     _requested(found, grant_id)
 
 

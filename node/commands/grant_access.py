@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from contracts.body_records import BodyKind
 from contracts.grant_records import ConsentMode
 from ledger.crypto.registry import load_suite
 from node.commands.context import Settings, hex_id, moment_ms, now_ms, read_file, settings
+from node.commands.grant_body import keep_or_save, new_body
 from node.commands.grant_inputs import DAY_MS, Id, Items, Often, parse_frequency, parse_item
-from zhenglian import Client
 from zhenglian.api import TransactionView
-from zhenglian.grant_bodies import SALT_SIZE_BYTES, GrantBody
+from zhenglian.grant_bodies import GrantBody
 from zhenglian.private_files import write_private
 
 app = typer.Typer(no_args_is_help=True, help="Access without consent, with an approver. 法定依据访问。")
@@ -51,7 +51,8 @@ def request(
     """Ask another organisation for access on a legal basis; or open it in an emergency. 申请法定依据访问。"""
     found = settings(ctx)
     with found.client(signed=True) as client:
-        commitment = _case(client, case_number, body)
+        made = _case(case_number, body)
+        commitment = made.commitment(load_suite(client.network().suite))
         grant_id = client.request_access(
             person=hex_id(person, "--person"),
             purpose=purpose,
@@ -69,6 +70,7 @@ def request(
             ),
             emergency=emergency,
         )
+        keep_or_save(found, client, grant_id, made, BodyKind.CASE, body)
     found.emit(
         {"grant_id": grant_id, "case_commitment": commitment.hex(), "body": str(body)},
         found.say(
@@ -136,11 +138,11 @@ def review(
     _done(found, grant_id, view, "已复核", "reviewed")
 
 
-def _case(client: Client, case_number: str, path: Path) -> bytes:
-    """The commitment of a case number, whose file is there before anything is sent."""
-    made = GrantBody({"case_number": case_number}, secrets.token_bytes(SALT_SIZE_BYTES))
+def _case(case_number: str, path: Path) -> GrantBody:
+    """The body with a case number, whose file is there before anything is sent."""
+    made = new_body({"case_number": case_number})
     write_private(path, made.to_json())
-    return made.commitment(load_suite(client.network().suite))
+    return made
 
 
 def _done(found: Settings, grant_id: str, view: TransactionView, zh: str, en: str) -> None:

@@ -22,6 +22,8 @@ _STAGES: Final = {
     "find": ("查找持证人", "find the holders"),
     "deposit": ("加密并签名", "seal and sign"),
     "final": ("入账", "go final"),
+    "approval": ("等待另一机构批准", "wait for another organisation's approval"),
+    "sources": ("查找来源", "look up the sources"),
     "compare": ("比对", "compare"),
 }
 

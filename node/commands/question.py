@@ -13,6 +13,7 @@ import typer
 from contracts.form_records import FormEntry
 from contracts.question_records import Question
 from contracts.vocabulary import Code
+from ledger.decoders import convert
 from ledger.errors import DecodeError
 from ledger.receipts import RECEIPT_FILE_SIZE_BYTES_MAX
 from node.commands.context import (
@@ -285,7 +286,7 @@ def register(
     """Register a form, or its next version. 登记表单。"""
     found = settings(ctx)
     try:
-        wanted = msgspec.convert(read_json(file, "form"), FormFile)
+        wanted = convert(read_json(file, "form"), FormFile)
         entries = [FormEntry(**msgspec.structs.asdict(entry)) for entry in wanted.entries]
     except msgspec.ValidationError as error:
         raise DecodeError(what=f"form {file}", reason=str(error)) from None

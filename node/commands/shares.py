@@ -18,7 +18,7 @@ from ledger.crypto.suite import CryptoSuite, chain_id
 from ledger.types import Genesis
 from node.commands.context import EXIT_NEGATIVE, InputUnusable, Settings, now_ms, settings
 from node.commands.options import HomeFolder
-from node.doctor import read_genesis
+from node.founding import read_genesis
 from node.holders.drill import KeyDrill, drill
 from node.holders.exports import (
     ExportFile,

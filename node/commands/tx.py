@@ -10,7 +10,7 @@ import typer
 
 from contracts.calls import CALLS
 from ledger.errors import DecodeError
-from node.commands.context import hex_id, read_json, settings, write_output
+from node.commands.context import Settings, hex_id, read_json, settings, write_output
 from zhenglian.api import TransactionView
 from zhenglian.plain import from_plain
 
@@ -57,6 +57,7 @@ def show(ctx: typer.Context, transaction: Id) -> None:
     with found.client() as client:
         view = client.transaction(hex_id(transaction, "transaction id", size_bytes=32))
     found.emit(view)
+    _tell_whose(found, view)
 
 
 @app.command("wait")
@@ -66,8 +67,18 @@ def wait(ctx: typer.Context, transaction: Id, wait: Wait = 60) -> None:
     with found.client() as client:
         view: TransactionView = client.wait(hex_id(transaction, "transaction id", size_bytes=32), wait_s=wait)
     found.emit(view)
+    _tell_whose(found, view)
     if view.status == "pending":
         raise typer.Exit(3)
+
+
+def _tell_whose(found: Settings, view: TransactionView) -> None:
+    """A result is told to whom it concerns; everybody else learns that there is one."""
+    if view.status == "finalized" and view.result is None:
+        found.note(
+            "结果只对签名者和当事方显示：请用其密钥再查（--key）。",
+            "Its result is told to who signed it and whom it concerns: ask with their key (--key).",
+        )
 
 
 @app.command("receipt")

@@ -16,6 +16,7 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from ledger.decoders import decode_json
 from ledger.errors import DecodeError
 from node.commands.context import (
     EXIT_NEGATIVE,
@@ -126,7 +127,7 @@ def _kept(state: Path, file_hash: str) -> Resume | None:
     if not state.exists():
         return None
     try:
-        kept = msgspec.json.decode(read_file(state, "state file", size_bytes_max=4096), type=_Kept)
+        kept = decode_json(read_file(state, "state file", size_bytes_max=4096), _Kept)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise DecodeError(
             what=f"state file {state}", reason="it is damaged; use --again to begin anew"

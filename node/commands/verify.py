@@ -19,6 +19,7 @@ from ledger.receipts import (
     time_text,
     trust_from_json,
 )
+from ledger.types import Trust
 from node.commands.context import (
     DEFAULT_NODE,
     EXIT_NEGATIVE,
@@ -54,17 +55,8 @@ def verify(
     """Check a receipt offline: exit 0 if it holds, 1 if not, 2 if unreadable. 离线验证回执。"""
     found = settings(ctx)
     trust_path = trust or receipt.parent / "trust.json"
-    trust_data = read_file(trust_path, "trust file", size_bytes_max=TRUST_FILE_SIZE_BYTES_MAX)
+    trusted, changes = trusted_files(found, trust_path, epochs)
     data = read_file(receipt, "receipt", size_bytes_max=RECEIPT_FILE_SIZE_BYTES_MAX)
-    beside = trust_path.parent / "epochs.json"
-    epochs_path = epochs or (beside if beside.exists() else None)
-    changes = None
-    if epochs_path is not None:
-        changes = read_file(epochs_path, "epochs file", size_bytes_max=EPOCHS_FILE_SIZE_BYTES_MAX)
-    try:
-        trusted = trust_from_json(trust_data)
-    except VerificationFailed as error:
-        raise DecodeError(what=f"trust file {trust_path}", reason=error.message(found.language)) from None
     try:
         if presentations.is_presentation(data):
             _accept_presentation(found, presentations.verify_presentation(data, trusted, changes))
@@ -77,6 +69,20 @@ def verify(
             _accept_state(found, verified)
         else:
             _accept(found, verified)
+
+
+def trusted_files(found: Settings, trust_path: Path, epochs: Path | None) -> tuple[Trust, bytes | None]:
+    """A trust file, and the epoch changes that are named, or lie beside it. Raises DecodeError."""
+    trust_data = read_file(trust_path, "trust file", size_bytes_max=TRUST_FILE_SIZE_BYTES_MAX)
+    beside = trust_path.parent / "epochs.json"
+    epochs_path = epochs or (beside if beside.exists() else None)
+    changes = None
+    if epochs_path is not None:
+        changes = read_file(epochs_path, "epochs file", size_bytes_max=EPOCHS_FILE_SIZE_BYTES_MAX)
+    try:
+        return trust_from_json(trust_data), changes
+    except VerificationFailed as error:
+        raise DecodeError(what=f"trust file {trust_path}", reason=error.message(found.language)) from None
 
 
 def trust(

@@ -18,7 +18,7 @@ import structlog
 from contracts.keys import find_key, usable
 from contracts.records import AccountStatus, KeyRole
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import Busy, LedgerError, NotFound
+from ledger.errors import Busy, LedgerError, NotFound, Unavailable
 from node.chain import Chain
 from node.deposits import limits
 from node.deposits.contents import Contents
@@ -38,6 +38,14 @@ from zhenglian.row_ids import job_id
 
 SWEEP_EVERY_S: Final = 600.0
 LOOK_AGAIN_S: Final = 0.05
+RETRY_FIRST_S: Final = 1.0
+RETRY_LONGEST_S: Final = 60.0
+INTERNAL_FAULT: Final = Fault(
+    code="internal_error",
+    zh="本节点内部出错，任务已停止；已上链的行不受影响，请以同一 Idempotency-Key 重新提交，或联系运营方",
+    en="An error inside this node has stopped the job; rows on the ledger stay. Send it again under the same "
+    "Idempotency-Key, or tell the operator",
+)
 # Ends from which the same key and content begin again; rows that are on the ledger stay as they are.
 _AGAIN: Final = (JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED)
 
@@ -70,6 +78,8 @@ class BulkDeposits:
         self._jobs = Jobs("deposit")
         self._at_once = asyncio.Semaphore(limits.JOBS_AT_ONCE)
         self._changed = asyncio.Event()
+        # Bounds are looked at and then used up: by one at a time.
+        self._beginning = asyncio.Lock()
         self._wanted: set[bytes] = set()
         self._stopped = False
         # One job of an organisation at a time, so that another's is not behind all of them.
@@ -92,17 +102,29 @@ class BulkDeposits:
     async def run(self) -> None:
         """Expire and forget, every few minutes, for ever."""
         while True:
-            await self.sweep()
+            try:
+                await self.sweep()
+            except LedgerError as error:
+                log.error("deposit jobs could not be swept", code=error.code, reason=str(error))
             await asyncio.sleep(SWEEP_EVERY_S)
 
     async def sweep(self) -> None:
-        """Expire what has waited too long, forget what has been kept long enough, and delete files of no job."""
+        """Expire what has waited too long, take up what was left lying, forget what has been kept long enough, and delete
+        files of no job.
+
+        Raises:
+            LedgerError: the disk does not let us; the next sweep does it.
+        """
         now_ms = self._clock_ms()
         for job in await self._store.open_jobs():
             idle = job.state is JobState.RECEIVING and now_ms - job.updated_ms > limits.UPLOAD_IDLE_MS
             if idle or now_ms >= job.expires_ms:
                 await self._jobs.cancel(job.job_id)
                 await self._end(job.job_id, JobState.EXPIRED)
+            elif job.state is not JobState.RECEIVING:
+                self._start(job.job_id)
+        for name in await self._store.unsettled():
+            await self._working.look(name)
         await self._store.forget(now_ms - limits.JOB_LIFETIME_MS, limits.JOBS_KEPT_PER_ORGANIZATION_MAX)
         for name in await asyncio.to_thread(self._contents.names):
             found = await self._store.find(name)
@@ -128,6 +150,12 @@ class BulkDeposits:
             Busy: as many jobs are open, or as much is stored, as may be.
             ContentTooLarge: announced larger than its kind may be.
         """
+        async with self._beginning:
+            return await self._begin(caller, key, options, size_bytes=size_bytes, seed=seed)
+
+    async def _begin(
+        self, caller: Caller, key: str, options: JobOptions, *, size_bytes: int, seed: bytes
+    ) -> tuple[Job, bool]:
         name = job_id(self._suite, caller.account, key)
         found = await self._store.find(name)
         if found is not None:
@@ -224,15 +252,24 @@ class BulkDeposits:
         asyncio.get_running_loop().call_later(LOOK_AGAIN_S, self._look_again, name)
 
     async def _carry_on(self, name: bytes) -> None:
-        more = True
+        more, pause_s = True, RETRY_FIRST_S
         while more or name in self._wanted:
             self._wanted.discard(name)
             try:
                 more = await self._step(await self._store.job(name))
+                pause_s = RETRY_FIRST_S
+            except (Busy, Unavailable) as error:
+                log.warning("deposit job waits", job=name.hex(), reason=str(error))
+                await asyncio.sleep(pause_s)
+                more, pause_s = True, min(2 * pause_s, RETRY_LONGEST_S)
             except LedgerError as error:
                 log.info("deposit job failed", job=name.hex(), code=error.code)
                 fault = Fault(code=error.code, zh=error.message("zh"), en=error.message("en"))
                 await self._end(name, JobState.FAILED, fault)
+                more = False
+            except Exception:
+                log.exception("deposit job failed", job=name.hex())
+                await self._end(name, JobState.FAILED, INTERNAL_FAULT)
                 more = False
             self._tell()
 
@@ -265,8 +302,8 @@ class BulkDeposits:
         return counts.get(RowState.SENT, 0) > 0
 
     async def _end(self, name: bytes, state: JobState, fault: Fault | None = None) -> None:
-        await self._store.set_state(name, state, self._clock_ms(), fault=fault)
-        await self._store.clear(name)
+        await self._store.end(name, state, self._clock_ms(), fault=fault)
+        await self._working.look(name)
         await asyncio.to_thread(self._contents.delete, name)
         self._tell()
 

@@ -8,6 +8,7 @@ Rule: what is counted as received is durable. What lies behind it, after a crash
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from node.deposits.limits import PIECE_BYTES
 
 DISK_KEPT_FREE_BYTES: Final = 1024**3
 _LENGTH_BYTES: Final = 4
+_NAME: Final = re.compile(r"([0-9a-f]{32})\.upload", re.ASCII)
 
 
 class Contents:
@@ -94,11 +96,16 @@ class Contents:
             raise StorageDamaged(what="upload", reason=error.strerror or str(error)) from None
 
     def delete(self, job_id: bytes) -> None:
-        self._path(job_id).unlink(missing_ok=True)
+        """Destroy the content of a job; nothing if there is none. Raises Unavailable."""
+        try:
+            self._path(job_id).unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable(what="deposit store", reason=error.strerror or str(error)) from None
 
     def names(self) -> list[bytes]:
-        """Jobs that have a file here."""
-        return [bytes.fromhex(path.stem) for path in self._folder.glob("*.upload")]
+        """Jobs that have a file here; other files are nobody's business."""
+        named = (_NAME.fullmatch(path.name) for path in self._folder.glob("*.upload"))
+        return [bytes.fromhex(found[1]) for found in named if found is not None]
 
     def tag(self, digest: bytes) -> bytes:
         """What is remembered of a content to know it again: says nothing without the node's key."""

@@ -59,6 +59,15 @@ class RowUnknown(LedgerError):
     en = "The job has no row {row} to be signed"
 
 
+class DraftExpired(LedgerError):
+    """The row was sealed so long ago that its ciphertext is kept no longer. Fields: row."""
+
+    code = "deposit_draft_expired"
+    category = Category.GONE
+    zh = "第 {row} 行的草稿已过期，密文可能已清除；请重新提交该行，再签名"
+    en = "The draft of row {row} is too old and its ciphertext may be gone; send the row again and sign that"
+
+
 class SignatureOfOther(LedgerError):
     """Fields: row."""
 

@@ -38,3 +38,6 @@ REPORT_ROWS_MAX: Final = 1_000
 
 PIECE_BYTES: Final = 1024 * 1024
 """An upload is sealed and written piece by piece."""
+
+SEALED_FOR_MS: Final = 12 * 3_600_000
+"""So long after it was sealed a row goes up as it is; later it is sealed anew, for nobody keeps drafts for ever."""

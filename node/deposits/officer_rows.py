@@ -17,7 +17,7 @@ from ledger.errors import Category, LedgerError, LimitExceeded
 from ledger.hashing import transaction_id
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, Transaction
 from node.chain import Chain
-from node.deposits.errors import JobClosed, RowUnknown, SignatureOfOther
+from node.deposits.errors import DraftExpired, JobClosed, RowUnknown, SignatureOfOther
 from node.deposits.receiving import own_job
 from node.deposits.records import ENDED, Job, JobRow, RowDraft, RowReport, RowState, SignedBy
 from node.deposits.store import JobStore
@@ -60,7 +60,8 @@ class OfficerRows:
         if not 1 <= number <= ROW_NUMBER_MAX:
             raise RowUnknown(row=number)
         known = (await self._store.some_rows(name, (number,))).get(number)
-        if known is not None and known.state is not RowState.INVALID:
+        old = known is not None and known.state is RowState.DRAFTED and not self._working.keeps(known.draft)
+        if known is not None and known.state is not RowState.INVALID and not old:
             return known
         counts = await self._store.counts(name)
         if known is None and sum(counts.values()) >= job.options.rows_total:
@@ -79,7 +80,7 @@ class OfficerRows:
         if known is not None:
             await self._store.drop_row(name, number)
         await self._store.put_rows(name, [row])
-        return row
+        return (await self._store.some_rows(name, (number,)))[number]
 
     async def _sealed(self, job: Job, caller: Caller, row: JobRow, deposit: DepositInput) -> JobRow:
         whole = DepositInput(
@@ -116,7 +117,7 @@ class OfficerRows:
         """Take the signatures of rows, and send them.
 
         Raises:
-            RowUnknown: a row that was not drafted.
+            RowUnknown: a row that was not drafted. DraftExpired: one that was drafted too long ago.
             SignatureOfOther: a transaction that does not put that row on the ledger for this organisation.
         """
         await self._job(caller, name)
@@ -128,6 +129,8 @@ class OfficerRows:
                 raise RowUnknown(row=number)
             _require_issue(caller, row, row.draft, transaction)
             if row.state is RowState.DRAFTED:
+                if not self._working.keeps(row.draft):
+                    raise DraftExpired(row=number)
                 rows.append(
                     replace(
                         row,

@@ -7,9 +7,9 @@ cuts it short it begins again; rows that are put away stay as they are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -50,16 +50,24 @@ class Reading:
         files = await self._store.file_names(job.job_id)
         batches = self._batches(job, rules)
         count = 0
+        reading: asyncio.Future[list[CheckedRow] | None] | None = None
         try:
-            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            while True:
+                reading = asyncio.ensure_future(asyncio.to_thread(next, batches, None))
+                batch = await asyncio.shield(reading)
+                if batch is None:
+                    return count
                 rows = [await self._row(job, spec, row, files) for row in batch]
                 count += len(rows)
                 await self._store.put_rows(job.job_id, rows)
         finally:
-            await asyncio.to_thread(batches.close)  # type: ignore[attr-defined]  # a generator: ends the child
-        return count
+            if reading is None or reading.done():
+                await asyncio.to_thread(batches.close)
+            else:
+                # Cancelled while a thread is in there: the child ends as soon as that comes out, and nobody waits for it.
+                reading.add_done_callback(lambda done: _close(batches, done))
 
-    def _batches(self, job: Job, rules: RowRules) -> Iterator[list[CheckedRow]]:
+    def _batches(self, job: Job, rules: RowRules) -> Generator[list[CheckedRow], None, None]:
         with (
             self._contents.opened(job.job_id) as descriptor,
             open_table(
@@ -123,6 +131,12 @@ class Reading:
             return ""
         notes.append(Note(rule="holder_found", field="@holder"))
         return found.hex()
+
+
+def _close(batches: Generator[list[CheckedRow], None, None], done: asyncio.Future[Any]) -> None:
+    if not done.cancelled():
+        done.exception()
+    asyncio.get_running_loop().run_in_executor(None, batches.close)
 
 
 def _file_problems(spec: CertificateTypeSpec, row: CheckedRow, files: Mapping[str, str]) -> list[Problem]:

@@ -110,7 +110,10 @@ class Receiving:
                     pass
                 if self._contents.tag(digest.digest()) != job.content_tag:
                     raise JobConflict(job=name.hex())
-                return job
+                if job.state is JobState.RECEIVING and not more:
+                    # The node stopped between the last byte and what follows it.
+                    await self._read(name)
+                return await self._store.job(name)
             try:
                 # Of a request before that broke off nothing is kept, since this one brings everything.
                 job = await self._append(

@@ -110,13 +110,14 @@ class RowReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RowDraft(Struct, frozen=True, kw_only=True):
-    """A sealed row: what its signature is over."""
+    """A sealed row: what its signature is over, and when its ciphertext was put where drafts are kept."""
 
     type_version: int
     commitment_root: bytes
     payload_hash: bytes
     fields: tuple[str, ...]
     attachments: tuple[str, ...]
+    sealed_ms: int = 0
 
 
 class JobRow(Struct, frozen=True, kw_only=True):

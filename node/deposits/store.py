@@ -17,7 +17,8 @@ import msgspec
 
 from ledger import domains
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import NotFound, StorageDamaged
+from ledger.decoders import decode_msgpack
+from ledger.errors import NotFound, StorageDamaged, Unavailable
 from node.deposits.limits import JOB_LIFETIME_MS
 from node.deposits.records import (
     ENDED,
@@ -136,23 +137,13 @@ class JobStore:
         )
         return int((await self._read(sql, ()))[0][0])
 
-    async def set_state(
-        self,
-        job_id: bytes,
-        state: JobState,
-        now_ms: int,
-        *,
-        fault: Fault | None = None,
-        working: bool = False,
-    ) -> None:
+    async def set_state(self, job_id: bytes, state: JobState, now_ms: int, *, working: bool = False) -> None:
         """Move a job on; one that has ended stays as it is."""
-        ended = now_ms if state in ENDED else 0
         sql = (
-            "UPDATE jobs SET state = ?, updated_ms = ?, ended_ms = ?, fault = coalesce(?, fault), "  # noqa: S608
+            "UPDATE jobs SET state = ?, updated_ms = ?, "  # noqa: S608
             f"working_ms = CASE WHEN ? THEN ? ELSE working_ms END WHERE job = ? AND state NOT IN ({_ENDED})"
         )
-        told = None if fault is None else msgspec.msgpack.encode(fault)
-        await self._write(sql, (state.value, now_ms, ended, told, working, now_ms, job_id))
+        await self._write(sql, (state.value, now_ms, working, now_ms, job_id))
 
     async def received(
         self, job_id: bytes, *, received_bytes: int, stored_bytes: int, now_ms: int, tag: bytes = b""
@@ -180,17 +171,23 @@ class JobStore:
         await self._run(work)
 
     async def drop_row(self, job_id: bytes, number: int) -> None:
-        """Forget a row that was found wrong, for it comes again."""
+        """Forget a row that was found wrong, or drafted too long ago, for it comes again."""
         await self._write(
-            "DELETE FROM rows WHERE job = ? AND number = ? AND state = ?",
-            (job_id, number, RowState.INVALID.value),
+            "DELETE FROM rows WHERE job = ? AND number = ? AND state IN (?, ?)",
+            (job_id, number, RowState.INVALID.value, RowState.DRAFTED.value),
         )
 
-    async def clear(self, job_id: bytes) -> None:
-        """Destroy what a job that has ended holds of people's data; its report stays."""
+    async def end(self, job_id: bytes, state: JobState, now_ms: int, *, fault: Fault | None = None) -> None:
+        """End a job, unless it has ended; what it holds of people's data is destroyed in the same step, its report stays."""
+        told = None if fault is None else msgspec.msgpack.encode(fault)
 
         def work() -> None:
             with self._connection:
+                self._connection.execute(
+                    "UPDATE jobs SET state = ?, updated_ms = ?, ended_ms = ?, fault = coalesce(?, fault) "  # noqa: S608
+                    f"WHERE job = ? AND state NOT IN ({_ENDED})",
+                    (state.value, now_ms, now_ms, told, job_id),
+                )
                 self._connection.execute(
                     "UPDATE rows SET content = NULL, signed = x'' WHERE job = ? AND (content IS NOT NULL OR signed != x'')",
                     (job_id,),
@@ -198,6 +195,14 @@ class JobStore:
                 self._connection.execute("DELETE FROM files WHERE job = ?", (job_id,))
 
         await self._run(work)
+
+    async def unsettled(self) -> list[bytes]:
+        """Ended jobs with rows that were sent and of which nobody knows yet what became."""
+        sql = (
+            f"SELECT job FROM jobs WHERE state IN ({_ENDED}) AND EXISTS ("  # noqa: S608
+            f"SELECT 1 FROM rows WHERE rows.job = jobs.job AND rows.state = '{RowState.SENT.value}')"
+        )
+        return [row[0] for row in await self._read(sql, ())]
 
     async def forget(self, expired_before_ms: int, kept_max: int) -> list[bytes]:
         """Forget jobs whose lifetime is over, and the oldest ended ones above `kept_max` an organisation; their ids."""
@@ -334,20 +339,38 @@ class JobStore:
         )
         return (found[0][0], found[0][1]) if found else None
 
-    async def put_fetch(self, account: bytes, key: str, wanted: bytes, signed: bytes, now_ms: int) -> None:
-        """Remember it before it is sent; what is older than a job lives is forgotten."""
+    async def put_fetch(
+        self, account: bytes, key: str, wanted: bytes, signed: bytes, now_ms: int, *, instead_of: bytes = b""
+    ) -> tuple[bytes, bytes]:
+        """Remember it before it is sent; what is older than a job lives is forgotten.
 
-        def work() -> None:
+        Args:
+            account, key: whose, under which idempotency key.
+            wanted, signed: what was wanted, as a hash, and what was signed for it.
+            now_ms: wall clock.
+            instead_of: what was signed before and can never be included any more.
+
+        Returns:
+            What is remembered: of two who ask at once, both are given the first one's.
+        """
+
+        def work() -> tuple[bytes, bytes]:
             with self._connection:
                 self._connection.execute(
                     "DELETE FROM fetches WHERE created_ms <= ?", (now_ms - JOB_LIFETIME_MS,)
                 )
+                found = self._connection.execute(
+                    "SELECT wanted, signed FROM fetches WHERE account = ? AND key = ?", (account, key)
+                ).fetchone()
+                if found is not None and found[1] != instead_of:
+                    return found[0], found[1]
                 self._connection.execute(
                     "INSERT OR REPLACE INTO fetches VALUES (?, ?, ?, ?, ?)",
                     (account, key, wanted, signed, now_ms),
                 )
+            return wanted, signed
 
-        await self._run(work)
+        return await self._run(work)
 
     # --- inside ---
 
@@ -367,10 +390,10 @@ class JobStore:
         job_id, fault = values.pop("job"), values.pop("fault")
         return Job(
             job_id=job_id,
-            options=msgspec.msgpack.decode(values.pop("options"), type=JobOptions),
+            options=decode_msgpack(values.pop("options"), JobOptions),
             state=JobState(values.pop("state")),
             seed=self._opened(values.pop("seed"), job_id, b"seed"),
-            fault=None if fault is None else msgspec.msgpack.decode(fault, type=Fault),
+            fault=None if fault is None else decode_msgpack(fault, Fault),
             **values,
         )
 
@@ -381,9 +404,9 @@ class JobStore:
             number=number,
             state=RowState(state),
             certificate_id=certificate,
-            report=msgspec.msgpack.decode(report, type=RowReport),
-            content=None if plain is None else msgspec.msgpack.decode(plain, type=RowContent),
-            draft=None if draft is None else msgspec.msgpack.decode(draft, type=RowDraft),
+            report=decode_msgpack(report, RowReport),
+            content=None if plain is None else decode_msgpack(plain, RowContent),
+            draft=None if draft is None else decode_msgpack(draft, RowDraft),
             transaction_id=transaction,
             signed=signed,
             height=height,
@@ -405,6 +428,9 @@ class JobStore:
     async def _run(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except sqlite3.OperationalError as error:
+            # A full disk, an error of reading or writing: the world's, and it may pass.
+            raise Unavailable(what=self._path.name, reason=str(error)) from None
         except sqlite3.DatabaseError as error:
             raise StorageDamaged(what=self._path.name, reason=str(error)) from None
 

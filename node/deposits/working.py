@@ -20,9 +20,9 @@ from ledger import codec
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Busy, Category, LedgerError, Unavailable
 from ledger.hashing import transaction_id
-from ledger.types import RESULT_OK, TRANSACTION_SIZE_BYTES_MAX, Transaction
+from ledger.types import RESULT_OK, TRANSACTION_SIZE_BYTES_MAX, Result, Transaction
 from node.chain import Chain
-from node.deposits.limits import BATCHES_IN_FLIGHT, ROWS_PER_BATCH, SEALING_AT_ONCE
+from node.deposits.limits import BATCHES_IN_FLIGHT, ROWS_PER_BATCH, SEALED_FOR_MS, SEALING_AT_ONCE
 from node.deposits.records import Job, JobRow, RowDraft, RowReport, RowState
 from node.deposits.store import JobStore
 from node.services.agents import Agents
@@ -76,6 +76,29 @@ class Working:
         """
         await self._all(job, caller, (RowState.READY, RowState.DRAFTED, RowState.SENT))
 
+    async def look(self, name: bytes) -> None:
+        """Note what became of rows that a job had sent when it ended: what was under way may have arrived since."""
+        job = await self._store.job(name)
+        lifetime_ms = self._chain.genesis.limits.transaction_lifetime_ms_max
+        over = self._chain.head_time_ms > job.ended_ms + lifetime_ms
+        after = 0
+        while rows := await self._store.rows(name, (RowState.SENT,), after=after, limit=ROWS_PER_BATCH):
+            after = rows[-1].number
+            looked = [self._looked_at(row, over=over) for row in rows]
+            await self._store.ended(name, [row for row in looked if row is not None])
+
+    def _looked_at(self, row: JobRow, *, over: bool) -> JobRow | None:
+        """The row as it ended; None while its transaction may still come."""
+        if self._chain.records.certificate(row.certificate_id) is not None:
+            return self._issued(row)
+        try:
+            status = self._submission.status(row.transaction_id)
+        except LedgerError:
+            return _ended(row, RowState.REFUSED, problem("expired")) if over else None
+        if status.standing is Standing.FINALIZED and status.result is not None:
+            return _denied(row, status.result)
+        return _ended(row, RowState.REFUSED, problem("expired")) if over else None
+
     async def _all(self, job: Job, caller: Caller | None, states: tuple[RowState, ...]) -> None:
         slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         after = 0
@@ -100,7 +123,12 @@ class Working:
             payload_hash=draft.payload_hash,
             fields=draft.fields,
             attachments=draft.attachments,
+            sealed_ms=self._clock_ms(),
         )
+
+    def keeps(self, draft: RowDraft | None) -> bool:
+        """Whether a row is sealed, and its ciphertext certainly still kept as a draft."""
+        return draft is not None and self._clock_ms() <= draft.sealed_ms + SEALED_FOR_MS
 
     async def _batch(self, job: Job, caller: Caller | None, batch: Sequence[JobRow]) -> None:
         known, rest = self._on_ledger(batch)
@@ -130,8 +158,8 @@ class Working:
         return known, rest
 
     async def _sealed(self, job: Job, caller: Caller | None, row: JobRow) -> JobRow:
-        """The row with its draft; INVALID if what it says cannot be deposited after all."""
-        if caller is None or row.draft is not None or row.content is None:
+        """The row with its draft; INVALID if what it says cannot be deposited after all. What was sent already stays as it is."""
+        if caller is None or row.content is None or row.state is RowState.SENT or self.keeps(row.draft):
             return row
         deposit = await self._input(job, row)
         if isinstance(deposit, Problem):
@@ -219,28 +247,28 @@ class Working:
                     if status.result.code == RESULT_OK:
                         height = status.location.height if status.location is not None else 0
                         return _ended(_with(row, height=height), RowState.ISSUED)
-                    fields = dict(status.result.fields)
-                    code = status.result.code
-                    if code == "certificate_exists":
-                        return _ended(row, RowState.EXISTING, problem("on_ledger"))
-                    zh, en = denial_message(code, fields, "zh"), denial_message(code, fields, "en")
-                    return _ended(
-                        row, RowState.REFUSED, problem("refused", reason=en[:400], reason_zh=zh[:400])
-                    )
+                    return _denied(row, status.result)
             if standing is Standing.EXPIRED:
                 if caller is None:
                     await self._store.drafted(
                         job.job_id, [_with(row, state=RowState.DRAFTED, transaction_id=b"", signed=b"")]
                     )
                     return None
+                row = await self._sealed(job, caller, _with(row, state=RowState.DRAFTED))
+                if row.state is RowState.INVALID:
+                    return row
                 row = self._signed(job, caller, row)
                 await self._store.drafted(job.job_id, [row])
 
     def _issued(self, row: JobRow) -> JobRow:
+        """The row, whose certificate is on the ledger: by its own transaction, or by the one of another node's job of that key."""
         try:
-            location = self._submission.status(row.transaction_id).location
+            status = self._submission.status(row.transaction_id)
         except LedgerError:
-            location = None
+            return _ended(row, RowState.ISSUED)
+        if status.result is not None and status.result.code != RESULT_OK:
+            return _denied(row, status.result)
+        location = status.location
         return _ended(_with(row, height=location.height if location is not None else 0), RowState.ISSUED)
 
 
@@ -251,6 +279,14 @@ def _with(row: JobRow, **changes: object) -> JobRow:
 def _ended(row: JobRow, state: RowState, *found: Problem) -> JobRow:
     report = RowReport(problems=(*row.report.problems, *found), notes=row.report.notes)
     return _with(row, state=state, report=report)
+
+
+def _denied(row: JobRow, result: Result) -> JobRow:
+    if result.code == "certificate_exists":
+        return _ended(row, RowState.EXISTING, problem("on_ledger"))
+    fields = dict(result.fields)
+    zh, en = denial_message(result.code, fields, "zh"), denial_message(result.code, fields, "en")
+    return _ended(row, RowState.REFUSED, problem("refused", reason=en[:400], reason_zh=zh[:400]))
 
 
 def of_error(error: LedgerError) -> Problem:

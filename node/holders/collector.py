@@ -19,9 +19,19 @@ from ledger import codec
 from ledger.crypto.threshold.group import Element
 from ledger.crypto.threshold.shares import Share
 from ledger.errors import LedgerError, Unavailable, invariant
+from network.tasks import end
 from node.holders.channel import ShareMessage, framed
 from node.holders.errors import KeyRefused
-from node.holders.ports import HeldKey, Permitted, ShareAnswer, ShareAsk, SharedKeys, ShareRefusal
+from node.holders.ports import (
+    BareShares,
+    HeldKey,
+    Permitted,
+    ShareAnswer,
+    ShareAsk,
+    SharedKeys,
+    ShareRefusal,
+    ShareRenewed,
+)
 from node.holders.server import ShareServer, decode_answer
 from node.holders.work import ShareWork
 
@@ -162,9 +172,7 @@ class Collector:
                 if progress.complete or progress.hopeless:
                     return
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
     async def _ask(
         self, holder: int, ask: ShareAsk, permitted: Permitted, progress: _Progress, timeout_s: float
@@ -176,7 +184,7 @@ class Collector:
             else:
                 payload = framed(ShareMessage.ASK, codec.encode(ask))
                 answer = await self._request(account, payload, timeout_s)
-                await self._take(holder, answer, permitted, progress)
+                await self._take(holder, answer, ask, permitted, progress)
         except LedgerError as error:
             progress.silent[holder] = error.message("en")
 
@@ -190,10 +198,18 @@ class Collector:
             holder, elements = await self._server.own(progress.key, ask, permitted)
         progress.checked[holder] = elements or ()
 
-    async def _take(self, holder: int, body: bytes, permitted: Permitted, progress: _Progress) -> None:
+    async def _take(
+        self, holder: int, body: bytes, ask: ShareAsk, permitted: Permitted, progress: _Progress
+    ) -> None:
         answer = decode_answer(body)
         match answer:
-            case ShareAnswer(shares=shares):
+            case BareShares(elements=encoded) if ask.bare:
+                decoded = await self._work.decode(permitted, encoded)
+                if decoded is None:
+                    self._accuse(holder, progress)
+                else:
+                    progress.checked[holder] = decoded
+            case ShareAnswer(shares=shares) if not ask.bare:
                 elements = await self._work.check(progress.key, holder, permitted, shares)
                 if elements is None:
                     self._accuse(holder, progress)
@@ -202,8 +218,10 @@ class Collector:
                     progress.shares[holder] = shares
             case ShareRefusal(reason=reason):
                 progress.refused[holder] = reason
+            case ShareRenewed(renewal=renewal):
+                progress.silent[holder] = f"its shares are of renewal {renewal}"
             case _:
-                progress.silent[holder] = f"its shares are of renewal {answer.renewal}"
+                self._accuse(holder, progress)
 
     def _accuse(self, holder: int, progress: _Progress) -> None:
         account = progress.key.accounts[holder - 1]

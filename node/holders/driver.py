@@ -17,11 +17,12 @@ import structlog
 from contracts.args import Args
 from contracts.shared_key_round_records import SharedKeyRound
 from contracts.shared_key_rounds import open_rounds
-from contracts.shared_key_sums import dealing_of, group_for
-from contracts.state import StateReader
+from contracts.shared_key_sums import group_for
+from contracts.state import SHARED_KEY_DEALINGS, StateReader
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import LedgerError
+from network.tasks import end
 from node.holders.channel import ShareMessage, framed
 from node.holders.keeping import missing_shares
 from node.holders.pairs import number_of, pair_fits, revealed_fits
@@ -123,10 +124,7 @@ class KeyDriver:
 
     async def stop(self) -> None:
         """End what is under way."""
-        tasks = tuple(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks.values())
 
     async def advance(self) -> bool:
         """Do all that can be done now; whether there is anything to wait for."""
@@ -226,7 +224,11 @@ class KeyDriver:
             else:
                 ask = framed(ShareMessage.PIECES, codec.encode(PieceAsk(round_id=one.round_id)))
                 pair = decode_pair(await self._request(account, ask, FETCH_TIMEOUT_S), dealer)
-            commitments = dealing_of(self._state(), one, dealer).commitments
+            published = SHARED_KEY_DEALINGS.get(self._state(), (one.round_id, dealer))
+            if published is None:
+                # While the dealer took its time the round has begun again.
+                return
+            commitments = published.commitments
             holder = number_of(self._account, one.holders)
             fits = await asyncio.to_thread(pair_fits, group_for(one), commitments, one.renewal, holder, pair)
             if not fits:

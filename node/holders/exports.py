@@ -22,6 +22,7 @@ from contracts.shared_key_records import KeyPurpose
 from ledger import codec
 from ledger.crypto import at_rest
 from ledger.crypto.at_rest import COST_DEFAULT, SALT_SIZE_BYTES, KdfCost
+from ledger.decoders import decode_json
 from ledger.errors import Category, DecodeError, LedgerError, VerificationFailed
 from ledger.types import Count, Name
 from node.holders.keeping import fits_own
@@ -137,7 +138,7 @@ def read_export(path: Path) -> ExportFile:
     """
     data = read_file(path, size_bytes_max=EXPORT_BYTES_MAX)
     try:
-        return msgspec.json.decode(data, type=ExportFile)
+        return decode_json(data, ExportFile)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ExportUnusable(path=str(path), reason_zh=str(error), reason_en=str(error)) from None
 
@@ -177,7 +178,7 @@ def note_export(home: Home, file: ExportFile) -> None:
 def exported_renewals(home: Home) -> dict[str, int]:
     """Renewal of the last export by purpose and version; empty if nobody has exported, or nobody can tell."""
     try:
-        return msgspec.json.decode(read_file(home.shares_exported), type=dict[str, int])
+        return decode_json(read_file(home.shares_exported), dict[str, int])
     except (FileUnusable, msgspec.MsgspecError):
         return {}
 

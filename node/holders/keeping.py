@@ -13,7 +13,7 @@ from contracts.shared_key_calls import SharedKeysRenew
 from contracts.shared_key_records import KeyPurpose, SharedKey
 from contracts.shared_key_round_records import KeyName, RoundPhase
 from contracts.shared_key_rounds import index, keys_made, latest_version
-from contracts.shared_key_sums import group_for
+from contracts.shared_key_sums import dealing_of, group_for
 from contracts.shared_keys import RENEWAL_INTERVAL_MS
 from contracts.state import SHARED_KEY_ROUNDS, StateReader
 from ledger.crypto.threshold import dealing
@@ -24,7 +24,7 @@ from node.holders.round_files import RoundMemory, as_pair
 from node.holders.share_file import HeldShare
 from node.holders.steps import ChangeShares, Name, Step, Submit, View
 
-# How long a share has to be missing before its holder asks everybody for a renewal; each a little later than the one before.
+# How long a share has to be missing, or known to all, before its holder asks for a renewal; each a little later than the last.
 LOST_MS: Final = 10_000
 TURN_MS: Final = 3_000
 
@@ -42,13 +42,26 @@ def about_key(view: View, key: SharedKey) -> Iterator[Step]:
     made = share_made(view, key, holder) if holder and not fitting else None
     if made is not None or drop:
         yield ChangeShares((made,) if made is not None else (), drop)
-    if made is not None or fitting or not holder:
+    if made is not None or not holder or (fitting and not is_public(view, key, holder)):
         return
     waiting: Name = ("lost", key.purpose.value, key.version, key.renewal)
     if name in index(view.state).open or view.clock_ms < key.since_ms + RENEWAL_INTERVAL_MS:
         return
     if view.waited_ms(waiting) >= LOST_MS + holder * TURN_MS:
         yield Submit(waiting, SharedKeysRenew(purpose=key.purpose, version=key.version))
+
+
+def is_public(view: View, key: SharedKey, holder: int) -> bool:
+    """Whether everybody can work this holder's share out: every dealer had to answer its complaint before all.
+
+    It happens where this node could not reach the others while they dealt. Such a share no longer counts among those that
+    an attacker has to get hold of.
+    """
+    one = SHARED_KEY_ROUNDS.get(view.state, (key.purpose, key.version))
+    if one is None or (one.phase, one.renewal) != (RoundPhase.DONE, key.renewal):
+        return False
+    dealings = [dealing_of(view.state, one, dealer) for dealer in one.qualified]
+    return all(any(answer.holder == holder for answer in published.answers) for published in dealings)
 
 
 def missing_shares(state: StateReader, account: bytes, held: tuple[HeldShare, ...]) -> tuple[str, ...]:

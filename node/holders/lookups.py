@@ -72,9 +72,14 @@ class LookupPermit:
         """Implements the port."""
         wanted = codec.decode(ask.payload, LookupAsk, size_bytes_max=ASK_PAYLOAD_BYTES_MAX, what="lookup ask")
         await wait_final(self._chain, wanted.height)
-        self._check(sender, ask, wanted)
+
+        def again() -> None:
+            self._check(sender, ask, wanted)
+
+        again()
         bases = self._decode(self._group(ask), wanted.elements)
-        return Permitted(bases=bases, context=share_context(self._chain_id, ask.record_id, ask.version))
+        context = share_context(self._chain_id, ask.record_id, ask.version)
+        return Permitted(bases=bases, context=context, again=again)
 
     def _check(self, sender: bytes, ask: ShareAsk, wanted: LookupAsk) -> None:
         if ask.purpose is not KeyPurpose.DIRECTORY:
@@ -85,7 +90,7 @@ class LookupPermit:
         if ticket.entry != sender:
             raise KeyRefused(reason="not_entrusted")
         try:
-            check_usable(ticket, self._time_ms())
+            check_usable(self._state, ticket, self._time_ms())
         except Denied as denied:
             raise KeyRefused(reason=denied.code) from None
         if not self._covers(ticket, wanted.elements):

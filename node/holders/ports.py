@@ -5,8 +5,8 @@ Rule: whoever combines shares knows the public half only; whoever has a share as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Final, Protocol
 
 from msgspec import Meta
@@ -14,7 +14,7 @@ from msgspec import Meta
 from contracts.records import Code
 from contracts.shared_key_records import KeyPurpose
 from ledger.crypto.threshold.group import Element
-from ledger.crypto.threshold.shares import Holders, Share
+from ledger.crypto.threshold.shares import EncodedElement, Holders, Share
 from ledger.types import Count, Name, Wire
 
 # A release opens at most so many parts in one ask, and a ticket has at most so many people.
@@ -78,6 +78,7 @@ class ShareAsk(Wire):
         record_id: the ledger record in whose name it is asked.
         purpose, version, renewal: of which key.
         payload: what that permit needs beside, e.g. key headers; canonical bytes of its own struct.
+        bare: whether the answer is `BareShares`: for an asker who can tell a wrong result by other means, and asks for many.
     """
 
     kind: Name
@@ -86,12 +87,19 @@ class ShareAsk(Wire):
     version: Count
     renewal: Count
     payload: Annotated[bytes, Meta(max_length=ASK_PAYLOAD_BYTES_MAX)]
+    bare: bool = False
 
 
 class ShareAnswer(Wire, tag="shares"):
     """One share for each base of the ask, in its order."""
 
     shares: Annotated[tuple[Share, ...], Meta(min_length=1, max_length=BASES_PER_ASK_MAX)]
+
+
+class BareShares(Wire, tag="bare"):
+    """One share for each base of the ask, in its order, without proofs."""
+
+    elements: Annotated[tuple[EncodedElement, ...], Meta(min_length=1, max_length=BASES_PER_ASK_MAX)]
 
 
 class ShareRefusal(Wire, tag="refused"):
@@ -106,15 +114,21 @@ class ShareRenewed(Wire, tag="renewed"):
     renewal: Count
 
 
+def _still_allowed() -> None:
+    """Of what can never be taken back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted:
     """What a holder will multiply by its share, and the context that its proofs are bound to.
 
     The context says in whose name and for what, but not under which renewal: the proofs are under that renewal's share keys.
+    `again` looks once more whether this replica still allows it, for before a share leaves; it raises KeyRefused.
     """
 
     bases: tuple[Element, ...]
     context: bytes
+    again: Callable[[], None] = field(default=_still_allowed, compare=False, repr=False)
 
 
 class Permit(Protocol):
@@ -136,7 +150,8 @@ class ShareCollector(Protocol):
     async def collect(self, ask: ShareAsk, permitted: Permitted) -> Sequence[Element]:
         """Each base times the shared secret.
 
-        A share that does not hold names its node (log, metric, `Unavailable.reason`) and spoils nothing. A key that is renewed
+        Of a bare ask no share is checked: whoever asked checks the result. Else a share that does not hold names its node (log,
+        metric, `Unavailable.reason`) and spoils nothing. A key that is renewed
         midway is asked for again under the new renewal.
 
         Args:

@@ -144,6 +144,9 @@ class _Scene:
             for dealer in sorted(one.dealt)
             if dealer not in one.excluded and self.memory.pair(dealer) is None
         )
+        if self.dealer in missing:
+            # It has lost what it dealt from, and cannot have its share of this round, whatever the others do.
+            return
         hopeless = all((one.round_id, dealer) in self.view.wrong for dealer in missing)
         patient = self.view.waited_ms((one.round_id, one.phase.value)) < window_ms(one) // 2
         if not hopeless and patient:

@@ -23,6 +23,7 @@ from node.holders.errors import KeyRefused
 from node.holders.ports import (
     ASK_PAYLOAD_BYTES_MAX,
     BASES_PER_ASK_MAX,
+    BareShares,
     HeldKey,
     OwnShare,
     OwnShares,
@@ -43,7 +44,7 @@ ASKS_PER_PEER_MAX: Final = 32
 ASKS_MAX: Final = 128
 BUSY_RETRY_AFTER_S: Final = 1
 
-Answer = ShareAnswer | ShareRefusal | ShareRenewed
+Answer = ShareAnswer | BareShares | ShareRefusal | ShareRenewed
 Recorded = Callable[[str, str, float], None]
 
 log = structlog.get_logger()
@@ -131,19 +132,30 @@ class ShareServer:
 
     async def _answer(self, sender: bytes, ask: ShareAsk) -> Answer:
         try:
-            permitted = await self._permit(sender, ask)
+            return await self._use(sender, ask)
         except KeyRefused as refused:
             log.warning(
                 "share refused", kind=ask.kind, record=ask.record_id, peer=sender, reason=refused.reason
             )
             return ShareRefusal(reason=refused.reason)
+
+    async def _use(self, sender: bytes, ask: ShareAsk) -> Answer:
+        permitted = await self._permit(sender, ask)
         # The permit has waited for this replica: only now the key's renewal is looked at.
         key = self._keys.version(ask.purpose, ask.version)
         if key is None:
             return ShareRefusal(reason="unknown_key")
         if key.renewal != ask.renewal:
             return ShareRenewed(renewal=key.renewal)
-        shares = await self._work.make(key, self._own_share(key), permitted)
+        own = self._own_share(key)
+        if ask.bare:
+            elements = await self._work.own(own, permitted)
+            permitted.again()
+            self._log(sender, ask, len(elements))
+            return BareShares(elements=tuple(element.encode() for element in elements))
+        shares = await self._work.make(key, own, permitted)
+        # There may have been a queue, in which this replica has seen a pause, a revocation or an erasure.
+        permitted.again()
         self._log(sender, ask, len(shares))
         return ShareAnswer(shares=shares)
 
@@ -190,6 +202,7 @@ class ShareServer:
 
 _OUTCOMES: Final[Mapping[type, str]] = {
     ShareAnswer: "given",
+    BareShares: "given",
     ShareRefusal: "refused",
     ShareRenewed: "renewed",
 }

@@ -15,10 +15,11 @@ from typing import Final, TypeVar
 from ledger.crypto.threshold.encryption import SealedKey, check_sealed
 from ledger.crypto.threshold.group import Element, Group, Hash
 from ledger.crypto.threshold.shares import Share, check_share, combine, make_share
+from ledger.domains import Domain
 from node.holders.ports import HeldKey, OwnShare, Permitted
 
 T = TypeVar("T")
-STEPS: Final = ("header", "make", "own", "check", "combine")
+STEPS: Final = ("header", "hash", "make", "own", "check", "decode", "combine")
 
 
 class ShareWork:
@@ -86,6 +87,18 @@ class ShareWork:
         checked = await self._run("check", one, pairs)
         elements = tuple(element for element in checked if element is not None)
         return elements if len(elements) == len(checked) else None
+
+    async def decode(self, permitted: Permitted, encoded: Sequence[bytes]) -> tuple[Element, ...] | None:
+        """The elements of bare shares, one a base; None if there are others or one is none of the group."""
+        if len(encoded) != len(permitted.bases):
+            return None
+        decoded = await self._run("decode", self._group.decode, encoded)
+        elements = tuple(element for element in decoded if element is not None)
+        return elements if len(elements) == len(decoded) else None
+
+    async def hash_to_elements(self, domain: Domain, messages: Sequence[bytes]) -> tuple[Element, ...]:
+        """Elements of which nobody knows a logarithm, one a message."""
+        return await self._run("hash", lambda message: self._group.hash_to_element(domain, message), messages)
 
     async def combine(self, key: HeldKey, checked: dict[int, tuple[Element, ...]]) -> tuple[Element, ...]:
         """Each base times the shared secret, from at least the threshold of holders' elements."""

@@ -202,8 +202,10 @@ def may_see_release(
 
 
 def may_see_trace(caller: Caller, trace: Trace) -> bool:
-    """The auditor who asked, and operators. Another auditor is no party."""
-    return caller.kind is AccountKind.OPERATOR or caller.account == trace.auditor
+    """Operators, the auditor who asked and the one who approved; any auditor while it waits for an approver."""
+    if caller.kind is AccountKind.OPERATOR or caller.account in {trace.auditor, trace.approved_by}:
+        return True
+    return caller.kind is AccountKind.AUDITOR and not trace.approved_ms
 
 
 def check(allowed: bool, what: str, name: bytes) -> None:  # reads as an assertion

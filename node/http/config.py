@@ -38,6 +38,7 @@ class RateClass(StrEnum):
     LOGIN = "login"
     LOOKUP = "lookup"
     UPLOAD = "upload"
+    FIND = "find"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def default_rates() -> dict[RateClass, Rate]:
         RateClass.LOGIN: Rate(20, 500),
         RateClass.LOOKUP: Rate(20, 600),
         RateClass.UPLOAD: Rate(20, 200),
+        # Every look tries thousands of numbers: nobody enumerates them.
+        RateClass.FIND: Rate(0.1, 20),
     }
 
 

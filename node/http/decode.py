@@ -11,13 +11,13 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from ledger import codec
+from ledger.decoders import convert, decode_json
 from ledger.types import TRANSACTION_SIZE_BYTES_MAX, Transaction
 from node.http.config import BODY_TIMEOUT_S, HEADER_VALUE_LENGTH_MAX, OFF_LOOP_DECODE_BYTES
 from node.http.errors import (
@@ -56,11 +56,6 @@ _REASONS_ZH: Final = tuple(
 )
 
 
-@lru_cache(maxsize=256)
-def _decoder(kind: type[S]) -> msgspec.json.Decoder[S]:
-    return msgspec.json.Decoder(kind, strict=True)
-
-
 def translated(reason: str) -> str:
     """A decoder's reason in Chinese."""
     for pattern, text in _REASONS_ZH:
@@ -89,7 +84,7 @@ def body_struct(data: bytes, kind: type[S]) -> S:
         BodyInvalid: names the member and what is wrong with it.
     """
     try:
-        decoded: S = _decoder(kind).decode(data)
+        decoded = decode_json(data, kind)
     except RecursionError:
         raise BodyInvalid(member="$", reason="nested too deeply", reason_zh="嵌套过深") from None
     except (msgspec.MsgspecError, UnicodeError, ValueError) as error:
@@ -143,7 +138,7 @@ def query_struct(request: web.Request, kind: type[Query]) -> Query:
             raise ParameterInvalid(parameter=name[:64], reason="given twice", reason_zh="重复")
         values[name] = value
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return convert(values, kind, strict=False)
     except msgspec.MsgspecError as error:
         member, reason = _member_and_reason(error)
         raise ParameterInvalid(parameter=member, reason=reason, reason_zh=translated(reason)) from None

@@ -151,5 +151,5 @@ class AccountRestricted(LedgerError):
 
     code = "account_restricted"
     category = Category.FORBIDDEN
-    zh = "账户刚刚找回，{until} 前不能导出；如非本人找回，请到办理窗口"
-    en = "This account was recovered lately and exports nothing until {until}; if that was not you, go to a service window"
+    zh = "账户刚刚找回，{until} 前不能导出或取回数据；如非本人找回，请到办理窗口"
+    en = "This account was recovered lately and gives out nothing until {until}; if that was not you, go to a service window"

@@ -22,8 +22,9 @@ from typing import Any, Final
 
 import msgspec
 
+from contracts.records import KeyRole
 from contracts.state import CERTIFICATES, GRANTS
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, NotFound
 from ledger.receipts import (
     EPOCH_CHANGES_MAX,
     epochs_to_json,
@@ -31,12 +32,14 @@ from ledger.receipts import (
     state_receipt_to_json,
     trust_to_json,
 )
+from ledger.types import Receipt
 from node.http.decode import json_bytes
+from node.http.routes.visibility import sight
 from node.http.views import mydata as views
 from node.http.views.common import instant
 from node.index.dossiers import Section
 from node.services.mydata import Found, MyData, Scope
-from node.services.ports import Services
+from node.services.ports import Caller, Chain, Services
 from zhenglian.api_mydata import ExportPart
 
 FORMAT: Final = "zhenglian-export/1"
@@ -178,7 +181,7 @@ async def _section(
     }
     making.files[f"data/{section.value}.json"] = _pretty([show[section](one) for one in found])
     for one in found:
-        _receipt(services, making, one)
+        _receipt(services, making, scope.account, one)
         if one.certificate is not None:
             key = services.chain.record_key(CERTIFICATES, one.certificate.certificate_id)
             _proof(services, making, f"certificate-{one.certificate.certificate_id.hex()}", key)
@@ -211,11 +214,23 @@ def _epochs(services: Services) -> str:
     return epochs_to_json(services.chain.epoch_changes(first, EPOCH_CHANGES_MAX))
 
 
-def _receipt(services: Services, making: _Making, found: Found) -> None:
+def _receipt(services: Services, making: _Making, reader: bytes, found: Found) -> None:
     transaction_id = found.event.transaction_id
     name = f"receipts/{transaction_id.hex()}.json"
     if name not in making.files:
-        _kept(making, name, lambda: receipt_to_json(services.chain.receipt(transaction_id)))
+        _kept(making, name, lambda: receipt_to_json(_own_receipt(services.chain, reader, transaction_id)))
+
+
+def _own_receipt(chain: Chain, reader: bytes, transaction_id: bytes) -> Receipt:
+    """A receipt in which nobody else stands. Raises NotFound for one that tells of others, as that of a count does."""
+    found = chain.receipt(transaction_id)
+    account = chain.records.account(reader)
+    if account is None:
+        raise NotFound(what="account", id=reader.hex())
+    caller = Caller(account=reader, key_id=b"", kind=account.kind, role=KeyRole.HOLDER)
+    if not sight(chain, caller, found.transaction, found.result, found.header).whole:
+        raise NotFound(what="receipt of the account alone", id=transaction_id.hex())
+    return found
 
 
 def _proof(services: Services, making: _Making, what: str, key: bytes) -> None:

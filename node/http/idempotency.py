@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from ledger.decoders import decode_msgpack
 from ledger.errors import StorageDamaged
 from node.http.errors import IdempotencyConflict
 from node.http.problems import Answer
@@ -125,7 +126,7 @@ class IdempotencyStore:
             "SELECT request, answer FROM answers WHERE scope = ? AND key = ? AND created_ms > ?",
             (scope, key, self._clock_ms() - self._lifetime_ms),
         ).fetchone()
-        return None if row is None else (row[0], msgspec.msgpack.decode(row[1], type=Answer))
+        return None if row is None else (row[0], decode_msgpack(row[1], Answer))
 
     def _save(self, scope: str, key: str, request: bytes, answer: Answer) -> None:
         now_ms = self._clock_ms()

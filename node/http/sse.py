@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from ledger.errors import Busy, LedgerError, invariant
+from network.tasks import end
 from node.http.config import HttpConfig
 from node.http.errors import HeaderInvalid
 from node.http.routing import EVENT_STREAM, Message, Stream
@@ -116,7 +117,4 @@ class Streams:
 
     async def close(self) -> None:
         """End every stream."""
-        tasks = [task for task in self._tasks if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(task for task in self._tasks if task is not None)

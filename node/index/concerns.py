@@ -32,8 +32,8 @@ _REFUSED: Final = ".refused"
 _NEVER_UNDER_GRANTS: Final = frozenset(
     {"certificates", "lookups", "organizations", "people", "recoveries", "shared_keys"}
 )
-# Whoever opens originals or counts over them has looked, too; such an event names the holders.
-_LOOKS: Final = frozenset({"traces.requested", "counts.contributed"})
+# Whoever opens originals or the body of a grant, or counts, has looked, too; such an event names the holders.
+_LOOKS: Final = frozenset({"traces.requested", "counts.contributed", "bodies.opened"})
 
 
 class ConcernRecords(Protocol):
@@ -89,12 +89,13 @@ def shown_to_ms(account: bytes, actor: bytes, grants: tuple[Grant, ...], otherwi
     own = [grant for grant in grants if grant.pii_principal_id == account]
     if own:
         return max(shown_from_ms(grant) for grant in own)
-    if account == actor or any(account in _knows(grant) for grant in grants):
+    if account == actor or any(account in knows(grant) for grant in grants):
         return 0
     return max((shown_from_ms(grant) for grant in grants), default=otherwise_ms)
 
 
-def _knows(grant: Grant) -> tuple[bytes, ...]:
+def knows(grant: Grant) -> tuple[bytes, ...]:
+    """Who knows of a grant from the first, however long it is kept from its holder."""
     return (grant.grantee, *(() if grant.access is None else grant.access.approvers))
 
 

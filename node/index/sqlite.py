@@ -19,9 +19,10 @@ from ledger import codec
 from ledger.errors import Busy, StorageDamaged, Unavailable, invariant
 from node.index import dossier_tables
 from node.index.dossiers import NOTHING, FoundEntry, FoundNotice, Section
+from node.index.files import PREPARED, file_hashes
 from node.index.ports import CURSOR_MAX, INDEX_PAGE_MAX, BlockFacts, IndexedEvent, IndexedObject, cursor_of
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 QUERIES_WAITING_MAX: Final = 256
 EVENT_PARTS_SIZE_BYTES_MAX: Final = 256 * 1024
 # The disk is full or fails; what is on it is as it was.
@@ -326,8 +327,10 @@ def _rows(block: BlockFacts) -> Iterator[tuple[tuple[object, ...], list[tuple[by
         body = transaction.body
         for event_index, event in enumerate(result.events):
             cursor = cursor_of(height, transaction_index, event_index)
-            # The acting account finds its own event, and an object its history, whatever the contract listed.
-            found_by = dict.fromkeys((*event.subjects, event.object_id, body.account))
+            # The acting account finds its own event, and an object its history, whatever the contract listed; a file that
+            # was prepared leads to its release.
+            files = file_hashes(body.call) if event.kind == PREPARED else ()
+            found_by = dict.fromkeys((*event.subjects, event.object_id, body.account, *files))
             yield (
                 (
                     cursor,

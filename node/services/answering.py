@@ -2,7 +2,7 @@
 
 Rule: the value is read, answered and forgotten here, in the node that performs the release; the file has no proof and
 no salt of any field in it. A nonce that only the record's mark secret gives keeps the file's hash, which is on the
-ledger, from telling yes from no.
+ledger, from telling yes from no; and both are files of one size, which is on the ledger too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from contracts.assets import asset_of
 from contracts.question_records import Question
 from contracts.records import Certificate, Output
 from ledger import domains
@@ -23,7 +24,6 @@ from node.services.rendering import (
     COPY_REFERENCE_OF_ORIGINAL,
     MEDIA_TYPES,
     Rendering,
-    asset_of,
 )
 from watermark import Policy
 from watermark.policy import TableSchema
@@ -32,6 +32,9 @@ from zhenglian.api_questions import ANSWER_FORMAT
 from zhenglian.catalogue import CertificateTypeSpec
 
 NONCE_SIZE_BYTES: Final = 16
+# `true` is one character less than `false`.
+_YES_PADDING: Final = "--"
+_NO_PADDING: Final = "-"
 
 
 def render_answer(
@@ -65,6 +68,7 @@ def render_answer(
         raise VerificationFailed(reason="the ledger does not say of when the answer is")
     asset = asset_of(output)
     secret = suite.mac(mark_secret, domains.ANSWER_NONCE, f"{asset}:{as_of_ms}".encode())
+    said = answer(spec, certificate, question, values, as_of_ms)
     document = {
         "format": ANSWER_FORMAT,
         "chain_id": chain_id.hex(),
@@ -74,9 +78,10 @@ def render_answer(
         "question": question.name,
         "question_kind": question.kind.value,
         "parameter": question.parameter,
-        "answer": answer(spec, certificate, question, values, as_of_ms),
+        "answer": said,
         "as_of": _instant(as_of_ms),
         "nonce": secret[:NONCE_SIZE_BYTES].hex(),
+        "padding": _YES_PADDING if said else _NO_PADDING,
         COPY_REFERENCE: COPY_REFERENCE_OF_ORIGINAL,
     }
     return Rendering(

@@ -30,7 +30,7 @@ from node.execution import FinalizedExecution
 from node.holders.errors import KeyRefused
 from node.index.ports import Index
 from node.services.jobs import Jobs
-from node.services.node_account import NodeAccount
+from node.services.node_account import LIFETIME_MS, NodeAccount
 from node.services.ports import Denied
 from node.vault.count_permits import why_not_counted
 from node.vault.keys import Authority, AuthorityKind, PartKind, PartName
@@ -43,6 +43,8 @@ BATCH: Final = 16
 RETRY_FIRST_S: Final = 1.0
 RETRY_LONGEST_S: Final = 60.0
 REFUSED_TRIES_MAX: Final = 8
+# Longer than a transaction of this node can wait to be included.
+PUBLISH_MARGIN_MS: Final = 2 * LIFETIME_MS
 INTERNAL_ERROR: Final = "internal_error"
 _RESUME_PAGE: Final = 200
 
@@ -106,11 +108,13 @@ class Counts:
         pause_s, refused = RETRY_FIRST_S, 0
         while True:
             count = self.count(count_id)
-            if count.state is not CountState.REQUESTED or self._chain.head_time_ms >= count.deadline_ms:
+            if count.state is not CountState.REQUESTED or self._too_late(count):
                 return
             try:
                 async with self._one_at_a_time:
-                    await self._submit(await self._counted(count))
+                    made = await self._counted(count)
+                    if not self._too_late(count):
+                        await self._submit(made)
                 return
             except (Unavailable, Busy) as error:
                 log.warning("count waits", count=count_id.hex(), reason=str(error))
@@ -132,6 +136,10 @@ class Counts:
                 return
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, RETRY_LONGEST_S)
+
+    def _too_late(self, count: CountRecord) -> bool:
+        """Whether what is sent now could come too late: numbers in a refused call are on the ledger for everybody to read."""
+        return self._chain.head_time_ms >= count.deadline_ms - PUBLISH_MARGIN_MS
 
     async def _counted(self, count: CountRecord) -> CountsPublish:
         partition = self._partition(count)

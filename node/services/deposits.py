@@ -16,6 +16,7 @@ from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError, LimitExceeded, NotFound
 from node.chain import Chain
 from node.services.attachment_checks import Inspect
+from node.services.leak_notes import LeakNotes
 from node.services.ports import AttachmentInput, Caller, DepositInput, Draft
 from node.vault.keys import KeySealer
 from node.vault.records import PlainAttachment, PlainField, seal_record
@@ -63,6 +64,7 @@ class Deposits:
         place: Place,
         clock_ms: Callable[[], int],
         inspect: Inspect | None = None,
+        notes: LeakNotes | None = None,
     ) -> None:
         self._suite = suite
         self._chain = chain
@@ -70,6 +72,7 @@ class Deposits:
         self._place = place
         self._clock_ms = clock_ms
         self._inspect = inspect
+        self._notes = notes
 
     async def prepare(self, deposit: DepositInput, caller: Caller) -> Draft:
         kind = self._checked_type(deposit, caller)
@@ -105,6 +108,11 @@ class Deposits:
             seal_record, self._suite, self._keys, deposit.certificate_id, fields, attachments
         )
         replicas = await self._place(deposit.certificate_id, sealed.blobs)
+        if self._notes is not None:
+            contents = [attachment.content for attachment in attachments]
+            await self._notes.sealed(
+                deposit.certificate_id, sealed.commitment_root, spec, deposit.fields, contents
+            )
         return Draft(
             certificate_id=deposit.certificate_id,
             certificate_type=kind.code,

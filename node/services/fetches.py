@@ -15,11 +15,11 @@ import msgspec
 from contracts.calls import ReleasesAcknowledge, ReleasesRequest
 from contracts.certificates import why_not_valid
 from contracts.records import Certificate, Grant, GrantState, Output, Release
-from ledger import codec
+from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import Category, LedgerError, NotFound
 from ledger.hashing import transaction_id
-from ledger.types import RESULT_OK, TRANSACTION_SIZE_BYTES_MAX, Transaction
+from ledger.types import RELEASE_ID_SIZE_BYTES, RESULT_OK, TRANSACTION_SIZE_BYTES_MAX, Transaction
 from node.chain import Chain
 from node.deposits.store import JobStore
 from node.index.ports import Index
@@ -86,21 +86,25 @@ class Fetches:
         """
         digest = self._suite.digest(msgspec.msgpack.encode(wanted))
         known = await self._store.fetch(caller.account, key)
+        before = b""
         if known is not None:
-            if known[0] != digest:
-                raise FetchConflict
-            transaction = codec.decode(known[1], Transaction, size_bytes_max=TRANSACTION_SIZE_BYTES_MAX)
+            transaction = _remembered(known, digest)
             if not self._expired(transaction):
                 return transaction
+            before = known[1]
         args = ReleasesRequest(
             grant_id=(grant := await self._grant(wanted, caller)).grant_id,
             outputs=await self._outputs(wanted, grant),
             released_by=self._operator,
             officer=caller.key_id,
         )
-        transaction = self._agents.sign(caller, args)
-        await self._store.put_fetch(caller.account, key, digest, codec.encode(transaction), self._clock_ms())
-        return transaction
+        signed = codec.encode(self._agents.sign(caller, args))
+        return _remembered(
+            await self._store.put_fetch(
+                caller.account, key, digest, signed, self._clock_ms(), instead_of=before
+            ),
+            digest,
+        )
 
     async def acknowledge(self, release: Release, hashes: tuple[bytes, ...], caller: Caller) -> None:
         """State on the ledger that the files have come.
@@ -115,8 +119,13 @@ class Fetches:
 
     def _expired(self, transaction: Transaction) -> bool:
         """Whether it can never be included any more, so that another one is due."""
+        name = transaction_id(self._suite, transaction.body)
+        release_id = self._suite.hash(domains.RELEASE_ID, name)[:RELEASE_ID_SIZE_BYTES]
+        if self._chain.records.release(release_id) is not None:
+            # The block that has it may be pruned here.
+            return False
         try:
-            standing = self._submission.status(transaction_id(self._suite, transaction.body)).standing
+            standing = self._submission.status(name).standing
         except LedgerError:
             return transaction.body.valid_until_ms < self._chain.head_time_ms
         return standing is Standing.EXPIRED
@@ -206,3 +215,10 @@ class Fetches:
             attachments=certificate.attachments,
             media_types={} if spec is None else {one.name: one.media_type for one in spec.attachments},
         )
+
+
+def _remembered(known: tuple[bytes, bytes], wanted: bytes) -> Transaction:
+    """What was signed under a key. Raises FetchConflict where it was for something else."""
+    if known[0] != wanted:
+        raise FetchConflict
+    return codec.decode(known[1], Transaction, size_bytes_max=TRANSACTION_SIZE_BYTES_MAX)

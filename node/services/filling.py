@@ -19,6 +19,7 @@ from contracts.certificates import why_not_valid
 from contracts.form_records import Form, FormEntry
 from contracts.records import Certificate, ConsentMode, Grant
 from ledger.commitments import FieldValue
+from ledger.decoders import decode_json
 from ledger.errors import VerificationFailed
 from zhenglian.api_questions import SOURCES_MAX
 from zhenglian.api_regions import DisclosedProof
@@ -106,7 +107,7 @@ def fill(form: Form, files: Sequence[bytes], held: Holdings) -> tuple[Line, ...]
 
 def _sources(data: bytes, held: Holdings) -> list[Source]:
     try:
-        released = msgspec.json.decode(data, type=_Released)
+        released = decode_json(data, _Released)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise VerificationFailed(reason="a file of the release is not JSON with proofs") from None
     certificate = next(

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from network.tasks import end
+
 
 class Jobs:
     """The jobs that run now, by the id of their record."""
@@ -33,15 +35,11 @@ class Jobs:
         """Cancel one job, if it runs, and wait until it has ended."""
         task = self._tasks.get(record_id)
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await end((task,))
 
     async def stop(self) -> None:
         """Cancel what runs; whoever started it finds it again on the ledger."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._tasks.values())
 
     def _ended(self, record_id: bytes, task: asyncio.Task[None]) -> None:
         del self._tasks[record_id]

@@ -1,54 +1,44 @@
 """Marking an output for one release, and the keys for finding that mark again.
 
-Rule: everything derives from the record's mark secret, which lies sealed beside the record and is opened under a
-finalized release or trace only. The layout key belongs to an asset, the seed to one release of it.
+Rule: the layout key belongs to an asset; it derives from the record's mark secret, which lies sealed beside the record. The seed
+belongs to one copy and comes from the operators together (`node/vault/mark_seeds.py`). Both are opened under a finalized release
+or trace only, so that who makes one mark can make no other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from contracts.records import Certificate, Output, PreparedFile
-from ledger import codec, domains
+from contracts.records import UNMARKED, Certificate, Output, PreparedFile
+from ledger import domains
 from ledger.commitments import FieldValue, decode_value
 from ledger.crypto.suite import CryptoSuite
 from node.services.answering import render_answer
 from node.services.rendering import FieldProofs, Rendering, render_attachment, render_fields
 from node.vault.keys import Authority
+from node.vault.mark_seeds import Copy, Seed, mark_commitment
 from node.vault.parts import parts_of_outputs
 from node.vault.records import RecordReader, Unlocked
-from watermark import embed
-from zhenglian.catalogue import CertificateTypeSpec
+from watermark import Channel, Manifest, Policy, embed
+from zhenglian.catalogue import CertificateTypeSpec, MarksSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkKeys:
-    """What watermark needs for one asset: its layout key, and the root of its releases' seeds."""
-
-    layout_key: bytes
-    seed_root: bytes
-
-
-def mark_keys(suite: CryptoSuite, mark_secret: bytes, asset: str) -> MarkKeys:
-    """Keys of one asset of the record with this 64-byte mark secret."""
-    return MarkKeys(
-        layout_key=suite.mac(mark_secret[:32], domains.MARK_LAYOUT, asset.encode()),
-        seed_root=suite.mac(mark_secret[32:], domains.MARK_SEED, asset.encode()),
-    )
-
-
-def release_seed(suite: CryptoSuite, keys: MarkKeys, release_id: bytes) -> bytes:
-    """The codeword seed of one release of the asset."""
-    return suite.mac(keys.seed_root, domains.MARK_SEED, release_id)
+def layout_key(suite: CryptoSuite, mark_secret: bytes, asset: str) -> bytes:
+    """Which carrier of an asset holds which position of a code; of the record with this mark secret."""
+    return suite.mac(mark_secret, domains.MARK_LAYOUT, asset.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkedFile:
-    """A marked file and what the ledger gets to know of it before it leaves."""
+    """A marked file and what the ledger gets to know of it before it leaves.
+
+    `manifest` says in what it may differ from the original; None for an original.
+    """
 
     data: bytes
     prepared: PreparedFile
+    manifest: Manifest | None
 
 
 class Renderer:
@@ -86,8 +76,8 @@ class Renderer:
         spec: CertificateTypeSpec,
         output: Output,
         as_of_ms: int = 0,
-    ) -> tuple[Rendering, MarkKeys]:
-        """The unmarked file and its mark keys.
+    ) -> tuple[Rendering, bytes]:
+        """The unmarked file and its layout key.
 
         Args:
             unlocked: has the output's parts.
@@ -116,7 +106,10 @@ class Renderer:
                 {field: decode_value(plain.value) for field, plain in opened.items()},
                 FieldProofs(chain_id=unlocked.chain_id, proofs=proofs),
             )
-        return rendering, mark_keys(self._suite, await unlocked.mark(name), rendering.asset)
+        rendering = replace(
+            rendering, policy=_as_declared(rendering.policy, spec.marks_of(output.attachment))
+        )
+        return rendering, layout_key(self._suite, await unlocked.mark(name), rendering.asset)
 
     async def _answer(
         self,
@@ -143,22 +136,43 @@ class Renderer:
         )
 
 
-def mark_file(suite: CryptoSuite, rendering: Rendering, keys: MarkKeys, release_id: bytes) -> MarkedFile:
-    """Embed a release's mark. CPU-bound: tens of milliseconds to a second; run it in a worker thread."""
-    seed = release_seed(suite, keys, release_id)
+def _as_declared(policy: Policy, marks: MarksSpec) -> Policy:
+    """The policy of a rendering, with what the certificate's type says of marks."""
+    channels = frozenset(map(Channel, marks.channels)) or policy.channels
+    return replace(policy, strength=marks.strength, channels=channels)
+
+
+def mark_file(suite: CryptoSuite, rendering: Rendering, layout: bytes, copy: Copy, seed: Seed) -> MarkedFile:
+    """Embed a release's mark; an original stays as it is. CPU-bound: tens of milliseconds to a second; run it in a worker thread.
+
+    Args:
+        suite: crypto suite.
+        rendering: the unmarked file.
+        layout: its layout key.
+        copy: whose file it becomes.
+        seed: of that copy.
+    """
+    if copy.unmarked:
+        unmarked = PreparedFile(
+            media_type=rendering.media_type,
+            size_bytes=len(rendering.data),
+            file_hash=suite.digest(rendering.data),
+            mark_commitment=UNMARKED,
+            marks_version=seed.version,
+        )
+        return MarkedFile(data=rendering.data, prepared=unmarked, manifest=None)
     marked = embed(
-        rendering.data, rendering.media_type, layout_key=keys.layout_key, seed=seed, policy=rendering.policy
+        rendering.data, rendering.media_type, layout_key=layout, seed=seed.value, policy=rendering.policy
     )
     file_hash = suite.digest(marked.data)
-    commitment = suite.hash(
-        domains.MARK_COMMITMENT, codec.encode((release_id, rendering.asset, seed, file_hash))
-    )
     return MarkedFile(
         data=marked.data,
         prepared=PreparedFile(
             media_type=rendering.media_type,
             size_bytes=len(marked.data),
             file_hash=file_hash,
-            mark_commitment=commitment,
+            mark_commitment=mark_commitment(suite, copy, seed.value, file_hash),
+            marks_version=seed.version,
         ),
+        manifest=marked.manifest,
     )

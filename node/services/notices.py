@@ -17,7 +17,7 @@ from contracts.grant_states import standing
 from contracts.records import AccountKind, Certificate, Grant, GrantState
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
-from node.index.concerns import grants_of
+from node.index.concerns import grants_of, knows
 from node.index.dossiers import ENDS_SOON, FoundNotice
 from node.index.ports import Index, IndexedEvent
 from node.services.mydata import SCAN_BATCH, SCAN_MAX, Page, Scope, refusal
@@ -26,6 +26,8 @@ from node.services.ports import Chain, Records
 
 NOTICE_ID_SIZE_BYTES: Final = 16
 NAMES_SHOWN_MAX: Final = 8
+# Of somebody else's notices within a mandate, which have to be read to be counted.
+UNREAD_MAX: Final = 1_000
 _CHINA: Final = timezone(timedelta(hours=8))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -108,9 +110,21 @@ class Notices:
         return Page(tuple(items), after)
 
     async def unread(self, scope: Scope) -> tuple[int, int]:
-        """The read mark of the scope's account, and how many notices are behind it."""
+        """The read mark of the scope's account, and how many notices in scope are behind it.
+
+        Where a mandate bounds the scope they are counted up to `UNREAD_MAX`.
+        """
         mark = await self.marks.read_to(scope.account)
-        return mark, await self._index.notice_count(scope.account, after=mark)
+        if scope.purposes is None:
+            return mark, await self._index.notice_count(scope.account, after=mark)
+        number, after = 0, mark
+        while number < UNREAD_MAX:
+            batch = await self._index.notices(scope.account, after=after, limit=SCAN_BATCH)
+            number += len(self.all_worded(batch, scope))
+            if len(batch) < SCAN_BATCH:
+                break
+            after = batch[-1].position
+        return mark, min(number, UNREAD_MAX)
 
     def all_worded(self, found: Iterable[FoundNotice], scope: Scope) -> list[Notice]:
         """Those that are told, in the same order."""
@@ -125,7 +139,7 @@ class Notices:
         records = self._chain.records
         grant = _grant_for(records, event, found.account)
         if grant is not None:
-            if found.account != grant.grantee and self._chain.head_time_ms < shown_from_ms(grant):
+            if found.account not in knows(grant) and self._chain.head_time_ms < shown_from_ms(grant):
                 return None
             if found.kind == ENDS_SOON and standing(grant, self._chain.head_time_ms) not in {
                 GrantState.ACTIVE,

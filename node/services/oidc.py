@@ -25,10 +25,10 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_r
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 from msgspec import Struct
 
+from ledger.decoders import decode_json
 from ledger.errors import Category, LedgerError, Unavailable
 
 ANSWER_BYTES_MAX: Final = 256 * 1024
@@ -40,6 +40,8 @@ LEEWAY_S: Final = 60
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 SUBJECT_LENGTH_MAX: Final = 255
+# What reading JSON from outside raises; msgspec gives up on a deep one as Python does.
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 
 class LoginRejected(LedgerError):
@@ -173,8 +175,8 @@ class Provider:
             raise self._rejected("iss")
         answer = await self._ask_token(described, code, verifier)
         try:
-            tokens = msgspec.json.decode(answer, type=_Tokens)
-        except (msgspec.MsgspecError, UnicodeError):
+            tokens = decode_json(answer, _Tokens)
+        except _UNREADABLE:
             raise self._rejected("token answer") from None
         return self._login(await self._read(described, tokens.id_token), tokens, nonce)
 
@@ -182,20 +184,18 @@ class Provider:
 
     async def _read(self, described: _Description, token: str) -> jwt.Token:
         """The token, if a key of the provider's signed it; its keys are asked for once more where one is not known."""
-        keys = await self._provider_keys(described, again=False)
-        try:
-            return self._decode(token, keys)
-        except (JoseError, ValueError):
-            fresh = await self._provider_keys(described, again=True)
-            if fresh is keys:
-                raise self._rejected("signature") from None
-        try:
-            return self._decode(token, fresh)
-        except (JoseError, ValueError):
-            raise self._rejected("signature") from None
+        for again in (False, True):
+            read = self._decode(token, await self._provider_keys(described, again=again))
+            if read is not None:
+                return read
+        raise self._rejected("signature")
 
-    def _decode(self, token: str, keys: KeySet) -> jwt.Token:
-        return jwt.decode(token, keys, algorithms=list(self.settings.algorithms))
+    def _decode(self, token: str, keys: KeySet) -> jwt.Token | None:
+        """The token, if one of these keys signed it."""
+        try:
+            return jwt.decode(token, keys, algorithms=list(self.settings.algorithms))
+        except Exception:  # noqa: BLE001 - what a hostile header makes the library raise is not all of one kind
+            return None
 
     def _login(self, token: jwt.Token, tokens: _Tokens, nonce: str) -> Login:
         """Who the token names. Raises LoginRejected naming the claim."""
@@ -219,7 +219,11 @@ class Provider:
         except Exception as error:  # noqa: BLE001 - what a hostile token makes the checks raise is not all of one kind
             raise self._rejected(str(getattr(error, "claim", "") or type(error).__name__)) from None
         subject, level = claims["sub"], claims.get("acr", "")
-        if not isinstance(subject, str) or not 1 <= len(subject) <= SUBJECT_LENGTH_MAX:
+        if (
+            not isinstance(subject, str)
+            or not 1 <= len(subject) <= SUBJECT_LENGTH_MAX
+            or not _is_text(subject)
+        ):
             raise self._rejected("sub")
         signed_in_s = claims.get("auth_time", claims["iat"])
         if type(signed_in_s) is not int or not 0 <= signed_in_s <= self._clock_s() + LEEWAY_S:
@@ -227,7 +231,7 @@ class Provider:
         return Login(
             issuer=wanted.issuer,
             subject=subject,
-            level=level[:SUBJECT_LENGTH_MAX] if isinstance(level, str) else "",
+            level=level[:SUBJECT_LENGTH_MAX] if isinstance(level, str) and _is_text(level) else "",
             signed_in_s=signed_in_s,
         )
 
@@ -241,8 +245,8 @@ class Provider:
             url = self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration"
             status, answer = await self._exchange("GET", url)
             try:
-                described = msgspec.json.decode(answer, type=_Description) if status == 200 else None
-            except (msgspec.MsgspecError, UnicodeError):
+                described = decode_json(answer, _Description) if status == 200 else None
+            except _UNREADABLE:
                 described = None
             if described is None or described.issuer != self.settings.issuer:
                 raise self._unavailable("its description is not its own")
@@ -261,7 +265,7 @@ class Provider:
             status, answer = await self._exchange("GET", described.jwks_uri)
             try:
                 keys = KeySet.import_key_set(json.loads(answer)) if status == 200 else None
-            except (JoseError, ValueError, KeyError, TypeError, RecursionError):
+            except Exception:  # noqa: BLE001 - what hostile keys make the library raise is not all of one kind
                 keys = None
             if keys is None:
                 raise self._unavailable("its keys cannot be read")
@@ -317,6 +321,11 @@ class Provider:
 
     def _unavailable(self, reason: str) -> Unavailable:
         return Unavailable(what=f"identity provider {self.settings.name}", reason=reason)
+
+
+def _is_text(text: str) -> bool:
+    """Whether it can be written down: JSON's escapes can leave half a surrogate pair."""
+    return text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def secure(url: str) -> bool:

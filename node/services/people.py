@@ -154,7 +154,7 @@ class People:
         ticket = TICKETS.get(self._state, ticket_id)
         if ticket is None or ticket.account != caller.account:
             raise NotFound(what="ticket", id=ticket_id.hex())
-        lookups.check_usable(ticket, self._time_ms())
+        lookups.check_usable(self._state, ticket, self._time_ms())
         return ticket
 
     def _key(self, version: int) -> SharedKey:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from contracts.body_records import Body, BodyKind
 from contracts.erasure_records import Erasure
 from contracts.form_records import Form
 from contracts.grant_records import Deletion, DeletionDuty, GrantRules
@@ -53,7 +54,10 @@ from ledger.types import (
 )
 from node.index.ports import Index
 from node.services.facts import Location, NodeFacts, SharedKeysFacts
+from node.services.leak_index import Look
 from node.services.people_ports import People as People  # noqa: PLC0414  # a room of these ports
+from zhenglian.evidence import ComparedAsset
+from zhenglian.grant_bodies import GrantBody
 
 if TYPE_CHECKING:
     from node.deposits.bulk import BulkDeposits
@@ -439,6 +443,10 @@ class Releases(Protocol):
         """
         ...
 
+    async def marks(self, release_id: bytes, index: int) -> bytes | None:
+        """What was done to a file, as JSON (`watermark.Manifest`); None where this node does not keep it."""
+        ...
+
     async def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
         """From the audit index, once it is as high as the chain. Raises NotFound."""
         ...
@@ -446,24 +454,36 @@ class Releases(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchFacts:
-    """A release whose mark the leak carries; `log10_np`: common logarithm of candidates × p-value."""
+    """A release whose mark the leak carries; `log10_np`: common logarithm of candidates × p-value.
+
+    `seed` is that of its mark, by which anybody who has leak, original and layout key finds the same again, and which fits the
+    commitment on the ledger. Who knows it could write that one mark: it is for evidence alone.
+    """
 
     release_id: bytes
     certificate: bytes
     output: int
     log10_np: float
     channels: tuple[str, ...]
+    seed: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceReport:
-    """Progress is from 0 to 1."""
+    """What is known of a trace.
+
+    Attributes:
+        progress: from 0 to 1.
+        unnamed: of a leak that no mark can trace, the releases that it may come from, oldest first.
+    """
 
     progress: float
     matches: tuple[MatchFacts, ...]
     candidates: int
     phantom_best_log10_np: float | None
     notes: tuple[str, ...]
+    assets: tuple[ComparedAsset, ...] = ()
+    unnamed: tuple[bytes, ...] = ()
 
 
 class Traces(Protocol):
@@ -476,8 +496,70 @@ class Traces(Protocol):
         """
         ...
 
+    def kept_report(self, trace_id: bytes) -> bytes | None:
+        """The very bytes whose hash is on the ledger; None while it is open, or where another node has them. Blocks on disk."""
+        ...
+
     def report(self, trace_id: bytes) -> TraceReport:
         """What is known so far; an empty report with progress 0 where another node does the work."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakSource:
+    """A certificate that a leak may come from, and what led to it, the surest first (`node/services/finding.py`)."""
+
+    certificate: bytes
+    ways: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakSources:
+    """What a leaked file leads to.
+
+    Attributes:
+        file_hash: of the file.
+        sources: the surest first, no more than a trace may name.
+        more: there are others.
+        partial: not everything in the file was looked at.
+        notes: what was not looked at, and why.
+    """
+
+    file_hash: bytes
+    sources: tuple[LeakSource, ...]
+    more: bool
+    partial: bool
+    notes: tuple[str, ...]
+
+
+class Finding(Protocol):
+    async def find(self, file: bytes, caller: Caller) -> LeakSources:
+        """The certificates that a leak may come from; who looked is written down before it is told.
+
+        Raises:
+            LimitExceeded: the file is too large.
+            Busy, Unavailable: later.
+        """
+        ...
+
+    async def looks(self, limit: int, before: int | None = None) -> tuple[Look, ...]:
+        """Who looked at this node, newest first, of those with a number below `before`. Raises Unavailable."""
+        ...
+
+
+class GrantBodies(Protocol):
+    """Bodies of grants (`node/services/grant_bodies.py`)."""
+
+    def body(self, name: bytes) -> Body | None: ...
+
+    def bodies_of(self, grant_id: bytes) -> tuple[Body, ...]: ...
+
+    async def seal(self, grant_id: bytes, kind: BodyKind, body: GrantBody) -> bytes:
+        """Raises NotFound, VerificationFailed (another body than the grant's), Unavailable."""
+        ...
+
+    async def open(self, transaction: Transaction) -> tuple[Body, GrantBody]:
+        """Raises WrongCall, NotPerformedHere, Denied, KeyRefused, Unavailable, VerificationFailed."""
         ...
 
 
@@ -498,3 +580,5 @@ class Services:
     fetches: Fetches | None = None
     notices: Notices | None = None
     webhooks: Webhooks | None = None
+    bodies: GrantBodies | None = None
+    finding: Finding | None = None

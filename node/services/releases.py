@@ -12,17 +12,19 @@ what the ledger does not allow any more fails at once, with the reason for which
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+import msgspec
 import structlog
 
 from contracts.calls import ReleasesFail, ReleasesPrepare, ReleasesRequest
 from contracts.records import PreparedFile, Release, ReleaseState
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import Busy, Category, LedgerError, NotFound, Unavailable, VerificationFailed
+from ledger.errors import Category, LedgerError, NotFound, Unavailable, VerificationFailed
 from ledger.hashing import transaction_id
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
 from node.chain import Chain
@@ -31,6 +33,7 @@ from node.holders.errors import KeyRefused
 from node.index.ports import Index
 from node.services.jobs import Jobs
 from node.services.making import ReleaseMaker
+from node.services.marking import MarkedFile
 from node.services.node_account import NodeAccount
 from node.services.ports import Denied, ReleasedFile, ReleaseTransactions, Standing
 from node.services.spool import Spool
@@ -43,7 +46,12 @@ RETRY_LONGEST_S: Final = 30.0
 INTERNAL_ERROR: Final = "internal_error"
 _RESUME_PAGE: Final = 200
 _SETTLING: Final = frozenset({"releases.prepared", "releases.failed"})
+# Holders away, ciphertext not reachable, a full pool, a full disk: tried again until the deadline.
+_MAY_PASS: Final = frozenset({Category.UNAVAILABLE, Category.BUSY})
 _SERVED: Final = frozenset({ReleaseState.PREPARED, ReleaseState.DELIVERED})
+
+_MARKS: Final = "-marks"
+_SPOOL_NAME: Final = re.compile(r"release-([0-9a-f]{16})-[0-9]+(?:-marks)?", re.ASCII)
 
 log = structlog.get_logger()
 
@@ -64,6 +72,15 @@ class ReleaseWindowOver(LedgerError):
     category = Category.GONE
     zh = "下链 {id} 的领取期已过，文件已销毁，请重新申请"
     en = "The window of release {id} is over and its files are destroyed; request a new release"
+
+
+class ReleaseErased(LedgerError):
+    """A certificate in it was erased before its files were fetched; they are destroyed. Fields: id."""
+
+    code = "release_erased"
+    category = Category.GONE
+    zh = "下链 {id} 涉及的证照数据已删除，其文件一并销毁"
+    en = "The data of a certificate in release {id} is erased, and the release's files are destroyed with it"
 
 
 class WrongCall(LedgerError):
@@ -114,6 +131,9 @@ class Releases:
     async def request(self, transaction: Transaction, *, wait_s: float) -> Release:
         check_performer(transaction, ("releases", "request"), ReleasesRequest, self._node.account)
         release_id = self.release_id(transaction)
+        if self._chain.records.release(release_id) is not None:
+            # Asked again, perhaps long after: the block with the request may be pruned here.
+            return await self._settled(release_id, wait_s)
         status = await self._submission.submit(transaction, wait_s=max(wait_s, FINALITY_WAIT_S))
         if status.standing is not Standing.FINALIZED or status.result is None:
             raise Unavailable(what="finality", reason=f"the request is {status.standing.value}; ask again")
@@ -138,12 +158,22 @@ class Releases:
             raise NotPerformedHere(named=release.released_by.hex(), here=self._node.account.hex())
         if release.state is ReleaseState.CLOSED or self._window_is_over(release):
             raise ReleaseWindowOver(id=release_id.hex())
+        if self._has_erased(release):
+            raise ReleaseErased(id=release_id.hex())
         if release.state not in _SERVED:
             raise ReleaseNotPrepared(id=release_id.hex(), state=release.state.value)
         if not 0 <= index < len(release.files):
             raise NotFound(what="file of this release", id=str(index))
         data = await self._kept(release, index) or await self._make_again(release, index)
         return ReleasedFile(data=data, prepared=release.files[index])
+
+    async def marks(self, release_id: bytes, index: int) -> bytes | None:
+        """What was done to a file, as JSON, while the file is kept here; None for an original, and anywhere else."""
+        try:
+            return await asyncio.to_thread(self._spool.get, _spool_name(release_id, index) + _MARKS)
+        except LedgerError as error:
+            log.error("what was done to a file cannot be told", release=release_id.hex(), reason=str(error))
+            return None
 
     async def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
         self._release(release_id)
@@ -172,6 +202,8 @@ class Releases:
                     self._start(event.object_id)
                 elif event.kind == "releases.closed":
                     self._closed(event.object_id)
+                elif event.kind == "certificates.erased":
+                    self._jobs.start(event.object_id, lambda: asyncio.to_thread(self.sweep))
                 elif event.kind in _SETTLING and (waiter := self._waiters.pop(event.object_id, None)):
                     waiter.set()
 
@@ -200,16 +232,25 @@ class Releases:
         await self._jobs.stop()
 
     def sweep(self) -> None:
-        """Delete kept files that can never be fetched any more. Blocks on disk."""
-        for name in self._spool.names():
-            if name.startswith("release-") and self._is_over(bytes.fromhex(name.split("-")[1])):
-                self._spool.delete(name)
+        """Delete kept files that can never be fetched any more. Blocks on disk; what it cannot do now, the next one does."""
+        try:
+            for name in self._spool.names():
+                release_id = _release_of(name)
+                if release_id is not None and self._is_over(release_id):
+                    self._spool.delete(name)
+        except Unavailable as error:
+            log.error("kept files could not be swept", reason=str(error))
 
     def _is_over(self, release_id: bytes) -> bool:
         release = self._chain.records.release(release_id)
         if release is None or release.state in {ReleaseState.FAILED, ReleaseState.CLOSED}:
             return True
-        return self._window_is_over(release)
+        return self._window_is_over(release) or self._has_erased(release)
+
+    def _has_erased(self, release: Release) -> bool:
+        """Whether the data of a certificate in it is erased, whose copies here go with it."""
+        found = (self._chain.records.certificate(output.certificate) for output in release.outputs)
+        return any(certificate is not None and certificate.erased_ms for certificate in found)
 
     def _window_is_over(self, release: Release) -> bool:
         return bool(release.window_ends_ms) and self._clock_ms() >= release.window_ends_ms
@@ -235,13 +276,16 @@ class Releases:
             try:
                 await self._prepare(release)
                 return
-            except (Unavailable, Busy) as error:
-                log.warning("release waits", release=release_id.hex(), reason=str(error))
             except Denied as error:
                 await self._fail(release_id, error.result.code, error)
             except KeyRefused as error:
                 await self._fail(release_id, error.reason, error)
-            except (LedgerError, WatermarkError) as error:
+            except LedgerError as error:
+                if error.category in _MAY_PASS:
+                    log.warning("release waits", release=release_id.hex(), reason=str(error))
+                else:
+                    await self._fail(release_id, error.code, error)
+            except WatermarkError as error:
                 await self._fail(release_id, error.code, error)
             except Exception as error:
                 log.exception("release failed", release=release_id.hex())
@@ -253,10 +297,10 @@ class Releases:
 
     async def _prepare(self, release: Release) -> None:
         files: list[PreparedFile] = []
-        unlocked = await self._maker.unlock(release, release.outputs)
-        for index, output in enumerate(release.outputs):
-            marked = await self._maker.make(release, output, unlocked)
-            await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
+        opened = await self._maker.open(release, release.outputs)
+        for index in range(len(release.outputs)):
+            marked = await self._maker.make(release, index, opened)
+            await asyncio.to_thread(self._keep, release, index, marked)
             files.append(marked.prepared)
         await self._node.submit(ReleasesPrepare(release_id=release.release_id, files=tuple(files)))
         log.info("release prepared", release=release.release_id.hex(), files=len(files))
@@ -276,11 +320,17 @@ class Releases:
     async def _make_again(self, release: Release, index: int) -> bytes:
         """The same bytes once more, where the kept file is lost; possible while the release is PREPARED."""
         output = release.outputs[index]
-        marked = await self._maker.make(release, output, await self._maker.unlock(release, (output,)))
+        marked = await self._maker.make(release, index, await self._maker.open(release, (output,)))
         if marked.prepared != release.files[index]:
             raise VerificationFailed(reason="the file made again is not the one on the ledger")
-        await asyncio.to_thread(self._spool.put, _spool_name(release.release_id, index), marked.data)
+        await asyncio.to_thread(self._keep, release, index, marked)
         return marked.data
+
+    def _keep(self, release: Release, index: int, marked: MarkedFile) -> None:
+        name = _spool_name(release.release_id, index)
+        if marked.manifest is not None:
+            self._spool.put(name + _MARKS, msgspec.json.encode(marked.manifest.to_json()))
+        self._spool.put(name, marked.data)
 
     async def _fail(self, release_id: bytes, reason: str, error: Exception) -> None:
         """Give the release up, unless an earlier try of this node did prepare it after all; if not now, then at the next try."""
@@ -291,10 +341,13 @@ class Releases:
             await self._forget(release_id)
 
     async def _forget(self, release_id: bytes) -> None:
-        """Destroy what is kept of a release that will never be fetched."""
-        for name in await asyncio.to_thread(self._spool.names):
-            if name.startswith(f"release-{release_id.hex()}-"):
-                await asyncio.to_thread(self._spool.delete, name)
+        """Destroy what is kept of a release that will never be fetched; what cannot be destroyed now, the next sweep does."""
+        try:
+            for name in await asyncio.to_thread(self._spool.names):
+                if _release_of(name) == release_id:
+                    await asyncio.to_thread(self._spool.delete, name)
+        except Unavailable as error:
+            log.error("kept files could not be destroyed", release=release_id.hex(), reason=str(error))
 
     def _release(self, release_id: bytes) -> Release:
         release = self._chain.records.release(release_id)
@@ -318,3 +371,9 @@ def check_performer(
 
 def _spool_name(release_id: bytes, index: int) -> str:
     return f"release-{release_id.hex()}-{index}"
+
+
+def _release_of(name: str) -> bytes | None:
+    """The release that a file in the spool belongs to; None if it is not one of ours."""
+    found = _SPOOL_NAME.fullmatch(name)
+    return None if found is None else bytes.fromhex(found[1])

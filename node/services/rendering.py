@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from contracts.assets import asset_of
 from contracts.records import Output, OutputFormat
 from ledger.commitments import FieldProof, FieldValue
 from ledger.errors import VerificationFailed
@@ -63,15 +64,6 @@ class FieldProofs:
     proofs: Mapping[str, FieldProof]
 
 
-def asset_of(output: Output) -> str:
-    """Name of the asset that an output is a copy of: equal for equal content, whoever gets it."""
-    if output.question is not None:
-        question = output.question
-        return f"{output.format.value}:{question.certificate_type}.{question.name}:{question.parameter}"
-    what = output.attachment or ",".join(sorted(output.fields))
-    return f"{output.format.value}:{what}"
-
-
 def render_attachment(output: Output, media_type: str, content: bytes) -> Rendering:
     """An attachment as it was deposited.
 
@@ -83,6 +75,8 @@ def render_attachment(output: Output, media_type: str, content: bytes) -> Render
     Raises:
         VerificationFailed: the output asks for another format than the attachment has.
     """
+    if output.format is OutputFormat.ORIGINAL:
+        return Rendering(data=content, media_type=media_type, policy=Policy(), asset=asset_of(output))
     if MEDIA_TYPES[output.format] != media_type:
         raise VerificationFailed(
             reason=f"attachment {output.attachment} is {media_type}, not {output.format}"

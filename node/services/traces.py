@@ -1,24 +1,29 @@
 """From a leaked file to the release it came from (反向追溯), as a recorded act.
 
-Rule: originals are opened only under a finalized trace that names their certificates; the officer sees verdicts, never
-originals; the verdict and the hash of the report go on the ledger before anybody is told.
+Rule: originals are opened and seeds computed only under a finalized trace that names their certificates and that another
+organisation has approved; the officer sees verdicts, never originals; the verdict and the hash of the report go on the
+ledger before anybody is told.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
 import structlog
 
+from contracts.assets import asset_of
 from contracts.calls import TracesConclude, TracesRequest
 from contracts.records import Certificate, Output, Trace, TraceVerdict
+from contracts.traces import TRACE_LIFE_MS
 from ledger import codec, domains
 from ledger.crypto.suite import CryptoSuite
+from ledger.decoders import decode_json
 from ledger.errors import Busy, LedgerError, NotFound, Unavailable
 from ledger.hashing import transaction_id
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX, RESULT_OK, Transaction
@@ -27,16 +32,17 @@ from node.execution import FinalizedExecution
 from node.index.ports import INDEX_PAGE_MAX, Index
 from node.services.jobs import Jobs
 from node.services.making import ReleaseMaker
-from node.services.marking import MarkKeys, Renderer, release_seed
+from node.services.marking import Renderer
 from node.services.node_account import NodeAccount
-from node.services.ports import Denied, MatchFacts, Standing, TraceReport
+from node.services.ports import Denied, Standing, TraceReport
 from node.services.releases import NotPerformedHere, WrongCall
-from node.services.rendering import Rendering, asset_of
+from node.services.rendering import Rendering
 from node.services.spool import Spool
 from node.services.submission import Submission
+from node.services.trace_reports import EMPTY, Asset, named, unnamed, with_asset, with_failure
 from node.vault.keys import Authority, AuthorityKind
+from node.vault.mark_seeds import Copy, MarkSeeds, copies_of
 from watermark import Verdict, WatermarkError, detect, phantom_seeds
-from watermark.detect import ACCUSE_LOG10_NP, INVESTIGATE_LOG10_NP
 
 FINALITY_WAIT_S: Final = 60.0
 RELEASES_PER_CERTIFICATE_MAX: Final = 100_000
@@ -44,16 +50,19 @@ REPORTS_IN_MEMORY_MAX: Final = 256
 TRACES_AT_ONCE: Final = 1
 RETRY_FIRST_S: Final = 1.0
 RETRY_LONGEST_S: Final = 60.0
-RELEASES_NAMED_MAX: Final = 64
 PHANTOMS: Final = 10_000
-LOG10_NP_MAX: Final = {TraceVerdict.ACCUSED: ACCUSE_LOG10_NP, TraceVerdict.INVESTIGATE: INVESTIGATE_LOG10_NP}
+# Share of the progress that belongs to computing seeds.
+SEEDS_PROGRESS: Final = 0.5
+ORIGINALS_NAMED_MAX: Final = 100
+ORIGINAL: Final = "handed out an unmarked original, which no mark can name"
 _SEVERITY: Final = (
     TraceVerdict.UNTRACEABLE,
     TraceVerdict.NONE,
     TraceVerdict.INVESTIGATE,
     TraceVerdict.ACCUSED,
 )
-_EMPTY: Final = TraceReport(progress=0.0, matches=(), candidates=0, phantom_best_log10_np=None, notes=())
+
+_LEAK_NAME: Final = re.compile(r"leak-([0-9a-f]{32})")
 
 log = structlog.get_logger()
 
@@ -64,15 +73,6 @@ class FileMismatch(LedgerError):
     code = "file_mismatch"
     zh = "上传的文件（{actual}）不是交易所指的文件（{named}）"
     en = "The uploaded file hashes to {actual}, the transaction names {named}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
-    """One thing that was handed out, unmarked, and everybody who got a copy."""
-
-    certificate: Certificate
-    output: Output
-    releases: Mapping[bytes, int]
 
 
 class Traces:
@@ -88,7 +88,9 @@ class Traces:
         node: NodeAccount,
         renderer: Renderer,
         maker: ReleaseMaker,
+        seeds: MarkSeeds,
         spool: Spool,
+        clock_ms: Callable[[], int],
     ) -> None:
         self._suite = suite
         self._chain = chain
@@ -97,7 +99,9 @@ class Traces:
         self._node = node
         self._renderer = renderer
         self._maker = maker
+        self._seeds = seeds
         self._spool = spool
+        self._clock_ms = clock_ms
         self._reports: OrderedDict[bytes, TraceReport] = OrderedDict()
         self._progress: dict[bytes, float] = {}
         self._jobs = Jobs("trace")
@@ -136,14 +140,21 @@ class Traces:
             await asyncio.to_thread(self._spool.delete, _leak_name(trace_id))
         return self._trace(trace_id)
 
+    def kept_report(self, trace_id: bytes) -> bytes | None:
+        """The very bytes whose hash is on the ledger; None while the trace is open, or where another node has them."""
+        trace = self._chain.records.trace(trace_id)
+        if trace is None or trace.verdict is TraceVerdict.OPEN:
+            return None
+        return self._spool.get(_report_name(trace_id, trace.report_hash))
+
     def report(self, trace_id: bytes) -> TraceReport:
         trace = self._chain.records.trace(trace_id)
         if trace is None or trace.verdict is TraceVerdict.OPEN:
-            return replace(_EMPTY, progress=self._progress.get(trace_id, 0.0))
+            return replace(EMPTY, progress=self._progress.get(trace_id, 0.0))
         report = self._reports.get(trace_id)
         if report is None:
             kept = self._spool.get(_report_name(trace_id, trace.report_hash))
-            report = msgspec.json.decode(kept, type=TraceReport) if kept is not None else _EMPTY
+            report = decode_json(kept, TraceReport) if kept is not None else EMPTY
             self._remember(trace_id, report)
         return report
 
@@ -153,18 +164,34 @@ class Traces:
         """Start what the block asks of this node."""
         for result in final.executed.results:
             for event in result.events:
-                if event.kind == "traces.requested" and result.code == RESULT_OK:
+                if event.kind == "traces.approved" and result.code == RESULT_OK:
                     self._start(event.object_id)
 
     def resume(self) -> None:
-        """Go on with open traces whose leak is kept here, and delete the leaks of others. Blocks on disk."""
+        """Go on with approved traces whose leak is kept here. Blocks on disk."""
+        self.sweep()
         for name in self._spool.names():
-            if name.startswith("leak-"):
-                trace_id = bytes.fromhex(name.removeprefix("leak-"))
-                trace = self._chain.records.trace(trace_id)
-                if trace is not None and trace.verdict is not TraceVerdict.OPEN:
-                    self._spool.delete(name)
+            if (trace_id := _trace_of(name)) is not None:
                 self._start(trace_id)
+
+    def sweep(self) -> None:
+        """Delete the leaks of traces that are over or never came about. Blocks on disk; what it cannot do, the next one does."""
+        try:
+            for name in self._spool.names():
+                trace_id = _trace_of(name)
+                if trace_id is not None and self._is_over(trace_id):
+                    self._spool.delete(name)
+        except Unavailable as error:
+            log.error("leaks could not be swept", reason=str(error))
+
+    def _is_over(self, trace_id: bytes) -> bool:
+        """Whether it is concluded, nobody has approved it in time, or its request can come on the ledger no more."""
+        trace = self._chain.records.trace(trace_id)
+        if trace is None:
+            lifetime_ms = self._chain.genesis.limits.transaction_lifetime_ms_max
+            return self._clock_ms() >= self._spool.written_ms(_leak_name(trace_id)) + 2 * lifetime_ms
+        waited = not trace.approved_ms and self._clock_ms() >= trace.requested_ms + TRACE_LIFE_MS
+        return waited or trace.verdict is not TraceVerdict.OPEN
 
     async def stop(self) -> None:
         """Cancel what runs; it is found again at the next start."""
@@ -176,6 +203,7 @@ class Traces:
             trace is None
             or trace.performed_by != self._node.account
             or trace.verdict is not TraceVerdict.OPEN
+            or not trace.approved_ms
         ):
             return
         self._jobs.start(trace_id, lambda: self._perform(trace))
@@ -211,7 +239,7 @@ class Traces:
                 log.exception("trace failed", trace=trace.trace_id.hex())
                 verdict = TraceVerdict.UNTRACEABLE
                 note = f"the examination failed: {type(error).__name__}"
-                report = replace(_EMPTY, progress=1.0, notes=(note,))
+                report = replace(EMPTY, progress=1.0, notes=(note,))
         encoded = msgspec.json.encode(report)
         report_hash = self._suite.digest(encoded)
         await asyncio.to_thread(self._spool.put, _report_name(trace.trace_id, report_hash), encoded)
@@ -219,7 +247,7 @@ class Traces:
             TracesConclude(
                 trace_id=trace.trace_id,
                 verdict=verdict,
-                releases=_named(verdict, report),
+                releases=named(verdict, report),
                 report_hash=report_hash,
             )
         )
@@ -235,34 +263,44 @@ class Traces:
     async def _examine(self, trace: Trace, leak: bytes) -> tuple[TraceVerdict, TraceReport]:
         if not await self._index.wait_height(self._chain.height, FINALITY_WAIT_S):
             raise Unavailable(what="audit index", reason="it does not know the newest releases yet")
-        assets = await self._assets(trace)
-        total = sum(len(asset.releases) for asset in assets)
-        report = replace(_EMPTY, candidates=total)
+        assets, originals = await self._assets(trace)
+        total = sum(len(asset.copies) for asset in assets)
+        report = replace(
+            EMPTY, candidates=total, notes=tuple(f"release {name.hex()}: {ORIGINAL}" for name in originals)
+        )
         if total == 0:
             note = "no release of these certificates was ever prepared"
-            return TraceVerdict.UNTRACEABLE, replace(report, progress=1.0, notes=(note,))
+            return TraceVerdict.UNTRACEABLE, replace(
+                report,
+                progress=1.0,
+                notes=(*report.notes, note),
+                unnamed=unnamed(TraceVerdict.UNTRACEABLE, assets, originals),
+            )
+        seeds = await self._seeds_of(trace, assets)
         verdicts: list[TraceVerdict] = []
         authority = Authority(kind=AuthorityKind.TRACE, record_id=trace.trace_id)
         for number, asset in enumerate(assets):
-            self._progress[trace.trace_id] = number / len(assets)
-            label = f"{asset.certificate.certificate_id.hex()} {asset_of(asset.output)}"
+            self._progress[trace.trace_id] = SEEDS_PROGRESS + (1 - SEEDS_PROGRESS) * number / len(assets)
             try:
-                rendering, keys = await self._open(authority, asset)
-                found = await asyncio.to_thread(self._detect, leak, rendering, keys, asset, total)
+                rendering, layout = await self._open(authority, asset)
+                found = await asyncio.to_thread(self._detect, leak, rendering, layout, asset, seeds, total)
             except (Unavailable, Busy):
                 raise
             except (LedgerError, WatermarkError) as error:
-                report = replace(report, notes=(*report.notes, f"{label}: {error}"))
+                report = with_failure(report, asset, seeds, str(error))
                 continue
             verdicts.append(TraceVerdict(found.verdict.value))
-            report = _merge(report, label, asset, found)
+            report = with_asset(report, self._suite, asset, seeds, rendering, layout, found)
         worst = max(verdicts, key=_SEVERITY.index, default=TraceVerdict.UNTRACEABLE)
         ordered = tuple(sorted(report.matches, key=lambda match: match.log10_np))
-        return worst, replace(report, progress=1.0, matches=ordered)
+        beyond = unnamed(worst, assets, originals)
+        return worst, replace(report, progress=1.0, matches=ordered, unnamed=beyond)
 
-    async def _assets(self, trace: Trace) -> list[Asset]:
-        """Every asset of the named certificates that was prepared for anybody before the trace was asked for."""
-        found: dict[tuple[bytes, str], tuple[Certificate, Output, dict[bytes, int]]] = {}
+    async def _assets(self, trace: Trace) -> tuple[list[Asset], list[bytes]]:
+        """Every asset of the named certificates that was prepared for anybody before the trace was asked for; and releases of
+        unmarked originals, which no mark can name."""
+        originals: dict[bytes, None] = {}
+        found: dict[tuple[bytes, str], tuple[Certificate, Output, dict[bytes, Copy]]] = {}
         for certificate_id in trace.certificates:
             certificate = self._chain.records.certificate(certificate_id)
             if certificate is None:
@@ -271,14 +309,32 @@ class Traces:
                 release = self._chain.records.release(release_id)
                 if release is None or not release.files or release.prepared_ms > trace.requested_ms:
                     continue
-                for number, output in enumerate(release.outputs):
-                    if output.certificate == certificate_id:
-                        key = (certificate_id, asset_of(output))
-                        found.setdefault(key, (certificate, output, {}))[2][release_id] = number
+                for copy in copies_of(release):
+                    if copy.output.certificate == certificate_id and copy.unmarked:
+                        originals[release_id] = None
+                    elif copy.output.certificate == certificate_id:
+                        key = (certificate_id, asset_of(copy.output))
+                        found.setdefault(key, (certificate, copy.output, {}))[2].setdefault(release_id, copy)
         return [
-            Asset(certificate=certificate, output=output, releases=releases)
-            for certificate, output, releases in found.values()
+            Asset(certificate=certificate, output=output, copies=copies)
+            for certificate, output, copies in found.values()
+        ], list(originals)[:ORIGINALS_NAMED_MAX]
+
+    async def _seeds_of(self, trace: Trace, assets: Sequence[Asset]) -> Mapping[Copy, bytes]:
+        """The seed of every copy, from the operators together."""
+        releases = dict.fromkeys(release_id for asset in assets for release_id in asset.copies)
+        copies = [
+            copy
+            for release_id in releases
+            if (release := self._chain.records.release(release_id)) is not None
+            for copy in copies_of(release)
+            if copy.output.certificate in trace.certificates
         ]
+
+        def done(count: int) -> None:
+            self._progress[trace.trace_id] = SEEDS_PROGRESS * count / len(copies)
+
+        return await self._seeds.of_trace(trace.trace_id, copies, done)
 
     async def _releases_of(self, certificate_id: bytes) -> list[bytes]:
         releases: list[bytes] = []
@@ -293,25 +349,33 @@ class Traces:
             after = page[-1].cursor
         return releases
 
-    async def _open(self, authority: Authority, asset: Asset) -> tuple[Rendering, MarkKeys]:
-        """The asset unmarked, opened as one of its releases had it opened."""
-        certificate, witness = asset.certificate, next(iter(asset.releases))
+    async def _open(self, authority: Authority, asset: Asset) -> tuple[Rendering, bytes]:
+        """The asset unmarked, opened as one of its releases had it opened, and its layout key."""
+        certificate, witness = asset.certificate, next(iter(asset.copies))
         schema = self._maker.schema(certificate)
         unlocked = await self._renderer.unlock(authority, (certificate,), (asset.output,), (witness,))
         release = self._chain.records.release(witness)
         as_of_ms = 0 if release is None else self._maker.as_of_ms(release, asset.output)
         return await self._renderer.render(unlocked, certificate, schema, asset.output, as_of_ms)
 
-    def _detect(self, leak: bytes, rendering: Rendering, keys: MarkKeys, asset: Asset, total: int) -> Verdict:
+    def _detect(
+        self,
+        leak: bytes,
+        rendering: Rendering,
+        layout: bytes,
+        asset: Asset,
+        seeds: Mapping[Copy, bytes],
+        total: int,
+    ) -> Verdict:
         return detect(
             leak,
             rendering.data,
             rendering.media_type,
-            layout_key=keys.layout_key,
+            layout_key=layout,
             candidates={
-                release_id: release_seed(self._suite, keys, release_id) for release_id in asset.releases
+                release_id: seeds[copy] for release_id, copy in asset.copies.items() if copy in seeds
             },
-            phantoms=phantom_seeds(keys.layout_key, leak, PHANTOMS),
+            phantoms=phantom_seeds(layout, leak, PHANTOMS),
             policy=rendering.policy,
             candidates_total=total,
         )
@@ -329,40 +393,14 @@ class Traces:
         return trace
 
 
-def _merge(report: TraceReport, label: str, asset: Asset, found: Verdict) -> TraceReport:
-    matches = tuple(
-        MatchFacts(
-            release_id=match.release_id,
-            certificate=asset.certificate.certificate_id,
-            output=asset.releases[match.release_id],
-            log10_np=match.log10_np,
-            channels=tuple(channel.value for channel in match.channels),
-        )
-        for match in found.matches
-    )
-    phantoms = [
-        value for value in (report.phantom_best_log10_np, found.phantom_best_log10_np) if value is not None
-    ]
-    notes = tuple(f"{label}: {note.en}" for note in found.notes)
-    return replace(
-        report,
-        matches=(*report.matches, *matches),
-        phantom_best_log10_np=min(phantoms, default=None),
-        notes=(*report.notes, *notes),
-    )
-
-
-def _named(verdict: TraceVerdict, report: TraceReport) -> tuple[bytes, ...]:
-    """The releases that the verdict is about, most certain first: beside an accused one no mere suspect is named."""
-    limit = LOG10_NP_MAX.get(verdict)
-    if limit is None:
-        return ()
-    named = dict.fromkeys(match.release_id for match in report.matches if match.log10_np <= limit)
-    return tuple(named)[:RELEASES_NAMED_MAX]
-
-
 def _leak_name(trace_id: bytes) -> str:
     return f"leak-{trace_id.hex()}"
+
+
+def _trace_of(name: str) -> bytes | None:
+    """Whose leak a kept file is; None for any other file."""
+    found = _LEAK_NAME.fullmatch(name)
+    return bytes.fromhex(found[1]) if found else None
 
 
 def _report_name(trace_id: bytes, report_hash: bytes) -> str:

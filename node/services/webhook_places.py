@@ -8,6 +8,7 @@ a checked address and nowhere else. A name that answers first with a public and 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ ADDRESSES_MAX: Final = 16
 HOST_LENGTH_MAX: Final = 253
 # IPv6 addresses that stand for an IPv4 address: NAT64 by its well-known and its local prefix.
 _NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+
+# 2130706433, 127.1, 0x7f.1 and 0177.0.0.1 are names to us and addresses to others. No public name ends in a number.
+_NUMERIC_END: Final = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?$")
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -76,6 +80,10 @@ class PlacePolicy:
         if parts.fragment or "\\" in url:
             raise _refused("不得包含 # 片段或反斜杠", "it must not hold a fragment or backslash")
         literal = as_address(host)
+        if literal is None and _NUMERIC_END.search(host):
+            raise _refused(
+                "数字主机须写成标准的 IP 地址", "a host of numbers has to be an address in its usual form"
+            )
         if literal is not None and not self.allows(literal):
             raise _refused(
                 f"不得发往内部地址 {host}；如确需要，请在配置 [webhooks] allow_networks 中允许",

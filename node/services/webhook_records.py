@@ -58,7 +58,7 @@ class Webhook:
     Attributes:
         webhook_id: random, 16 bytes; the operator's own, to the city's platform, has `PLATFORM_ID`.
         account: whose notices; empty for those of every person.
-        created_by: key that made it.
+        created_by: key that made it, or enabled it last; it rests when that key may act no more.
         kinds: what the kinds of notices begin with; empty for all.
         position: up to here notices have become deliveries.
         failing_since_ms: since when nothing has come through; 0 while it does.

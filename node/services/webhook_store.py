@@ -20,6 +20,7 @@ import msgspec
 
 from ledger import domains
 from ledger.crypto.suite import CryptoSuite
+from ledger.decoders import convert, decode_msgpack
 from ledger.errors import Busy, NotFound, StorageDamaged, Unavailable
 from node.services.webhook_records import (
     DELIVERIES_KEPT_MAX,
@@ -177,11 +178,14 @@ class WebhookStore:
 
         await self._within(work)
 
-    async def set_state(self, webhook_id: bytes, state: WebhookState, reason: str = "") -> None:
-        """Enable or disable; either begins a new count of how long it has been failing."""
+    async def set_state(
+        self, webhook_id: bytes, state: WebhookState, reason: str = "", *, for_key: bytes | None = None
+    ) -> None:
+        """Enable or disable, perhaps for another key; either begins a new count of how long it has been failing."""
         await self._execute(
-            "UPDATE webhooks SET state = ?, disabled_reason = ?, failing_since_ms = 0 WHERE webhook_id = ?",
-            (state.value, reason, webhook_id),
+            "UPDATE webhooks SET state = ?, disabled_reason = ?, failing_since_ms = 0, created_by = COALESCE(?, created_by) "
+            "WHERE webhook_id = ?",
+            (state.value, reason, for_key, webhook_id),
         )
 
     async def secrets(self, webhook_id: bytes, now_ms: int) -> tuple[bytes, ...]:
@@ -219,7 +223,7 @@ class WebhookStore:
 
     def _opened(self, webhook_id: bytes, sealed: bytes) -> tuple[Secret, ...]:
         plain = self._suite.open(self._key, sealed, webhook_id)
-        pairs = msgspec.msgpack.decode(plain, type=list[tuple[bytes, int]])
+        pairs = decode_msgpack(plain, list[tuple[bytes, int]])
         return tuple(Secret(data=data, until_ms=until_ms) for data, until_ms in pairs)
 
     # --- deliveries ---
@@ -322,14 +326,14 @@ class WebhookStore:
         return tuple(_delivery(row) for row in rows)
 
     async def replay(self, webhook_id: bytes, message_id: bytes | None, now_ms: int) -> int:
-        """Have one delivery sent once more, or all that have failed; how many."""
+        """Have one delivery sent now, once more where it is finished, or all that have failed; how many."""
         which = "state = 'failed'" if message_id is None else "message_id = ?"
         parameters = () if message_id is None else (message_id,)
 
         def work() -> int:
             return self._connection.execute(
                 "UPDATE deliveries SET state = 'pending', attempts = 0, next_ms = ?, finished_ms = 0 "  # noqa: S608
-                f"WHERE webhook_id = ? AND state != 'pending' AND {which}",
+                f"WHERE webhook_id = ? AND {which}",
                 (now_ms, webhook_id, *parameters),
             ).rowcount
 
@@ -415,9 +419,9 @@ def _webhook_row(webhook: Webhook) -> tuple[object, ...]:
 def _webhook(row: Sequence[object]) -> Webhook:
     values = dict(zip((field.name for field in fields(Webhook)), row, strict=True))
     values["kinds"] = tuple(str(values["kinds"]).split("\n")) if values["kinds"] else ()
-    return msgspec.convert(values, Webhook, builtin_types=(bytes,))
+    return convert(values, Webhook, builtin_types=(bytes,))
 
 
 def _delivery(row: Sequence[object]) -> Delivery:
     values = dict(zip((field.name for field in fields(Delivery)), row, strict=True))
-    return msgspec.convert(values, Delivery, builtin_types=(bytes,))
+    return convert(values, Delivery, builtin_types=(bytes,))

@@ -2,7 +2,9 @@
 
 Rule: every notice that a webhook wants is delivered at least once, under one id, until its receiver answers with a status of 200 to
 299 or it has failed `ATTEMPTS_MAX` times; a restart changes nothing about that. A webhook that has been failing for too long is
-disabled, its account is told so, and what it missed waits until it is enabled again.
+disabled, its account is told so, and what it missed waits until it is enabled again. So is one whose key has ended: whoever made it
+with a key that was stolen, or that he had to give back, hears no more. Another key of the account may enable it, and then
+answers for it.
 
     notices (index) ── a window at a time ──▶ deliveries (store) ── attempts ──▶ delivered | failed
 """
@@ -17,11 +19,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 
-from contracts.records import AccountKind
+from contracts.keys import usable
+from contracts.records import AccountKind, AccountStatus
 from ledger.errors import InvariantViolation, LedgerError, NotFound
+from network.tasks import end
 from node.index.dossiers import FoundNotice, position_of
 from node.index.ports import Index
 from node.services.mydata import Scope
@@ -47,6 +52,7 @@ from zhenglian.webhooks import SECRET_SIZE_BYTES, new_secret, secret_bytes, sign
 
 ATTEMPTS_AT_ONCE_MAX: Final = 16
 ATTEMPTS_PER_HOST_MAX: Final = 2
+ATTEMPTS_PER_ACCOUNT_MAX: Final = 4
 NOTICES_PER_ROUND_MAX: Final = 500
 DUE_MAX: Final = 256
 JITTER: Final = 0.2
@@ -55,6 +61,8 @@ IDLE_S: Final = 5.0
 PRUNE_EVERY_MS: Final = 600_000
 RETRY_S: Final = 5.0
 DISABLED_KIND: Final = "webhooks.disabled"
+KEY_ENDED_KIND: Final = "webhooks.key_ended"
+KEY_ENDED: Final = "key_ended"
 
 log = structlog.get_logger()
 
@@ -114,7 +122,8 @@ class Webhooks:
         self._settings, self._render, self._clock_ms = settings, render, clock_ms
         self._is_mine, self._random = is_mine, random
         self._tasks: dict[tuple[bytes, bytes], asyncio.Task[None]] = {}
-        self._hosts: Counter[str] = Counter()
+        # Attempts under way, by host and by account: neither a slow host nor one account's many webhooks keep the others back.
+        self._busy: Counter[str] = Counter()
         # Webhooks that may have something to fetch from the index; all of them at first, and each that is made or enabled.
         self._stirred: set[bytes] = set()
         self._seen = -1
@@ -172,13 +181,17 @@ class Webhooks:
         await self._store.rotate(webhook_id, Secret(data=secret_bytes(secret)), old_until_ms=until_ms)
         return secret
 
-    async def set_enabled(self, account: bytes, webhook_id: bytes, *, enabled: bool) -> Webhook:
-        """Go on where it stopped, or stop. Raises NotFound, WebhooksOff."""
+    async def set_enabled(
+        self, account: bytes, key_id: bytes, webhook_id: bytes, *, enabled: bool
+    ) -> Webhook:
+        """Go on where it stopped, from now on for this key; or stop. Raises NotFound, WebhooksOff."""
         await self._store.webhook(webhook_id, account)
         if enabled and not self._settings.enabled:
             raise WebhooksOff
         state = WebhookState.ACTIVE if enabled else WebhookState.DISABLED
-        await self._store.set_state(webhook_id, state, "" if enabled else "by_owner")
+        await self._store.set_state(
+            webhook_id, state, "" if enabled else "by_owner", for_key=key_id if enabled else None
+        )
         self._stir(webhook_id)
         return await self._store.webhook(webhook_id, account)
 
@@ -196,11 +209,11 @@ class Webhooks:
         return await self._store.deliveries(webhook_id, state=state, before=before, limit=limit)
 
     async def replay(self, account: bytes, webhook_id: bytes, message_id: bytes | None) -> int:
-        """Send a finished delivery once more, or all that have failed; how many. Raises NotFound."""
+        """Send a delivery now, once more or for the first time; or all that have failed. How many. Raises NotFound."""
         await self._store.webhook(webhook_id, account)
         count = await self._store.replay(webhook_id, message_id, self._clock_ms())
         if message_id is not None and count == 0:
-            raise NotFound(what="finished delivery", id=message_id.hex())
+            raise NotFound(what="delivery", id=message_id.hex())
         self._woken.set()
         return count
 
@@ -224,9 +237,7 @@ class Webhooks:
                     log.error("webhooks wait", reason=str(error))
                     await asyncio.sleep(RETRY_S)
         finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await end(self._tasks.values())
             await self._sender.close()
 
     async def _begin(self) -> None:
@@ -284,8 +295,23 @@ class Webhooks:
             except NotFound:
                 self._stirred.discard(webhook_id)
                 continue
-            if webhook.state is WebhookState.DISABLED or not await self._fill(webhook):
+            if webhook.state is WebhookState.ACTIVE and not self._entitled(webhook):
+                await self._disable(webhook, KEY_ENDED)
                 self._stirred.discard(webhook_id)
+            elif webhook.state is WebhookState.DISABLED or not await self._fill(webhook):
+                self._stirred.discard(webhook_id)
+
+    def _entitled(self, webhook: Webhook) -> bool:
+        """Whether the key that it is for may still act; the operator's own needs none."""
+        if webhook.webhook_id == PLATFORM_ID:
+            return True
+        account = self._chain.records.account(webhook.account)
+        now_ms = max(self._clock_ms(), self._chain.head_time_ms)
+        return (
+            account is not None
+            and account.status is AccountStatus.ACTIVE
+            and any(key.key_id == webhook.created_by and usable(key, now_ms) for key in account.keys)
+        )
 
     async def _fill(self, webhook: Webhook) -> bool:
         """Turn notices into deliveries as far as the window goes; whether there is more that could be fetched at once."""
@@ -341,26 +367,27 @@ class Webhooks:
                 webhook = await self._store.webhook(delivery.webhook_id)
             except NotFound:
                 continue
-            host = self._settings_host(webhook)
-            if self._hosts[host] >= ATTEMPTS_PER_HOST_MAX:
+            if webhook.state is WebhookState.DISABLED:
+                # By a delivery before this one.
+                continue
+            if not self._entitled(webhook):
+                await self._disable(webhook, KEY_ENDED)
+                continue
+            lanes = lanes_of(webhook)
+            if any(self._busy[lane] >= maximum for lane, maximum in lanes.items()):
                 continue
             if len(self._tasks) >= ATTEMPTS_AT_ONCE_MAX:
                 break
-            self._hosts[host] += 1
+            self._busy.update(lanes.keys())
             place = (delivery.webhook_id, delivery.message_id)
             task = asyncio.create_task(self._attempt(webhook, delivery))
             self._tasks[place] = task
-            task.add_done_callback(partial(self._ended, place, host))
+            task.add_done_callback(partial(self._ended, place, tuple(lanes)))
 
-    def _settings_host(self, webhook: Webhook) -> str:
-        _, _, rest = webhook.url.partition("//")
-        return rest.partition("/")[0].lower()
-
-    def _ended(self, place: tuple[bytes, bytes], host: str, task: asyncio.Task[None]) -> None:
+    def _ended(self, place: tuple[bytes, bytes], lanes: tuple[str, ...], task: asyncio.Task[None]) -> None:
         del self._tasks[place]
-        self._hosts[host] -= 1
-        if self._hosts[host] == 0:
-            del self._hosts[host]
+        self._busy.subtract(lanes)
+        self._busy = +self._busy
         self._woken.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             # Otherwise it would be sent again at once, and again.
@@ -403,10 +430,10 @@ class Webhooks:
         if webhook.webhook_id == PLATFORM_ID:
             # The operator's own: nobody but the operator could enable it, so it goes on trying.
             return
+        # In this order: whoever stops between the two tells it twice, and not never.
+        kind = KEY_ENDED_KIND if reason == KEY_ENDED else DISABLED_KIND
+        await self._index.add_notice(webhook.account, kind, webhook.webhook_id, self._chain.head_time_ms)
         await self._store.set_state(webhook.webhook_id, WebhookState.DISABLED, reason)
-        await self._index.add_notice(
-            webhook.account, DISABLED_KIND, webhook.webhook_id, self._chain.head_time_ms
-        )
 
     async def _prune(self) -> None:
         now_ms = self._clock_ms()
@@ -433,10 +460,17 @@ class Webhooks:
         try:
             await asyncio.wait((block, woken), timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for waiter in (block, woken):
-                waiter.cancel()
-            await asyncio.gather(block, woken, return_exceptions=True)
+            await end((block, woken))
 
     def _stir(self, webhook_id: bytes) -> None:
         self._stirred.add(webhook_id)
         self._woken.set()
+
+
+def lanes_of(webhook: Webhook) -> dict[str, int]:
+    """Where an attempt queues, and how many there may be at once."""
+    host = (urlsplit(webhook.url).hostname or "").rstrip(".")
+    lanes = {f"host {host}": ATTEMPTS_PER_HOST_MAX}
+    if webhook.webhook_id != PLATFORM_ID:
+        lanes[f"account {webhook.account.hex()}"] = ATTEMPTS_PER_ACCOUNT_MAX
+    return lanes

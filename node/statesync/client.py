@@ -37,6 +37,7 @@ from ledger.store import Store
 from ledger.store_build import Origin
 from ledger.types import EpochChange, Genesis, Header, Trust, Wire, quorum_size
 from ledger.verdicts import Check, ProofRejected, rejected
+from network.tasks import end
 from node.statesync.download import PIECE_TIMEOUT_S, Download, PieceFolder
 from node.statesync.messages import (
     MESSAGE_SIZE_BYTES_MAX,
@@ -236,9 +237,7 @@ class StateSync:
                 if len(self._heads) >= enough or self._now_s() >= deadline_s:
                     return False
         finally:
-            for task in asked.values():
-                task.cancel()
-            await asyncio.gather(*asked.values(), return_exceptions=True)
+            await end(asked.values())
 
     async def _learn(self, peer: bytes) -> None:
         """Take from a peer the epoch changes that are not known yet, and its head."""

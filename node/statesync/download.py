@@ -20,6 +20,7 @@ from ledger.errors import Busy, DecodeError, LedgerError, LimitExceeded, Storage
 from ledger.snapshot import Snapshot
 from ledger.types import HASH_SIZE_BYTES
 from ledger.verdicts import ProofRejected
+from network.tasks import end
 from node.statesync.messages import MESSAGE_SIZE_BYTES_MAX, GetPiece, PeerRequest, Piece
 
 PEERS_MAX: Final = 8
@@ -154,9 +155,7 @@ class Download:
         try:
             await asyncio.gather(*workers)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await end(workers)
         if self._failure is not None:
             raise self._failure
         return self._remaining == 0

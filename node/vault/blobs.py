@@ -22,7 +22,7 @@ from node.home import write_file
 BLOB_SIZE_BYTES_MAX: Final = 9 * 1024 * 1024
 # Blobs come at peers' word, and leave so much of the disk to ledger and journal, without which a node stops.
 DISK_KEPT_FREE_BYTES: Final = 1024 * 1024 * 1024
-_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,5 +137,5 @@ class LocalBlobStore:
         for folder in sorted(self._folder.glob("??")):
             for path in sorted(folder.iterdir()):
                 text = folder.name + path.name
-                if len(text) == 2 * HASH_SIZE_BYTES and set(text) <= _HEX_DIGITS:
+                if len(text) == 2 * HASH_SIZE_BYTES and set(text) <= HEX_DIGITS:
                     yield bytes.fromhex(text)

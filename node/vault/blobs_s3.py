@@ -19,7 +19,7 @@ from ledger.crypto.suite import CryptoSuite
 from ledger.errors import LimitExceeded, StorageDamaged, Unavailable
 from ledger.types import HASH_SIZE_BYTES
 from node.home import read_file
-from node.vault.blobs import BLOB_SIZE_BYTES_MAX, Listed
+from node.vault.blobs import BLOB_SIZE_BYTES_MAX, HEX_DIGITS, Listed
 from node.vault.blobs import blob_hash as name_of
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ class S3BlobStore:
             for page in obstore.list(self._store, chunk_size=LISTED_AT_ONCE):
                 for entry in page:
                     text = entry["path"].replace("/", "")
-                    if len(text) == 2 * HASH_SIZE_BYTES:
+                    # Whatever else lies in the bucket is nobody's business here.
+                    if len(text) == 2 * HASH_SIZE_BYTES and set(text) <= HEX_DIGITS:
                         written_ms = int(entry["last_modified"].timestamp() * 1000)
                         yield Listed(name=bytes.fromhex(text), written_ms=written_ms)
         except (BaseError, OSError) as error:
@@ -151,7 +152,9 @@ def _path(name: bytes) -> str:
 
 
 def _credentials(path: Path) -> tuple[str, str]:
-    lines = read_file(path, size_bytes_max=CREDENTIALS_BYTES_MAX, secret=True).decode().split()
+    lines = (
+        read_file(path, size_bytes_max=CREDENTIALS_BYTES_MAX, secret=True).decode(errors="replace").split()
+    )
     if len(lines) != 2:
         raise Unavailable(
             what=f"credentials {path.name}", reason="two lines are expected: access key id, secret access key"

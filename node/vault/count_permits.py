@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from contracts.certificates import why_not_valid
 from contracts.counts import contribution_of
+from contracts.denials import Denied
+from contracts.grant_uses import check_field_state
 from contracts.grants import standing
-from contracts.question_records import Contribution, CountRecord, CountState
+from contracts.question_records import Contribution, CountRecord, CountState, QuestionKind
 from contracts.questions import covers
 from contracts.records import AccountStatus, Certificate, GrantState
 from contracts.state import ACCOUNTS, CERTIFICATES, COUNTS, GRANTS
@@ -47,10 +49,14 @@ def _why_grant_stops(
     grantee = ACCOUNTS.get(state, grant.grantee)
     if grantee is None or grantee.status is AccountStatus.SUSPENDED:
         return "organization_suspended"
-    wanted = (count.certificate_type, count.partition.name)
-    asked = any((one.certificate_type, one.name) == wanted for one in grant.questions)
+    wanted = (QuestionKind.COUNTED, count.certificate_type, count.partition.name, count.partition.subject)
+    asked = any((one.kind, one.certificate_type, one.name, one.subject) == wanted for one in grant.questions)
     if not asked or not covers(grant.items, certificate, count.partition.field):
         return "certificate_not_granted"
+    try:
+        check_field_state(grant.items, certificate, count.partition.field, time_ms)
+    except Denied as denial:
+        return denial.code
     return ""
 
 

@@ -18,19 +18,18 @@ from typing import Any, Final
 
 from ledger.errors import Unavailable
 
+_SCHEMA_VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS parts (
     blob BLOB NOT NULL, certificate BLOB NOT NULL, size_bytes INTEGER NOT NULL, named INTEGER NOT NULL,
-    PRIMARY KEY (blob, certificate)
+    peer BLOB NOT NULL, since_ms INTEGER NOT NULL, PRIMARY KEY (blob, certificate)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS parts_of ON parts (certificate);
-CREATE TABLE IF NOT EXISTS records (
-    certificate BLOB PRIMARY KEY, peer BLOB NOT NULL, since_ms INTEGER NOT NULL, issued_ms INTEGER
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS drafts ON records (issued_ms, since_ms);
-CREATE INDEX IF NOT EXISTS drafts_of ON records (peer, issued_ms);
+CREATE INDEX IF NOT EXISTS parts_of ON parts (certificate, since_ms);
+CREATE INDEX IF NOT EXISTS parts_by ON parts (named, peer, since_ms);
+CREATE TABLE IF NOT EXISTS records (certificate BLOB PRIMARY KEY, issued_ms INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS drafts ON records (issued_ms);
 """
-_NEW_RECORD: Final = "INSERT INTO records VALUES (?, ?, ?, NULL) ON CONFLICT DO NOTHING"
+_NEW_RECORD: Final = "INSERT INTO records VALUES (?, NULL) ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,12 @@ class Holdings:
         self._lock = threading.Lock()
         try:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if version != _SCHEMA_VERSION:
+                # Of another release: the next walk makes it again.
+                self._database.executescript("DROP TABLE IF EXISTS parts; DROP TABLE IF EXISTS records;")
             self._database.executescript(_SCHEMA)
+            self._database.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
@@ -65,18 +69,24 @@ class Holdings:
             self._database.close()
 
     def note(self, certificate: bytes, sizes: Mapping[bytes, int], *, peer: bytes, now_ms: int) -> None:
-        """Note that these blobs are said to belong to the record, which keeps the peer and time it was first noted with.
+        """Note that these blobs are said to belong to the record.
+
+        A blob keeps the peer that it was first noted with; that one may bring it again, and the blob's time begins anew.
 
         Args:
             certificate: its id.
             sizes: bytes by the blob's hash.
-            peer: account of who brought it, for the quota of drafts.
+            peer: account of who brought it, for its quota.
             now_ms: wall clock.
         """
-        rows = [(blob, certificate, size) for blob, size in sizes.items()]
+        rows = [(blob, certificate, size, peer, now_ms) for blob, size in sizes.items()]
         with self._writing() as database:
-            database.execute(_NEW_RECORD, (certificate, peer, now_ms))
-            database.executemany("INSERT INTO parts VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING", rows)
+            database.execute(_NEW_RECORD, (certificate,))
+            database.executemany(
+                "INSERT INTO parts VALUES (?, ?, ?, 0, ?, ?) ON CONFLICT DO UPDATE SET since_ms = excluded.since_ms "
+                "WHERE peer = excluded.peer AND since_ms < excluded.since_ms",
+                rows,
+            )
 
     def settle(self, certificate: bytes, sizes: Mapping[bytes, int], *, issued_ms: int) -> None:
         """The record is on the ledger, and these are the blobs that its manifest names.
@@ -86,14 +96,14 @@ class Holdings:
             sizes: bytes by the blob's hash, 0 where unknown.
             issued_ms: block time at which it was issued.
         """
-        rows = [(blob, certificate, size) for blob, size in sizes.items()]
+        rows = [(blob, certificate, size, issued_ms) for blob, size in sizes.items()]
         with self._writing() as database:
-            database.execute(_NEW_RECORD, (certificate, b"", issued_ms))
+            database.execute(_NEW_RECORD, (certificate,))
             database.execute(
                 "UPDATE records SET issued_ms = ? WHERE certificate = ?", (issued_ms, certificate)
             )
             database.executemany(
-                "INSERT INTO parts VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET named = 1", rows
+                "INSERT INTO parts VALUES (?, ?, ?, 1, x'', ?) ON CONFLICT DO UPDATE SET named = 1", rows
             )
 
     def blobs_of(self, certificate: bytes) -> tuple[bytes, ...]:
@@ -122,19 +132,32 @@ class Holdings:
             database.execute("DELETE FROM records WHERE certificate = ?", (certificate,))
 
     def drafts(self, before_ms: int, limit: int) -> tuple[bytes, ...]:
-        """Records noted before that time that never came on the ledger, the oldest first."""
+        """Records that never came on the ledger, of which no blob was noted since that time."""
         rows = self._read(
-            "SELECT certificate FROM records WHERE issued_ms IS NULL AND since_ms < ? ORDER BY since_ms LIMIT ?",
+            "SELECT certificate FROM records WHERE issued_ms IS NULL AND NOT EXISTS ("
+            "SELECT 1 FROM parts WHERE parts.certificate = records.certificate AND since_ms >= ?) LIMIT ?",
             (before_ms, limit),
         )
         return tuple(row[0] for row in rows)
 
-    def draft_bytes(self, peer: bytes) -> int:
-        """Bytes of drafts that this peer brought."""
+    def surplus(self, before_ms: int, limit: int) -> tuple[tuple[bytes, bytes], ...]:
+        """Certificate and blob where a record is on the ledger, its manifest does not name the blob, and time has passed."""
         rows = self._read(
-            "SELECT coalesce(sum(size_bytes), 0) FROM parts JOIN records USING (certificate) "
-            "WHERE peer = ? AND issued_ms IS NULL",
-            (peer,),
+            "SELECT certificate, blob FROM parts JOIN records USING (certificate) "
+            "WHERE named = 0 AND issued_ms IS NOT NULL AND since_ms < ? LIMIT ?",
+            (before_ms, limit),
+        )
+        return tuple((row[0], row[1]) for row in rows)
+
+    def forget_part(self, certificate: bytes, blob: bytes) -> None:
+        """Remove the note that a blob belongs to a record."""
+        with self._writing() as database:
+            database.execute("DELETE FROM parts WHERE certificate = ? AND blob = ?", (certificate, blob))
+
+    def unnamed_bytes(self, peer: bytes) -> int:
+        """Bytes that this peer brought and that no record on the ledger names."""
+        rows = self._read(
+            "SELECT coalesce(sum(size_bytes), 0) FROM parts WHERE peer = ? AND named = 0", (peer,)
         )
         return int(rows[0][0])
 

@@ -25,11 +25,12 @@ from node.holders.ports import SharedKeys
 
 
 class PartKind(StrEnum):
-    """A field, an attachment, or the record's mark secret, from which watermark layout and seeds derive."""
+    """A field, an attachment, the record's mark secret, from which the layout of marks derives, or the body of a grant."""
 
     FIELD = "field"
     ATTACHMENT = "attachment"
     MARK = "mark"
+    BODY = "body"
 
 
 class PartName(Wire):
@@ -51,10 +52,11 @@ class AuthorityKind(StrEnum):
     RELEASE = "release"
     TRACE = "trace"
     COUNT = "count"
+    BODY = "body"
 
 
 class Authority(Wire):
-    """The finalized ledger record in whose name a key is asked for: id of a release, a trace or a count."""
+    """The finalized ledger record in whose name a key is asked for: id of a release, a trace, a count or the opening of a body."""
 
     kind: AuthorityKind
     record_id: bytes

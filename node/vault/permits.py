@@ -28,7 +28,7 @@ from contracts.records import (
 )
 from contracts.shared_key_records import KeyPurpose
 from contracts.state import CERTIFICATES, GRANTS, RELEASES, TRACES, StateReader, Table
-from contracts.traces import BYTES_EXISTED
+from contracts.traces import BYTES_EXISTED, check_performed
 from contracts.versions import Reading
 from ledger.crypto.suite import CryptoSuite
 from ledger.crypto.threshold.encryption import SealedKey
@@ -47,8 +47,6 @@ V = TypeVar("V")
 
 Headers = Mapping[tuple[PartKind, str], KeyHeader]
 
-# So long after it was asked for a trace opens originals; who needs longer asks again, on record.
-TRACE_LIFE_MS: Final = 7 * 86_400_000
 # While a file waits for its recipient, it is made again if it is lost.
 OPENABLE: Final = (ReleaseState.REQUESTED, ReleaseState.PREPARED)
 
@@ -77,7 +75,7 @@ class Replica:
         state: the finalized state.
         reading: gives it as contracts read it.
         chain: the finalized chain.
-        time_ms: block time of its head.
+        time_ms: block time of its head, or its clock where that is later.
     """
 
     suite: CryptoSuite
@@ -124,10 +122,17 @@ class _PartsPermit(ABC):
         sound = tuple(base for base in bases if base is not None)
         if len(sound) != len(bases):
             raise KeyRefused(reason="header_of_another_part")
+
+        def again() -> None:
+            if self._look() != height:
+                self._allowed(sender, ask.record_id, asked)
+                self._headers(ask, asked)
+
         # That took a moment, in which this replica may have seen a revocation.
-        if self._look() != height:
-            self._allowed(sender, ask.record_id, asked)
-        return Permitted(bases=sound, context=context_of(self._suite, self._chain_id, ask, headers))
+        again()
+        return Permitted(
+            bases=sound, context=context_of(self._suite, self._chain_id, ask, headers), again=again
+        )
 
     def _look(self) -> int:
         """Read from the finalized head of now on, until the next look, which comes after whatever is waited for; its height."""
@@ -215,8 +220,10 @@ class TracePermit(_PartsPermit):
             raise KeyRefused(reason="not_entrusted")
         if trace.verdict is not TraceVerdict.OPEN:
             raise KeyRefused(reason="trace_concluded")
-        if self._replica.time_ms() >= trace.requested_ms + TRACE_LIFE_MS:
-            raise KeyRefused(reason="trace_overdue")
+        try:
+            check_performed(trace, self._replica.time_ms())
+        except Denied as denied:
+            raise KeyRefused(reason=denied.code) from None
         return frozenset(
             part for release_id in asked.releases for part in self._handed_out(trace, release_id)
         )

@@ -44,7 +44,7 @@ FIELD_SIZE_BYTES_MAX: Final = 1024 * 1024
 # Of the longest names there can be; it has to fit into an ask for shares.
 MANIFEST_SIZE_BYTES_MAX: Final = 96 * 1024
 PARTS_MAX: Final = FIELDS_PER_TYPE_MAX + ATTACHMENTS_PER_TYPE_MAX + 1
-MARK_SECRET_SIZE_BYTES: Final = 64
+MARK_SECRET_SIZE_BYTES: Final = 32
 
 log = structlog.get_logger()
 
@@ -384,8 +384,8 @@ class RecordReader:
     async def _blob(self, name: bytes) -> bytes:
         try:
             data = await asyncio.to_thread(self._store.get, name)
-        except StorageDamaged as error:
-            log.error("blob is damaged here; asking the peers", blob=name.hex(), reason=str(error))
+        except (StorageDamaged, Unavailable) as error:
+            log.error("blob cannot be read here; asking the peers", blob=name.hex(), reason=str(error))
             data = None
         if data is None:
             data = await self._fetch(name)

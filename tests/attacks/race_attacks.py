@@ -216,7 +216,7 @@ def second_bytes(scene: Scene) -> str:
     assert view.state == "prepared"
     identity, path = bytes.fromhex(view.release_id), f"/v1/releases/{view.release_id}/files/0"
     other = PreparedFile(
-        media_type="application/json", size_bytes=2, file_hash=bytes(32), mark_commitment=bytes(32)
+        media_type="application/json", size_bytes=2, file_hash=bytes(32), mark_commitment=b"\x07" * 32
     )
     denied = []
     for client, args in (

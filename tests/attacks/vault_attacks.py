@@ -17,7 +17,7 @@ from tests.attacks.rogue import HONEST, TURNED, top, turned
 from tests.attacks.scene import Scene, name_of, node_client
 from tests.attacks.table import attack, must
 from tests.e2e.cities import IDENTITY, SUITE, Holder, height, until
-from tests.e2e.test_vault import THRESHOLD, StolenHome, manifest_of
+from tests.e2e.city.test_vault import THRESHOLD, StolenHome, manifest_of
 from tests.unit.vault_opening import Loot
 from zhenglian import Client, Denied
 from zhenglian.plans.transactions import output as output_of
@@ -184,7 +184,7 @@ def _settled(scene: Scene) -> int:
 def _prepared_by(scene: Scene, release: str) -> str:
     """The code of the refusal when the turned operator prepares a release with its node's key; empty if it could."""
     file = PreparedFile(
-        media_type="application/json", size_bytes=2, file_hash=bytes(32), mark_commitment=bytes(32)
+        media_type="application/json", size_bytes=2, file_hash=bytes(32), mark_commitment=b"\x07" * 32
     )
     with node_client(scene, TURNED, at=1) as node:
         try:

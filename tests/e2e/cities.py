@@ -28,6 +28,7 @@ from node.devnet import Devnet
 from tests.keeping import lend_passphrase
 from tests.suites import suite_under_test
 from zhenglian import ApiError, Attachment, Client, KeyFile
+from zhenglian.api import TraceView
 from zhenglian.catalogue import CertificateTypeSpec, load_catalogue
 from zhenglian.type_records import certificate_type_of as on_chain_type
 from zhenglian_demo.certificates import make_certificate
@@ -145,6 +146,16 @@ class City:
     banks: tuple[Organization, ...]
     auditor: Organization
 
+    def trace(self, leak: bytes, certificate: str) -> TraceView:
+        """What the auditor finds; an operator that does not perform the trace approves it."""
+        asked = self.auditor.client.request_trace(leak, [certificate])
+        assert asked.approved is None
+        numbers = {self.devnet.admin(n).account: n for n in self.devnet.numbers}
+        approver = next(n for account, n in numbers.items() if account != asked.performed_by)
+        with operator(self.devnet, approver) as other:
+            other.approve_trace(asked.trace_id)
+        return self.auditor.client.wait_for_trace(asked.trace_id)
+
 
 @contextmanager
 def found_city(devnet: Devnet) -> Iterator[City]:
@@ -247,7 +258,7 @@ class Holder:
             ),
         )
 
-    def granted(self, bank: Client, *, uses_max: int = 3) -> str:
+    def granted(self, bank: Client, *, uses_max: int = 3, body_commitment: bytes = b"") -> str:
         """A grant for name, payments and the identity card's document."""
         grant_id = bank.request_grant(
             person=self.account,
@@ -255,6 +266,7 @@ class Holder:
             items=self.asked(),
             uses_max=uses_max,
             consent_expiry_ms=time.time_ns() // 1_000_000 + DAY_MS,
+            body_commitment=body_commitment,
         )
         seen(self.client, grant_id)
         self.client.approve_grant(grant_id)

@@ -11,6 +11,7 @@ from tests.mutants.epochs_and_foundations import BENEATH, CHANGES, JOURNAL
 from tests.mutants.erasure_and_keeping import KEEPING
 from tests.mutants.grants_and_mandates import GRANTS
 from tests.mutants.keys_at_rest import KEYS
+from tests.mutants.leaks import LEAKS
 from tests.mutants.mydata_and_webhooks import MY_DATA, WEBHOOK_RULES
 from tests.mutants.passkeys import PASSKEYS
 from tests.mutants.people_and_lookups import PEOPLE
@@ -51,6 +52,7 @@ MUTANTS: Final = (
     *MY_DATA,
     *WEBHOOK_RULES,
     *DEPOSITS,
+    *LEAKS,
     *STATE,
     *KEPT,
     *LET_GO,

@@ -120,4 +120,28 @@ DEPOSITS: Final = (
         "or Path(file).name != file",
         "or False",
     ),
+    _deposits(
+        "sealed-anew",
+        "a row that was sealed long ago is sealed anew before it goes up",
+        WORKING,
+        "Working.keeps",
+        "return draft is not None and self._clock_ms() <= draft.sealed_ms + SEALED_FOR_MS",
+        "return draft is not None",
+    ),
+    _deposits(
+        "old-signature",
+        "a signature for a row that was sealed long ago is not taken",
+        OFFICER_ROWS,
+        "OfficerRows.take_signed",
+        "if not self._working.keeps(row.draft):",
+        "if False:",
+    ),
+    _deposits(
+        "same-key-one-request",
+        "of two who ask under one key at once, both are given the first one's request",
+        "node/deposits/store.py",
+        "JobStore.put_fetch",
+        "if found is not None and found[1] != instead_of:",
+        "if False:",
+    ),
 )

@@ -98,7 +98,7 @@ COUNTED: Final = (
         "counted-once",
         "a holder is counted once a period by one subject",
         COUNTS,
-        "_put_in",
+        "_take_holder",
         "if other is not None and _stands(context, other.count_id):",
         "if False:",
     ),
@@ -169,7 +169,67 @@ COUNTED: Final = (
         "answers",
     ),
 )
+FIXED: Final = (
+    _lacking(
+        "one-time",
+        "all that a line answers of an age is of one time",
+        QUESTIONS,
+        "_as_of_ms",
+        "if line.kind is not QuestionKind.OLDER_THAN:",
+        "if True:",
+    ),
+    _lacking(
+        "one-size",
+        "yes and no are files of one size",
+        "node/services/answering.py",
+        "render_answer",
+        "_YES_PADDING if said else _NO_PADDING",
+        "_NO_PADDING",
+        "answers",
+    ),
+    _lacking(
+        "one-subject",
+        "a field has one subject in a type",
+        "contracts/certificate_types.py",
+        "_check_declared",
+        "if subjects.setdefault(one.field, one.subject) != one.subject:",
+        "if False:",
+    ),
+    _lacking(
+        "months-of-a-year",
+        "of a month, its quarter and its year one is counted",
+        COUNTS,
+        "_take_holder",
+        "for period in overlapping(count.period):",
+        "for period in (count.period,):",
+    ),
+    _lacking(
+        "counted-in-its-state",
+        "a state that the grant says stops keeps a certificate out of counts",
+        COUNTS,
+        "_put_in",
+        "check_field_state(grant.items, certificate, count.partition.field, context.time_ms)",
+        "pass",
+    ),
+    _lacking(
+        "time-to-count",
+        "a count has its time from when it is asked for",
+        COUNTS,
+        "request",
+        "deadline_ms = context.time_ms + COUNT_DEADLINE_MS",
+        "deadline_ms = count.deadline_ms",
+    ),
+)
 CLASSED: Final = (
+    _lacking(
+        "former-part",
+        "a part that a later version left out keeps its class",
+        CLASSES,
+        "_naming",
+        "return kind",
+        "return latest",
+        "grants",
+    ),
     _lacking(
         "asker",
         "who may not ask by the class of the data does not",
@@ -195,4 +255,4 @@ CLASSED: Final = (
         "if False:",
     ),
 )
-QUESTIONS_AND_COUNTS: Final = (*ASKING, *COUNTED, *CLASSED)
+QUESTIONS_AND_COUNTS: Final = (*ASKING, *FIXED, *COUNTED, *CLASSED)

@@ -32,6 +32,7 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "grants": (
         *_PYTEST,
+        "tests/unit/test_contracts_grant_attacks.py",
         "tests/unit/test_contracts_grant_terms.py",
         "tests/unit/test_contracts_grant_access.py",
         "tests/unit/test_contracts_representation.py",
@@ -42,11 +43,13 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "questions": (
         *_PYTEST,
+        "tests/unit/test_contracts_question_attacks.py",
         "tests/unit/test_contracts_questions.py",
         "tests/unit/test_contracts_counts.py",
         "tests/unit/test_contracts_classes.py",
         "tests/unit/test_questions_answers.py",
         "tests/unit/test_contracts_question_machine.py",
+        "tests/unit/test_contracts_count_machine.py",
     ),
     "deposits": (
         *_PYTEST,
@@ -57,12 +60,19 @@ SUITES: Final[dict[str, tuple[str, ...]]] = {
         "tests/unit/test_deposits_bulk.py",
         "tests/unit/test_deposits_http.py",
     ),
-    "answers": (*_PYTEST, "tests/unit/test_node_answers.py"),
+    "leaks": (
+        *_PYTEST,
+        "tests/unit/test_leak_words.py",
+        "tests/unit/test_leak_limits.py",
+        "tests/unit/test_node_finding.py",
+    ),
+    "answers": (*_PYTEST, "tests/unit/test_questions_answer_file.py", "tests/unit/test_node_answers.py"),
     "people": (
         *_PYTEST,
         "tests/unit/test_contracts_people.py",
         "tests/unit/test_contracts_lookups.py",
         "tests/unit/test_contracts_recoveries.py",
+        "tests/unit/test_contracts_people_attacks.py",
     ),
     "lookups": (*_PYTEST, "tests/unit/test_people_lookups.py"),
     "regions": (
@@ -138,6 +148,7 @@ MAPPING_SUITES: Final = frozenset(
     {
         "answers",
         "deposits",
+        "leaks",
         "lookups",
         "keeping",
         "archive",

@@ -60,6 +60,17 @@ def test_what_is_deleted_is_gone_and_the_rest_stays(store: BlobStore) -> None:
     assert [listed.name for listed in store.listing()] == [second]
 
 
+def test_other_things_that_lie_there_are_passed_over(store: BlobStore, tmp_path: Path) -> None:
+    """One name of 64 letters that are no digits ended the walk, and with it the node."""
+    name = store.put(b"ciphertext")
+    local = tmp_path / "blobs"
+    root = local if local.exists() else tmp_path / "data" / BUCKET / "node-1"
+    (root / "zz").mkdir()
+    (root / "zz" / ("z" * 62)).write_bytes(b"x")
+    (root / name.hex()[:2] / "notes.txt").write_bytes(b"x")
+    assert [listed.name for listed in store.listing()] == [name]
+
+
 def test_more_blobs_than_one_page_are_all_listed(store: BlobStore) -> None:
     names = {store.put(number.to_bytes(2, "big")) for number in range(1100)}
     listed = list(store.listing())

@@ -128,7 +128,7 @@ def new_key(who: Actor, role: KeyRole, until_ms: int = 0) -> NewKey:
         scheme=who.signer.scheme,
         public_key=who.signer.public_key,
         role=role,
-        label="k",
+        label=who.key_id.hex()[:8],
         valid_until_ms=until_ms,
     )
 
@@ -619,7 +619,7 @@ def preparation(release_id: bytes, files: int = 1) -> ReleasesPrepare:
             media_type="application/json",
             size_bytes=1,
             file_hash=identity(f"file {n}", 32),
-            mark_commitment=bytes(32),
+            mark_commitment=b"\x07" * 32,
         )
         for n in range(files)
     )

@@ -18,6 +18,7 @@ from contracts.grant_calls import (
     GrantsDecideAccess,
     GrantsEndAccess,
     GrantsExtendNotice,
+    GrantsOpenOwn,
     GrantsReview,
 )
 from contracts.grant_records import (
@@ -41,12 +42,15 @@ from tests.unit.contracts_world import (
 )
 from tests.unit.grants_model import (
     ASKED,
+    CERTIFICATES,
     DECIDERS,
     FREQUENCIES,
     GIVEN,
     GRANTS_MAX,
     MANDATE,
+    MANDATES,
     MINUTES,
+    OWN,
     POPULATED,
     SELDOM,
     WHICH,
@@ -69,7 +73,10 @@ class Deciding(RuleBasedStateMachine):
         self.holding: set[tuple[bytes, CertificateState]] = set()
         self.suspended = False
         self.mandate_ended = False
-        self.ask(uses, frequency, strict)
+        self.erased: set[bytes] = set()
+        # The emergency with which the present stretch of them began, and when, until it is reviewed.
+        self.unreviewed: tuple[bytes, int] | None = None
+        self.ask(uses, frequency, strict, renewed=0)
         self.approve(0, (LI, False), ASKED, uses, 1000, None)
 
     def run_all(self, *calls: tuple[Actor, Args]) -> list[Result]:
@@ -105,34 +112,68 @@ class Deciding(RuleBasedStateMachine):
     # --- asking and deciding ---
 
     @precondition(lambda self: len(self.told) < GRANTS_MAX)
-    @rule(uses=st.integers(2, 5), frequency=FREQUENCIES, strict=st.booleans())
-    def ask(self, uses: int, frequency: Frequency | None, strict: bool) -> None:
+    @rule(uses=st.integers(2, 5), frequency=FREQUENCIES, strict=st.booleans(), renewed=WHICH)
+    def ask(self, uses: int, frequency: Frequency | None, strict: bool, renewed: int) -> None:
         states = tuple(CertificateState) if strict else STOPPING_STATES
         asked = replace(
             item(ASKED, ("scan",)), certificate_state_required=CertificateStateRequired(stopped_by=states)
         )
-        (result,) = self.run_all(
-            (BANK, self.world.asking(purpose="inquiry", items=(asked,), uses_max=uses, frequency=frequency))
-        )
+        # Every other request renews a grant, if it can.
+        renews = self.pick(renewed) if renewed % 2 and self.told else b""
+        terms = {"items": (asked,), "uses_max": uses, "frequency": frequency, "renews": renews}
+        (result,) = self.run_all((BANK, self.world.asking(purpose="inquiry", **terms)))
         if result.code != "ok":
-            assert self.suspended or result.code == "deletion_overdue"
+            assert self.suspended or result.code in {"deletion_overdue", "renewed_already", "renews_another"}
             return
+        assert not renews or self.told[renews].grantee is BANK
         self.told[result.output[2:]] = Told(grantee=BANK, strict=strict, frequency=frequency)
 
     @precondition(lambda self: len(self.told) < GRANTS_MAX)
-    @rule(uses=st.integers(1, 3), at_once=st.booleans())
-    def ask_without_consent(self, uses: int, at_once: bool) -> None:
-        made = (emergency if at_once else access)(self.world, items=(item(ASKED),), uses_max=uses)
+    @rule(uses=st.integers(1, 3), at_once=st.booleans(), silent=st.booleans(), renewed=WHICH)
+    def ask_without_consent(self, uses: int, at_once: bool, silent: bool, renewed: int) -> None:
+        renews = self.pick(renewed) if renewed % 2 and self.told else b""
+        terms: dict[str, object] = {"items": (item(ASKED),), "uses_max": uses, "renews": renews}
+        if not silent:
+            terms["notice_after_ms"] = 0
+        made = (emergency if at_once else access)(self.world, **terms)
         now_ms = self.world.time_ms
         (result,) = self.run_all((POLICE, made))
-        assert result.code == "ok"
+        if at_once and result.code in {"ok", "emergency_unreviewed"}:
+            too_long = self.unreviewed and made.consent_expiry_ms > self.unreviewed[1] + 24 * 3_600_000
+            assert bool(too_long) is (result.code == "emergency_unreviewed")
+        if result.code != "ok":
+            assert result.code in {"emergency_unreviewed", "renewed_already", "renews_another"}
+            return
         grant_id = result.output[2:]
+        if at_once and self.unreviewed is None:
+            self.unreviewed = (grant_id, now_ms)
         told = Told(grantee=POLICE, strict=False, frequency=made.frequency, frequency_since_ms=now_ms)
         if at_once:
             assert made.consent_expiry_ms - now_ms <= 24 * 3_600_000
             told.open, told.decided, told.given = True, True, ASKED
             told.uses, told.end_ms = uses, made.consent_expiry_ms
         self.told[grant_id] = told
+
+    @precondition(lambda self: len(self.told) < GRANTS_MAX)
+    @rule(uses=st.integers(1, 3))
+    def open_own(self, uses: int) -> None:
+        """Li opens one of his certificates to himself."""
+        now_ms = self.world.time_ms
+        (result,) = self.run_all((LI, GrantsOpenOwn(certificates=CERTIFICATES[:1], uses_max=uses)))
+        if result.code != "ok":
+            assert CERTIFICATES[0] in self.erased
+            return
+        self.told[result.output[2:]] = Told(
+            grantee=LI,
+            strict=False,
+            own=True,
+            given=OWN,
+            attachments=("scan",),
+            uses=uses,
+            end_ms=now_ms + 3_600_000,
+            open=True,
+            decided=True,
+        )
 
     @rule(which=WHICH, who=st.sampled_from((POLICE, COURT, TAX, DEPARTMENT)), yes=st.booleans())
     def decide_access(self, which: int, who: Actor, yes: bool) -> None:
@@ -175,11 +216,11 @@ class Deciding(RuleBasedStateMachine):
             uses_max=uses,
             consent_expiry_ms=end_ms,
             frequency=frequency,
-            mandate=MANDATE if mandated else b"",
+            mandate=MANDATES.get(who.account, MANDATE) if mandated else b"",
         )
         if self.run(who, args):
             told = self.told[grant_id]
-            self.check_decider(who, mandated, now_ms)
+            self.check_decider(told, who, mandated, now_ms)
             assert told.grantee is BANK
             assert not told.decided
             told.decided, told.open, told.given = True, True, fields
@@ -187,11 +228,12 @@ class Deciding(RuleBasedStateMachine):
             told.frequency = frequency or told.frequency
             told.frequency_since_ms = now_ms
 
-    def check_decider(self, who: Actor, mandated: bool, now_ms: int) -> None:
-        """Li decides for himself; Wang only by the mandate, while it holds."""
+    def check_decider(self, told: Told, who: Actor, mandated: bool, now_ms: int) -> None:
+        """Li decides for himself, Wang by his mandate while it holds; who asks never does, and nobody about what is Li's own."""
         if who is LI:
             assert not mandated
         else:
+            assert not told.own
             assert who is WANG
             assert mandated
             assert not self.mandate_ended
@@ -218,7 +260,7 @@ class Deciding(RuleBasedStateMachine):
             assert set(fields) <= set(told.given)
             assert end_ms <= told.end_ms
             assert uses <= before.uses_left
-            told.given, told.end_ms = fields, end_ms
+            told.given, told.attachments, told.end_ms = fields, (), end_ms
             told.uses -= before.uses_left - uses
             if frequency is not None and frequency != told.frequency:
                 told.frequency, told.frequency_since_ms = frequency, now_ms
@@ -239,11 +281,11 @@ class Deciding(RuleBasedStateMachine):
         now_ms = self.world.time_ms
         who, mandated = decider
         grant_id = self.pick(which)
-        args = step(grant_id=grant_id, mandate=MANDATE if mandated else b"")
+        args = step(grant_id=grant_id, mandate=MANDATES.get(who.account, MANDATE) if mandated else b"")
         if self.run(who, args):
             told = self.told[grant_id]
-            self.check_decider(who, mandated, now_ms)
-            assert told.grantee is BANK
+            self.check_decider(told, who, mandated, now_ms)
+            assert told.grantee is BANK or told.own
             told.open = step is GrantsResume
             told.decided = True
             told.over = told.over or step in {GrantsRevoke, GrantsReject}
@@ -270,13 +312,21 @@ class Deciding(RuleBasedStateMachine):
             assert before.approvers
             assert now_ms < before.notice_after_ms < until_ms <= now_ms + 90 * 86_400_000
 
-    @rule(which=WHICH, who=st.sampled_from((POLICE, COURT, AUDITOR, BANK)))
-    def review(self, which: int, who: Actor) -> None:
+    @rule(
+        which=WHICH,
+        who=st.sampled_from((POLICE, COURT, AUDITOR, BANK)),
+        verdict=st.sampled_from(ReviewVerdict),
+    )
+    def review(self, which: int, who: Actor, verdict: ReviewVerdict) -> None:
         grant_id = self.pick(which)
         if grant_id not in self.told:
             return
         before = self.world.grant_record(grant_id).access
-        if self.run(who, GrantsReview(grant_id=grant_id, verdict=ReviewVerdict.JUSTIFIED)):
+        if self.run(who, GrantsReview(grant_id=grant_id, verdict=verdict)):
             assert before is not None
             assert (before.kind, before.review) == (AccessKind.EMERGENCY, None)
             assert who in {COURT, AUDITOR}
+            if verdict is ReviewVerdict.UNJUSTIFIED:
+                self.told[grant_id].over = True
+            if self.unreviewed is not None and self.unreviewed[0] == grant_id:
+                self.unreviewed = None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from contracts.calls import RegisterPurposes
 from contracts.grant_records import Frequency, FrequencyUnit
 from contracts.records import CertificateState
-from tests.unit.contracts_world import BANK, LI, WANG, Actor, identity
+from tests.unit.contracts_world import BANK, BANK_ADMIN, LI, WANG, Actor, identity
 from tests.unit.grants_world import INQUIRY, grants_world, mandate
 
 ASKED = ("name", "school", "major")
@@ -29,7 +29,7 @@ MINUTES = st.integers(min_value=1, max_value=1000)
 CERTIFICATES = (identity("degree of li"), identity("second degree"), identity("degree of wang"))
 MOSTLY_HIS = st.sampled_from((*CERTIFICATES[:2], *CERTIFICATES[:2], CERTIFICATES[2]))
 STATES = (CertificateState.SUSPENDED, CertificateState.PLEDGED)
-GRANTS_MAX = 4
+GRANTS_MAX = 5
 # Which of the grants there are; and seldom something, so that most of what is tried can succeed.
 WHICH = st.integers(min_value=0, max_value=GRANTS_MAX - 1)
 SELDOM = st.integers(min_value=0, max_value=7).map(lambda n: n == 7)
@@ -43,6 +43,7 @@ DECIDERS = st.sampled_from(
         (WANG, False),
         (LI, True),
         (BANK, False),
+        (BANK_ADMIN, True),
     )
 )
 POPULATED = grants_world()
@@ -50,6 +51,12 @@ POPULATED.vote(RegisterPurposes(purposes=(replace(INQUIRY, frequency_max=None),)
 for label, holder in (("degree of li", LI), ("second degree", LI), ("degree of wang", WANG)):
     POPULATED.issue(label, holder)
 MANDATE = mandate(POPULATED, until_ms=POPULATED.time_ms + 40 * 3_600_000)
+# Whoever names one names his own; the bank, which asks, has one that is of no use to it.
+MANDATES = {
+    WANG.account: MANDATE,
+    BANK.account: mandate(POPULATED, representative=BANK_ADMIN, until_ms=POPULATED.time_ms + 40 * 3_600_000),
+}
+OWN = ("name", "school", "major")
 
 
 @dataclass
@@ -58,7 +65,9 @@ class Told:
 
     grantee: Actor
     strict: bool
+    own: bool = False
     given: tuple[str, ...] = ()
+    attachments: tuple[str, ...] = ()
     uses: int = 0
     end_ms: int = 0
     open: bool = False

@@ -94,6 +94,7 @@ from node.services.facts import (
     PeerFacts,
     SharedKeysFacts,
 )
+from node.services.leak_index import Look
 from node.services.logins import Logins
 from node.services.notices import Notices
 from node.services.people_ports import DirectoryFacts, Evaluation
@@ -101,6 +102,8 @@ from node.services.ports import (
     Caller,
     DepositInput,
     Draft,
+    LeakSource,
+    LeakSources,
     ReleasedFile,
     ReleaseTransactions,
     Services,
@@ -642,6 +645,9 @@ class FakeReleases:
             raise NotFound(what="file", id=index)
         return ReleasedFile(data=b"marked bytes", prepared=release.files[index])
 
+    async def marks(self, release_id: bytes, index: int) -> bytes | None:
+        return None
+
     async def transactions_of(self, release_id: bytes) -> ReleaseTransactions:
         return ReleaseTransactions(request=fixed("request", release_id), prepare=None)
 
@@ -650,15 +656,54 @@ class FakeTraces:
     def __init__(self, records: FakeRecords) -> None:
         self._records = records
         self.files: list[bytes] = []
+        self.found = TraceReport(progress=0.5, matches=(), candidates=3, phantom_best_log10_np=None, notes=())
 
     async def request(self, transaction: Transaction, file: bytes) -> Trace:
         del transaction
         self.files.append(file)
         return self._records.traces[TRACE_ID]
 
+    def kept_report(self, trace_id: bytes) -> bytes | None:
+        return b"{}" if trace_id == TRACE_ID else None
+
     def report(self, trace_id: bytes) -> TraceReport:
         del trace_id
-        return TraceReport(progress=0.5, matches=(), candidates=3, phantom_best_log10_np=None, notes=())
+        return self.found
+
+
+class FakeFinding:
+    def __init__(self) -> None:
+        self.files: list[tuple[bytes, bytes]] = []
+        self.error: LedgerError | None = None
+
+    async def looks(self, limit: int, before: int | None = None) -> tuple[Look, ...]:
+        if self.error is not None:
+            raise self.error
+        return tuple(
+            Look(
+                time_ms=NOW_MS + number,
+                account=AUDITOR.account,
+                key_id=AUDITOR.key_id,
+                file_hash=bytes(32),
+                size_bytes=number,
+                found=f"{CERTIFICATE_ID.hex()}:identifier+qr_code" if number % 2 else "",
+                number=number,
+            )
+            for number in range(5, 0, -1)
+            if before is None or number < before
+        )[:limit]
+
+    async def find(self, file: bytes, caller: Caller) -> LeakSources:
+        if self.error is not None:
+            raise self.error
+        self.files.append((file, caller.key_id))
+        return LeakSources(
+            file_hash=SUITE.digest(file),
+            sources=(LeakSource(certificate=CERTIFICATE_ID, ways=("identifier", "certificate_number")),),
+            more=True,
+            partial=True,
+            notes=("a note",),
+        )
 
 
 @dataclass
@@ -679,6 +724,7 @@ class World:
     people: FakePeople
     releases: FakeReleases
     traces: FakeTraces
+    finding: FakeFinding
     index: SqliteIndex
     metrics: Metrics
     clock: Clock
@@ -698,6 +744,7 @@ class World:
             people=self.people,
             releases=self.releases,
             traces=self.traces,
+            finding=self.finding,
             index=self.index,
             logins=self.logins,
             notices=self.notices,
@@ -748,6 +795,7 @@ async def served(
         people=FakePeople(),
         releases=FakeReleases(chain.records),
         traces=FakeTraces(chain.records),
+        finding=FakeFinding(),
         index=SqliteIndex(folder / "index.sqlite", chain.chain_id),
         metrics=Metrics(),
         clock=Clock(),

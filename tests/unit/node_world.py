@@ -37,7 +37,11 @@ from node.index.sqlite import SqliteIndex
 from node.mempool import PoolLimits
 from node.poollog import PoolLog
 from node.services.deposits import Deposits, Place
+from node.services.finding import Finding
 from node.services.keeper import Keeper
+from node.services.leak_index import LeakIndex
+from node.services.leak_notes import LeakNotes
+from node.services.leak_reader import LeakReader
 from node.services.making import ReleaseMaker
 from node.services.marking import Renderer
 from node.services.node_account import NodeAccount
@@ -113,7 +117,20 @@ class Node(Replica):
             fetch=self.exchange.fetch,
         )
         self.renderer = Renderer(SUITE, self.reader)
-        self.maker = ReleaseMaker(suite=SUITE, chain=self.chain, renderer=self.renderer)
+        self.seeds = self.operators.seeds_of(at)
+        self.leaks = LeakIndex(folder / "leaks.sqlite", SUITE, bytes(32))
+        self.notes = LeakNotes(self.leaks, self.clock_ms)
+        self.maker = ReleaseMaker(
+            suite=SUITE, chain=self.chain, renderer=self.renderer, seeds=self.seeds, notes=self.notes
+        )
+        self.finding = Finding(
+            suite=SUITE,
+            chain=self.chain,
+            index=self.index,
+            leaks=self.leaks,
+            reader=LeakReader(),
+            clock_ms=self.clock_ms,
+        )
         self.account = NodeAccount(
             suite=SUITE,
             account=OPERATORS[at].account,
@@ -141,13 +158,16 @@ class Node(Replica):
             node=self.account,
             renderer=self.renderer,
             maker=self.maker,
+            seeds=self.seeds,
             spool=self.spool,
+            clock_ms=self.clock_ms,
         )
         self.deposits = self.deposits_with(self.place)
         self.services = [
             self.submission.block_finalized,
             self.releases.block_finalized,
             self.traces.block_finalized,
+            self.finding.block_finalized,
         ]
 
     def clock_ms(self) -> int:
@@ -181,7 +201,14 @@ class Node(Replica):
         )
 
     def deposits_with(self, place: Place) -> Deposits:
-        return Deposits(suite=SUITE, chain=self.chain, keys=self.keys, place=place, clock_ms=self.clock_ms)
+        return Deposits(
+            suite=SUITE,
+            chain=self.chain,
+            keys=self.keys,
+            place=place,
+            clock_ms=self.clock_ms,
+            notes=self.notes,
+        )
 
     def on_finalized(self, final: FinalizedExecution) -> None:
         super().on_finalized(final)
@@ -234,7 +261,9 @@ class Node(Replica):
         )
         await self.send(DEPARTMENT, issue)
 
-    async def grant(self, who: Actor, draft: Draft, uses_max: int = 9) -> bytes:
+    async def grant(
+        self, who: Actor, draft: Draft, uses_max: int = 9, *, body_commitment: bytes = b""
+    ) -> bytes:
         """Li's consent to all that the certificate says."""
         item = GrantItem(
             certificate_type=draft.certificate_type,
@@ -257,6 +286,7 @@ class Node(Replica):
                 uses_max=uses_max,
                 consent_expiry_ms=self.now_ms + DAY_MS,
                 data_life_ms=DAY_MS,
+                body_commitment=body_commitment,
                 jurisdiction="cn",
                 revocable=True,
                 renews=b"",
@@ -320,6 +350,7 @@ async def running(
     finally:
         await node.releases.stop()
         await node.traces.stop()
+        await node.finding.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -38,6 +38,7 @@ class Liar:
     sign_with: Any = None
     raw_token: str | None = None
     raw_answer: bytes | None = None
+    raw_description: bytes | None = None
     keys: bytes | None = None
 
 
@@ -74,6 +75,8 @@ class OidcProvider:
 
     async def description(self, _request: web.Request) -> web.Response:
         self.asked.append("description")
+        if self.lies.raw_description is not None:
+            return web.Response(body=self.lies.raw_description, content_type="application/json")
         found: dict[str, Any] = {
             "issuer": self.issuer,
             "authorization_endpoint": self.issuer + "/authorize",
@@ -164,6 +167,11 @@ async def provider() -> AsyncIterator[OidcProvider]:
 
 def _part(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def headed(header: bytes) -> str:
+    """A token with these bytes for its header, and a signature of nobody's."""
+    return f"{_part(header)}.{_part(b'{}')}.{_part(bytes(256))}"
 
 
 def unsigned(claims: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -71,6 +71,8 @@ class Ledger:
     seen: Counter[str] = field(default_factory=Counter)
     pending_looks: int = 0
     false_root: bool = False
+    candidates: list[tuple[str, str]] = field(default_factory=list)
+    verdict: str = "none"
     challenges: set[str] = field(default_factory=set)
     heads: list[Header] = field(default_factory=list)
     streams_cut_after: int = 2
@@ -247,6 +249,8 @@ class Routes:
                 web.post("/v1/releases", self.request_release),
                 web.get("/v1/releases/{id}", self.release),
                 web.get("/v1/releases/{id}/files/{n}", self.file),
+                web.post("/v1/traces/candidates", self.find_trace),
+                web.get("/v1/traces/looks", self.trace_looks),
                 web.post("/v1/traces", self.trace),
                 web.get("/v1/traces/{id}", self.trace_view),
                 web.get("/v1/blocks/stream", self.stream),
@@ -378,9 +382,14 @@ class Routes:
         self.ledger.pending_looks -= 1
         if self.ledger.pending_looks > 0:
             return reply(msgspec.structs.replace(view, status="pending", height=None, time=None, result=None))
-        return reply(view)
+        # Who asks without a session is told how it stands, and nothing else.
+        return reply(
+            view if _token(request) in self.ledger.tokens else msgspec.structs.replace(view, result=None)
+        )
 
     async def receipt(self, request: web.Request) -> web.Response:
+        if _token(request) not in self.ledger.tokens:
+            return problem(404, "not_found")
         return web.Response(
             text=self.ledger.receipts[request.match_info["id"]], content_type="application/json"
         )
@@ -436,6 +445,28 @@ class Routes:
     async def file(self, request: web.Request) -> web.Response:
         return web.Response(body=self.ledger.files[request.match_info["id"]], content_type="text/csv")
 
+    async def find_trace(self, request: web.Request) -> web.Response:
+        asked = msgspec.json.decode(await request.read(), type=api.TraceFindRequest)
+        return reply(
+            api.TraceCandidatesView(
+                file_hash=SUITE.digest(base64.b64decode(asked.file)).hex(),
+                candidates=[
+                    api.TraceCandidate(certificate=certificate, found_by=[way])
+                    for certificate, way in self.ledger.candidates
+                ],
+                more=False,
+                partial=False,
+                notes=[],
+            )
+        )
+
+    async def trace_looks(self, request: web.Request) -> web.Response:
+        found = [api.TraceCandidate(certificate=name, found_by=[way]) for name, way in self.ledger.candidates]
+        look = api.TraceLookView(
+            time_ms=0, account="a1" * 16, key_id="b2" * 16, file_hash="c3" * 32, size_bytes=4, found=found
+        )
+        return reply([look])
+
     async def trace(self, request: web.Request) -> web.Response:
         asked = msgspec.json.decode(await request.read(), type=api.TraceRequest)
         transaction = decoded(asked.transaction)
@@ -453,7 +484,7 @@ class Routes:
         for _, data in self.ledger.accepted:
             transaction = codec.decode(data, Transaction, size_bytes_max=65_536)
             args = codec.decode(transaction.body.call.args, TracesRequest, size_bytes_max=60_000)
-            return reply(_trace(args, request.match_info["id"], "none", 1.0))
+            return reply(_trace(args, request.match_info["id"], self.ledger.verdict, 1.0))
         return problem(404, "not_found")
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
@@ -509,6 +540,18 @@ def _token(request: web.Request) -> str:
     return request.headers.get("Authorization", "").removeprefix("Bearer ")
 
 
+SOURCE: Final = api.TraceSource(
+    release_id="ab" * 8,
+    grantee="cd" * 16,
+    grantee_name="银行一",
+    officer="ef" * 16,
+    officer_label="007",
+    released_by=OPERATOR.hex(),
+    purpose="loan",
+    prepared=NOW,
+)
+
+
 def _trace(args: TracesRequest, trace_id: str, verdict: str, progress: float) -> api.TraceView:
     return api.TraceView(
         trace_id=trace_id,
@@ -524,7 +567,12 @@ def _trace(args: TracesRequest, trace_id: str, verdict: str, progress: float) ->
         candidates=3,
         phantom_best_log10_np=None,
         notes=[],
+        unnamed=[SOURCE] if verdict == "untraceable" else [],
+        unnamed_total=2 if verdict == "untraceable" else 0,
         requested=NOW,
+        approved_by="ab" * 16 if verdict != "open" else None,
+        approver="cd" * 16 if verdict != "open" else None,
+        approved=NOW if verdict != "open" else None,
         concluded=None,
         status_url=f"/v1/traces/{trace_id}",
     )

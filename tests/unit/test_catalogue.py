@@ -9,13 +9,16 @@ import pytest
 
 from contracts.records import SCHEMA_SIZE_BYTES_MAX
 from ledger.errors import LimitExceeded
+from watermark import Channel
 from zhenglian.catalogue import (
     CATALOGUE_SIZE_BYTES_MAX,
+    MARK_CHANNELS,
     TYPES_MAX,
     CatalogueInvalid,
     ColumnKind,
     FieldKind,
     Holder,
+    MarksSpec,
     decode_catalogue,
     decode_schema,
     encode_schema,
@@ -180,9 +183,26 @@ def test_a_well_formed_catalogue_of_another_city_is_read() -> None:
     assert spec.attachment("absent") is None
 
 
+def test_a_type_says_how_its_copies_are_marked_and_an_attachment_may_say_otherwise() -> None:
+    assert set(MARK_CHANNELS) == {channel.value for channel in Channel}
+    (plain,) = decode_catalogue(_catalogue(_type()))
+    assert (plain.marks, plain.marks_of("scan")) == (MarksSpec(), MarksSpec())
+    scan = {"name": "scan", "name_zh": "扫描件", "media_type": "image/png", "class_level": 2}
+    faint = {"strength": 0.5, "channels": ["pixels"]}
+    sample = _type(marks={"strength": 1.5}, attachments=[{**scan, "marks": faint}, {**scan, "name": "photo"}])
+    (spec,) = decode_catalogue(_catalogue(sample))
+    assert spec.marks_of("scan") == MarksSpec(strength=0.5, channels=("pixels",))
+    assert spec.marks_of("photo") == spec.marks_of("") == MarksSpec(strength=1.5)
+    assert decode_schema(encode_schema(spec)) == spec
+
+
 @pytest.mark.parametrize(
     ("sample", "reason"),
     [
+        (_type(marks={"strength": 0.4}), "0.5"),
+        (_type(marks={"strength": 2.5}), "2"),
+        (_type(marks={"channels": ["sound"]}), "sound"),
+        (_type(marks={"channels": ["pixels"] * 11}), "10"),
         (_type(certificate_number_field="absent"), "certificate_number_field"),
         (_type(certificate_number_field="entries"), "certificate_number_field"),
         (_type(surprise=1), "surprise"),

@@ -18,7 +18,7 @@ from tests.keeping import passphrase_file
 from tests.suites import vector
 from tests.unit.ledger_world import SUITE, World
 from tests.unit.sdk_ledger import KEY, Ledger, in_thread, serving
-from zhenglian import KeyFile
+from zhenglian import KeyFile, exchange
 
 AWAY = "http://127.0.0.1:9"
 RELEASE_OF = "00" * 16
@@ -205,7 +205,8 @@ def test_a_new_key_is_private_and_its_secret_never_shown(tmp_path: Path) -> None
     assert Ran(["keys", "new", path]).code == 2, "never overwritten"
 
 
-def test_a_key_is_readable_only_when_that_is_said(tmp_path: Path) -> None:
+def test_a_key_is_readable_only_when_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "backoff_s", lambda *_: 0.0)
     path, words = tmp_path / "k.json", passphrase_file(tmp_path)
     refused = Ran(["keys", "new", path, "--json"])
     assert (refused.code, refused.json["error"]["code"]) == (4, "passphrase_needed")
@@ -278,7 +279,7 @@ async def test_a_transaction_is_sent_and_its_receipt_verified(tmp_path: Path, ke
     sent = await run(ledger, "tx", "send", "grants.revoke", arguments, "--json", key=key_file)
     assert (sent.code, sent.json["status"]) == (0, "finalized")
     receipt = tmp_path / "r.json"
-    got = await run(ledger, "tx", "receipt", sent.json["transaction_id"], "--out", receipt)
+    got = await run(ledger, "tx", "receipt", sent.json["transaction_id"], "--out", receipt, key=key_file)
     assert got.code == 0
     assert Ran(["verify", "--trust", vector("trust.json"), receipt]).code == 0, "the same network's keys"
 
@@ -314,11 +315,70 @@ def _same(one: Path, two: Path) -> bool:
     return one.read_bytes() == two.read_bytes()
 
 
+async def test_of_an_untraceable_leak_those_who_had_it_are_listed_as_no_accusation(key_file: Path) -> None:
+    leak, ledger = vector("receipt.json"), Ledger(verdict="untraceable")
+    request = ("trace", "request", leak, "--certificate", "00" * 16, "--wait", "60")
+    ran = await run(ledger, *request, key=key_file)
+    assert ran.code == 1
+    for part in ("accuses nobody", "ab" * 8, "银行一", "007", "loan", "and 1 more"):
+        assert part in ran.out
+
+
 async def test_a_trace_that_finds_nobody_exits_1(key_file: Path) -> None:
     leak = vector("receipt.json")
-    ran = await run(Ledger(), "trace", leak, "--certificate", "00" * 16, "--json", key=key_file)
+    ran = await run(
+        Ledger(), "trace", "request", leak, "--certificate", "00" * 16, "--wait", "60", "--json", key=key_file
+    )
     assert ran.code == 1
     assert ran.json["verdict"] == "none"
+
+
+async def test_what_a_leak_leads_to_is_told_and_nothing_found_exits_1(key_file: Path) -> None:
+    leak, ledger = vector("receipt.json"), Ledger()
+    assert (await run(ledger, "trace", "find", leak, key=key_file)).code == 1
+    ledger.candidates = [("ab" * 16, "qr_code")]
+    told = await run(ledger, "trace", "find", leak, key=key_file)
+    assert told.code == 0
+    assert "ab" * 16 in told.out
+    assert "a QR code" in told.out
+    looked = await run(ledger, "trace", "looks", key=key_file)
+    assert looked.code == 0
+    assert "1970-01-01" in looked.out
+    ran = await run(ledger, "trace", "looks", "--json", key=key_file)
+    assert json.loads(ran.out)[0]["account"] == "a1" * 16
+    ran = await run(ledger, "trace", "find", leak, "--json", key=key_file)
+    assert ran.json["candidates"] == [{"certificate": "ab" * 16, "found_by": ["qr_code"]}]
+
+
+async def test_a_trace_without_certificates_names_those_found_in_the_surest_way(key_file: Path) -> None:
+    leak, ledger = vector("receipt.json"), Ledger()
+    ledger.candidates = [
+        ("aa" * 16, "identifier"),
+        ("bb" * 16, "identifier"),
+        ("cc" * 16, "certificate_number"),
+    ]
+    request = ("trace", "request", leak)
+    refused = await run(ledger, *request, key=key_file, stdin="n\n")
+    assert refused.code == 1
+    assert "aa" * 16 in refused.out
+    assert "2" in refused.err
+    assert ledger.accepted == []
+    unasked = await run(ledger, *request, "--json", key=key_file)
+    assert unasked.code == 2
+    assert ledger.accepted == []
+    sure = await run(ledger, *request, "--json", "--yes", "--wait", "60", key=key_file)
+    assert (sure.code, sure.json["certificates"]) == (1, ["aa" * 16, "bb" * 16])
+    ledger.accepted.clear()
+    every = await run(ledger, *request, "--all", "--wait", "60", "--json", "--yes", key=key_file)
+    assert every.json["certificates"] == ["aa" * 16, "bb" * 16, "cc" * 16]
+
+
+async def test_a_trace_of_a_leak_that_leads_nowhere_is_not_asked_for(key_file: Path) -> None:
+    ledger = Ledger()
+    ran = await run(ledger, "trace", "request", vector("receipt.json"), "--yes", key=key_file)
+    assert ran.code == 1
+    assert "--certificate" in ran.out
+    assert ledger.accepted == []
 
 
 async def test_the_trust_file_is_written_only_when_the_nodes_agree(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.unit.regions_world import Home
 from tests.unit.sdk_ledger import KEY
 from tests.unit.test_cli_commands import AWAY, Ran
 from tests.unit.test_sdk_regions import WHOLE
-from zhenglian import disclosures
+from zhenglian import disclosures, exchange
 
 HOME = Home()
 
@@ -33,8 +33,9 @@ def trust_file(folder: Path, **changes: object) -> Path:
 
 
 def test_a_trust_file_is_proposed_only_with_the_fingerprint_that_was_told(
-    tmp_path: Path, options: list[object]
+    tmp_path: Path, options: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(exchange, "backoff_s", lambda *_: 0.0)
     path = trust_file(tmp_path)
     asked = ["region", "propose", path, "--type", "degree", "--fingerprint"]
     wrong = Ran([*options, *asked, "00" * 16])

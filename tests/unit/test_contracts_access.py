@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import contracts
+from contracts.body_calls import BodiesErase, BodiesKeep, BodiesOpen, BodiesStateDestruction
+from contracts.body_records import BodyKind
 from contracts.calls import (
     CALLS,
     Args,
@@ -42,6 +44,7 @@ from contracts.calls import (
     ReleasesAcknowledge,
     ReleasesFail,
     SuspendOrganization,
+    TracesApprove,
     TracesConclude,
     TracesRequest,
 )
@@ -198,11 +201,16 @@ MAY_CALL: dict[str, set[str]] = {
     "counts.publish": {"operator node"},
     "counts.fail": GRANTEES | {"operator node"},
     "forms.register": {"department officer"},
+    "bodies.keep": GRANTEES,
+    "bodies.open": GRANTEES | HOLDERS | {"auditor officer"},
+    "bodies.erase": GRANTEES | HOLDERS,
+    "bodies.state_destruction": {"operator node", "reader node"},
     "releases.request": GRANTEES | {"person"},
     "releases.prepare": {"operator node"},
     "releases.acknowledge": GRANTEES | {"person"},
     "releases.fail": {"operator node"},
     "traces.request": {"auditor officer"},
+    "traces.approve": {"auditor officer", "operator admin"},
     "traces.conclude": {"operator node"},
     "deadlines.tick": {"operator node"},
     "regions.follow": MESSENGERS,
@@ -304,6 +312,11 @@ def some_calls(world: World) -> dict[str, Args]:
         ReleasesAcknowledge(release_id=x8, file_hashes=(x32,)),
         ReleasesFail(release_id=x8, reason="test"),
         TracesRequest(file_hash=x32, reason="leak", certificates=(x16,), performed_by=NODES[0].account),
+        BodiesKeep(grant_id=grant_id, kind=BodyKind.BODY, payload_hash=x32),
+        BodiesOpen(body_id=x16, performed_by=NODES[0].account),
+        BodiesErase(body_id=x16),
+        BodiesStateDestruction(bodies=(x16,)),
+        TracesApprove(trace_id=x16),
         TracesConclude(trace_id=x16, verdict=TraceVerdict.NONE, releases=(), report_hash=x32),
         DeadlinesTick(),
         home.following(home.seal()),

@@ -232,7 +232,7 @@ def test_a_grant_of_consent_is_not_decided_by_approvers(world: World) -> None:
 
 def test_an_access_is_renewed_by_an_access_and_a_grant_by_a_grant(world: World) -> None:
     old = approved(world)
-    new = world.done(POLICE, access(world, renews=old))
+    new = world.done(POLICE, access(world, renews=old, notice_after_ms=0))
     world.done(TAX, GrantsDecideAccess(grant_id=new, approve=True))
     assert world.grant_record(old).renewed_by == new
     consented = world.done(DEPARTMENT, world.asking(purpose="inquiry", frequency=INQUIRY.frequency_max))

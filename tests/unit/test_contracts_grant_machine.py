@@ -16,14 +16,12 @@ from contracts.calls import (
     ReleasesFail,
     SuspendOrganization,
 )
+from contracts.erasure_calls import CertificatesErase
 from contracts.grant_calls import (
     GrantsStateDeletion,
     RepresentationEnd,
 )
-from contracts.grant_records import (
-    UNIT_MS,
-    Grant,
-)
+from contracts.grant_records import UNIT_MS, Grant, shown_from_ms
 from contracts.grant_tables import DELETION_DUTIES, DELETIONS
 from contracts.records import CertificateState, GrantState, ReleaseState
 from contracts.vocabulary import STOPPING_STATES
@@ -92,17 +90,23 @@ class GrantMachine(Deciding):
             release_id = result.output[2:]
             assert release_id not in self.wanted
             assert not other
-            assert not attachment
             assert certificate != CERTIFICATES[2]
+            assert certificate not in self.erased
             assert self.active(told, now_ms)
-            assert set(fields) <= set(told.given)
+            if attachment:
+                assert "scan" in told.attachments
+            else:
+                assert set(fields) <= set(told.given)
+            assert not told.own or certificate == CERTIFICATES[0]
             assert not self.stopped(told, certificate)
             told.began[release_id] = now_ms
-            self.wanted[release_id] = (grant_id, certificate, fields, NODES.index(node))
+            names = ("scan",) if attachment else fields
+            self.wanted[release_id] = (grant_id, certificate, names, NODES.index(node))
         self.check_frequency(told, now_ms)
 
     def stopped(self, told: Told, certificate: bytes) -> bool:
-        return any(
+        """What is his own is his to read in whatever state."""
+        return not told.own and any(
             (certificate, state) in self.holding and (told.strict or state in STOPPING_STATES)
             for state in STATES
         )
@@ -145,8 +149,9 @@ class GrantMachine(Deciding):
         if self.run(NODES[node - 1 if astray else node], preparation(release_id, files)):
             assert not astray
             assert self.active(told, now_ms)
-            assert set(names) <= set(told.given)
+            assert set(names) <= {*told.given, *told.attachments}
             assert not self.stopped(told, certificate)
+            assert certificate not in self.erased
             assert release_id not in told.prepared
             told.prepared.add(release_id)
 
@@ -185,6 +190,17 @@ class GrantMachine(Deciding):
         args = CertificatesSetState(certificate_id=certificate, state=state, holds=holds, reason="test")
         if self.run(DEPARTMENT, args):
             (self.holding.add if holds else self.holding.discard)((certificate, state))
+
+    @rule(
+        certificate=st.sampled_from(CERTIFICATES[:2]),
+        who=st.sampled_from((DEPARTMENT, POLICE)),
+        really=SELDOM,
+    )
+    def erase(self, certificate: bytes, who: Actor, really: bool) -> None:
+        if really and self.run(who, CertificatesErase(certificate_id=certificate, reason="test")):
+            assert who is DEPARTMENT
+            assert certificate not in self.erased
+            self.erased.add(certificate)
 
     @precondition(lambda self: not self.suspended)
     @rule(really=SELDOM)
@@ -250,8 +266,21 @@ class GrantMachine(Deciding):
                 for part in grant.items
                 for name in part.fields + part.attachments
             }
-            assert opened == {(DEGREE, name) for name in told.given}
+            assert opened == {(DEGREE, name) for name in (*told.given, *told.attachments)}
             assert grant.state is not GrantState.ACTIVE or told.open
+
+    @invariant()
+    def each_is_renewed_once_and_says_so_to_nobody_too_early(self) -> None:
+        """What a person is shown, with its proof, names no access that is kept from him."""
+        records = {grant_id: grant for grant_id, _, grant in self.records()}
+        renewing = [grant.renewed_by for grant in records.values() if grant.renewed_by]
+        assert len(renewing) == len(set(renewing))
+        for grant_id, grant in records.items():
+            if grant.renewed_by:
+                renewal = records[grant.renewed_by]
+                assert renewal.renews == grant_id
+                assert shown_from_ms(renewal) <= self.world.time_ms
+                assert (renewal.grantee, renewal.purpose) == (grant.grantee, grant.purpose)
 
     @invariant()
     def what_was_kept_is_owed_until_it_is_stated(self) -> None:

@@ -77,14 +77,14 @@ def test_a_ticket_names_officer_organisation_entry_count_basis_and_elements(worl
     assert (ticket.entry, ticket.count, ticket.basis) == (NODES[0].account, 1, "service")
     assert ticket.elements_hash == identity("elements", 32)
     assert (ticket.requested_ms, ticket.expires_ms) == (at, at + TICKET_LIFE_MS)
-    check_usable(ticket, at)
+    check_usable(world, ticket, at)
 
 
 def test_a_ticket_is_worth_nothing_from_its_end_on(world: World) -> None:
     ticket = held(world, world.done(BANK, asking()))
-    check_usable(ticket, ticket.expires_ms - 1)
+    check_usable(world, ticket, ticket.expires_ms - 1)
     with pytest.raises(Denied, match="expired"):
-        check_usable(ticket, ticket.expires_ms)
+        check_usable(world, ticket, ticket.expires_ms)
 
 
 def test_the_entry_is_a_node_of_the_network(world: World) -> None:
@@ -101,13 +101,13 @@ def test_nobody_looks_up_before_there_is_a_directory_key(world: World) -> None:
 def test_several_people_take_another_officer_of_the_organisation(world: World) -> None:
     ticket_id = world.done(DEPARTMENT, asking(2))
     with pytest.raises(Denied, match="another officer"):
-        check_usable(held(world, ticket_id), world.time_ms)
+        check_usable(world, held(world, ticket_id), world.time_ms)
     world.refused(DEPARTMENT, LookupsApprove(ticket_id=ticket_id), "own_approval")
     world.refused(BANK, LookupsApprove(ticket_id=ticket_id), "ticket_of_another")
     world.refused(CLERK, LookupsApprove(ticket_id=bytes(16)), "unknown_ticket")
     world.done(CLERK, LookupsApprove(ticket_id=ticket_id))
     assert held(world, ticket_id).approver == CLERK.key_id
-    check_usable(held(world, ticket_id), world.time_ms)
+    check_usable(world, held(world, ticket_id), world.time_ms)
     world.refused(CLERK, LookupsApprove(ticket_id=ticket_id), "ticket_approved")
 
 

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from contracts import face_assertions
-from contracts.calls import GovernancePropose, GrantsApprove, GrantsReject
+from contracts.calls import GovernancePropose, GrantsApprove, GrantsReject, OrganizationsAddKey
 from contracts.denials import Denied
 from contracts.face_assertions import bound_hash, consume, parse
 from contracts.grant_records import RepresentationBasis
@@ -18,7 +18,7 @@ from contracts.methods import CallContext
 from contracts.portal_actions import ApprovePortal, SetIdentityServices
 from contracts.portal_records import FACE_USES_MAX, IDENTITY_SERVICES_MAX, PORTALS_MAX, FaceUse, FaceUses
 from contracts.portals import identity_services, portals
-from contracts.records import GrantState
+from contracts.records import GrantState, KeyRole
 from contracts.state import ACCOUNTS, FACE_USES, Draft, present
 from contracts.window_calls import FACE_ASSERTION_BYTES_MAX, GrantsApproveAtWindow
 from ledger.crypto import ed25519, sm2
@@ -36,6 +36,7 @@ from tests.unit.contracts_world import (
     Actor,
     World,
     identity,
+    new_key,
 )
 from tests.unit.grants_world import HOURLY, grants_world
 
@@ -349,3 +350,15 @@ def test_a_purpose_that_does_not_allow_help_is_not_consented_to_at_a_window(city
     for named in ({"mandate": identity("x")}, {"assistance": identity("x")}):
         consent = city.approval(grant_id, **named)
         city.refused(DEPARTMENT, at_window(city, consent), "unknown_assistance")
+
+
+def test_one_key_in_two_organisations_is_not_two_of_the_three(city: World) -> None:
+    grant_id = asked(city)
+    consent = city.approval(grant_id)
+    both = Actor(SHOP.account, DEPARTMENT.signer)
+    city.done(SHOP_ADMIN, OrganizationsAddKey(key=new_key(DEPARTMENT, KeyRole.OFFICER)))
+    city.refused(DEPARTMENT, at_window(city, consent, both), "window_not_independent")
+    asker = Actor(SHOP.account, BANK.signer)
+    city.done(SHOP_ADMIN, OrganizationsAddKey(key=new_key(BANK, KeyRole.OFFICER)))
+    city.refused(DEPARTMENT, at_window(city, consent, asker), "window_not_independent")
+    city.done(DEPARTMENT, at_window(city, consent))

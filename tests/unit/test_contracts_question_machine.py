@@ -24,14 +24,21 @@ class SearchMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.world: Questions = fresh()
+        self.issued: dict[bytes, int] = {}
         self.certificates = {
-            CARD: [self.world.certify("card 0")],
-            LICENCE: [self.world.certify("licence 0", kind=LICENCE)],
+            CARD: [self.certify("card 0", CARD)],
+            LICENCE: [self.certify("licence 0", LICENCE)],
         }
         self.grants: list[tuple[Actor, bytes, Question]] = []
         # What each organisation has had answered: as of when, the threshold, the certificate.
         self.learned: dict[bytes, set[tuple[int, str, bytes]]] = {BANK.account: set(), SHOP.account: set()}
         self.first: dict[tuple[bytes, bytes, str], int] = {}
+
+    def certify(self, label: str, kind: str, supersedes: bytes = b"") -> bytes:
+        issued_ms = self.world.time_ms
+        made = self.world.certify(label, kind=kind, supersedes=supersedes)
+        self.issued[made] = issued_ms
+        return made
 
     @rule(who=st.sampled_from([BANK, SHOP]), years=st.sampled_from(YEARS), kind=st.sampled_from(KINDS))
     def ask(self, who: Actor, years: int, kind: str) -> None:
@@ -57,7 +64,7 @@ class SearchMachine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from(KINDS))
     def supersede(self, kind: str) -> None:
         held = self.certificates[kind]
-        held.append(self.world.certify(f"{kind} {len(held)}", kind=kind, supersedes=held[-1]))
+        held.append(self.certify(f"{kind} {len(held)}", kind, held[-1]))
 
     @rule(pick=st.integers(0, 50))
     def revoke(self, pick: int) -> None:
@@ -98,6 +105,16 @@ class SearchMachine(RuleBasedStateMachine):
                 if as_of_ms >= began_ms + PERIOD_MS:
                     began_ms, threshold = as_of_ms, parameter
                 assert parameter == threshold
+
+    @invariant()
+    def one_day_a_period(self) -> None:
+        """Nobody who asks chooses of when an answer is: else a birthday lies between a no and a yes."""
+        for facts in getattr(self, "learned", {}).values():
+            began_ms = -PERIOD_MS
+            for as_of_ms, _, certificate in sorted(facts):
+                if as_of_ms >= began_ms + PERIOD_MS:
+                    began_ms = as_of_ms
+                assert as_of_ms in {began_ms, self.issued[certificate]}
 
     @invariant()
     def one_answer_a_certificate_and_period(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.calls import (
     CertificatesSetState,
@@ -11,12 +12,16 @@ from contracts.calls import (
     GrantsPause,
     GrantsResume,
     GrantsRevoke,
+    RegisterPurposes,
     ReleasesAcknowledge,
     ReleasesFail,
+    ReleasesPrepare,
     SuspendOrganization,
 )
+from contracts.grant_calls import GrantsOpenOwn
 from contracts.records import (
     OUTPUTS_PER_RELEASE_MAX,
+    UNMARKED,
     CertificateState,
     GrantState,
     Output,
@@ -24,7 +29,7 @@ from contracts.records import (
     ReleaseState,
 )
 from contracts.releases import RELEASE_DEADLINE_MS, RELEASE_WINDOW_MS
-from contracts.state import RELEASES
+from contracts.state import PURPOSES, RELEASES
 from ledger import codec, domains
 from ledger.hashing import transaction_id
 from ledger.types import Call
@@ -371,3 +376,41 @@ def test_the_issuing_department_can_ask_too_and_is_bound_alike(world: World) -> 
     world.refused(DEPARTMENT, asking_release(grant_id, json_of(CERTIFICATE, "name")), "grant_not_active")
     world.done(LI, world.approval(grant_id))
     world.done(DEPARTMENT, asking_release(grant_id, json_of(CERTIFICATE, "name")))
+
+
+# --- unmarked originals ---
+
+
+def original_of(certificate: bytes) -> Output:
+    return Output(certificate=certificate, format=OutputFormat.ORIGINAL, fields=(), attachment="scan")
+
+
+def unmarked(release_id: bytes) -> ReleasesPrepare:
+    made = preparation(release_id)
+    (file,) = made.files
+    return replace(made, files=(replace(file, mark_commitment=UNMARKED),))
+
+
+def test_an_original_is_for_the_holder_and_goes_out_unmarked(world: World) -> None:
+    degree = world.issue("own degree")
+    own = world.done(LI, GrantsOpenOwn(certificates=(degree,)))
+    release_id = world.done(LI, asking_release(own, original_of(degree)))
+    world.refused(NODES[1], preparation(release_id), "mark_missing")
+    world.done(NODES[1], unmarked(release_id))
+    assert world.release_record(release_id).files[0].mark_commitment == UNMARKED
+
+
+def test_nothing_but_an_original_goes_out_unmarked(world: World) -> None:
+    degree = world.issue("own degree")
+    own = world.done(LI, GrantsOpenOwn(certificates=(degree,)))
+    release_id = world.done(LI, asking_release(own, pdf_of(degree, "scan")))
+    world.refused(NODES[1], unmarked(release_id), "mark_missing")
+
+
+def test_others_have_originals_only_for_purposes_that_were_voted_so(world: World) -> None:
+    degree = world.issue("shown degree")
+    world.refused(BANK, asking_release(world.grant(), original_of(degree)), "original_not_allowed")
+    purpose = PURPOSES.get(world, "hiring")
+    assert purpose is not None
+    world.vote(RegisterPurposes(purposes=(replace(purpose, originals=True),)))
+    world.done(BANK, asking_release(world.grant(), original_of(degree)))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from contracts.calls import CertificatesIssue
 from contracts.records import KeyRole
 from ledger.errors import Busy, LedgerError, LimitExceeded, NotFound
-from node.deposits import limits
-from node.deposits.errors import ContentTooLarge, JobConflict, OffsetWrong
-from node.deposits.records import JobState, RowState
+from node.deposits import bulk, limits, reading
+from node.deposits.errors import ContentTooLarge, DraftExpired, JobConflict, OffsetWrong
+from node.deposits.records import JobRow, JobState, RowState, SignedBy
 from node.services.agents import AGENTS_PER_ORGANIZATION_MAX, AgentMissing
 from node.services.deposits import NotIssuer
 from node.services.ports import Caller
-from tests.unit.contracts_world import BANK, DEPARTMENT_ADMIN, LI
+from tests.unit.contracts_world import BANK, DEPARTMENT, DEPARTMENT_ADMIN, LI
 from tests.unit.deposits_world import Depot, agent_options, chunks, depot, lines, row
-from tests.unit.node_replica import OFFICER
+from tests.unit.node_replica import CARD, OFFICER
+from tests.unit.node_world import Node, card, eventually
 from zhenglian.tables.limits import STREAMED_BYTES_MAX
 
 
@@ -250,3 +256,267 @@ async def test_an_upload_lies_sealed_on_disk(here: Depot, tmp_path: Path) -> Non
     stored = b"".join(path.read_bytes() for path in (tmp_path / "deposits").iterdir())
     assert len(stored) > len(data)
     assert b"11010519491231002X" not in stored
+
+
+# --- what goes wrong around a job ---
+
+
+async def test_a_job_begun_twice_at_once_is_one_job_and_its_bound_holds(here: Depot) -> None:
+    await here.give_agent()
+    options = agent_options()
+    both = await asyncio.gather(*(here.bulk.begin(OFFICER, "k", options, size_bytes=10) for _ in range(8)))
+    assert {job.job_id for job, _ in both} == {both[0][0].job_id}
+    assert [new for _, new in both].count(True) == 1
+    many = await asyncio.gather(
+        *(here.bulk.begin(OFFICER, f"k{n}", options, size_bytes=10) for n in range(8)), return_exceptions=True
+    )
+    begun = [one for one in many if not isinstance(one, BaseException)]
+    assert len(begun) == limits.JOBS_PER_ORGANIZATION_MAX - 1
+
+
+async def test_a_node_killed_after_the_last_byte_reads_when_the_same_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The retry was told that all is here, and nothing ever happened."""
+    data = lines(row(1))
+    async with depot(tmp_path) as before:
+        await before.give_agent()
+
+        async def killed(_name: bytes) -> None:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(before.bulk.receiving, "_read", killed)
+        with pytest.raises(asyncio.CancelledError):
+            await before.up(data)
+    async with depot(tmp_path, populated=False) as after:
+        job = await after.up(data)
+        assert job.state is JobState.DONE, job.fault
+        assert len(after.issued()) == 1
+
+
+async def test_what_a_job_holds_of_people_goes_in_the_step_that_ends_it(
+    here: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash between the two left names and numbers for seven days."""
+    await here.give_agent()
+    here.node.frozen = True
+    job = await here.up(lines(row(1), row(2)), wait_s=0)
+    while not (await here.bulk.counts(job.job_id)).get(RowState.SENT):
+        await here.bulk.wait(job.job_id, 0.01)
+
+    async def killed(_name: bytes) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(here.bulk._working, "look", killed)
+    with pytest.raises(asyncio.CancelledError):
+        await here.bulk.cancel(OFFICER, job.job_id)
+    left = await here.bulk.rows(job.job_id, after=0, limit=10, problems_only=False)
+    assert [(one.content, one.signed) for one in left] == [(None, b"")] * 2
+    here.node.thaw()
+
+
+async def test_rows_that_were_under_way_at_the_cancellation_are_reported_as_they_ended(here: Depot) -> None:
+    await here.give_agent()
+    here.node.frozen = True
+    job = await here.up(lines(row(1), row(2)), wait_s=0)
+    while (await here.bulk.counts(job.job_id)).get(RowState.SENT) != 2:
+        await here.bulk.wait(job.job_id, 0.01)
+    await eventually(lambda: len(here.node.mempool) >= 2)
+    await here.bulk.cancel(OFFICER, job.job_id)
+    assert set((await here.states(job)).values()) == {"sent"}
+    here.node.thaw()
+    await here.node.until(lambda: len(here.issued()) == 2)
+    await here.bulk.sweep()
+    assert set((await here.states(job)).values()) == {"issued"}
+
+
+async def test_a_row_that_was_never_sent_before_its_job_ended_is_not_said_to_be_under_way_for_ever(
+    here: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.give_agent()
+
+    async def never(*_: object, **__: object) -> object:
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(here.bulk._working._submission, "submit", never)
+    job = await here.up(lines(row(1)), wait_s=0)
+    while not (await here.bulk.counts(job.job_id)).get(RowState.SENT):
+        await here.bulk.wait(job.job_id, 0.01)
+    await here.bulk.cancel(OFFICER, job.job_id)
+    monkeypatch.undo()
+    assert await here.states(job) == {1: "sent"}
+    here.node.now_ms += here.node.chain.genesis.limits.transaction_lifetime_ms_max + 60_000
+    await here.give_agent()
+    await here.bulk.sweep()
+    assert await here.states(job) == {1: "refused"}
+    assert await here.codes(job) == {1: ["expired"]}
+
+
+async def test_a_fault_inside_the_node_ends_the_job_with_words_and_not_in_silence(
+    here: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.give_agent()
+
+    def broken(*_: object) -> object:
+        raise OverflowError("int too big")
+
+    monkeypatch.setattr(reading, "check_row", broken)
+    job = await here.up(lines(row(1)))
+    assert job.state is JobState.FAILED
+    assert job.fault is not None
+    assert job.fault.code == "internal_error"
+
+
+async def test_a_disk_that_is_full_for_a_while_delays_a_job_and_does_not_fail_it(
+    here: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "RETRY_FIRST_S", 0.001)
+    await here.give_agent()
+    store = here.bulk._store
+    put, tries = store.put_rows, 0
+
+    def full() -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async def put_rows(job: bytes, rows: Sequence[JobRow]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            await store._run(full)
+        await put(job, rows)
+
+    monkeypatch.setattr(store, "put_rows", put_rows)
+    job = await here.up(lines(row(1)))
+    assert job.state is JobState.DONE, job.fault
+    assert tries == 4
+
+
+async def test_a_job_cancelled_while_its_table_is_read_ends_at_once_and_closes_the_table(
+    here: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await here.give_agent()
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
+    inside, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def batches(*_: object) -> Iterator[list[object]]:
+        try:
+            inside.set()
+            assert go_on.wait(10)
+            yield []
+        finally:
+            closed.set()
+
+    monkeypatch.setattr(here.bulk._reading, "_batches", batches)
+    job = await here.up(lines(row(1)), wait_s=0)
+    await asyncio.to_thread(inside.wait, 10)
+    cancelled = await here.bulk.cancel(OFFICER, job.job_id)
+    assert cancelled.state is JobState.CANCELLED
+    assert not closed.is_set()
+    go_on.set()
+    assert await asyncio.to_thread(closed.wait, 10)
+    assert unhandled == []
+
+
+async def test_a_broken_disk_stops_no_sweep_and_strange_files_are_left_alone(
+    here: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs beside the node stops it when it raises."""
+    (tmp_path / "deposits" / "notes.upload").write_bytes(b"")
+    await here.bulk.sweep()
+    assert (tmp_path / "deposits" / "notes.upload").exists()
+    (tmp_path / "deposits" / f"{'0' * 32}.upload").mkdir()
+    tried = asyncio.Event()
+    sleep = asyncio.sleep
+
+    async def slept(delay_s: float) -> None:
+        tried.set()
+        await sleep(delay_s)
+
+    monkeypatch.setattr(asyncio, "sleep", slept)
+    running = asyncio.ensure_future(here.bulk.run())
+    await tried.wait()
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("holder", "state", "code"),
+    [
+        (LI.account.hex(), "issued", ""),
+        ("", "invalid", "holder_lookup"),
+        (BANK.account.hex(), "invalid", "value"),
+        ("ab" * 16, "invalid", "refused"),
+        ("110105194912310021", "invalid", "holder"),
+    ],
+)
+async def test_whose_a_row_is_must_be_said_by_a_persons_account(
+    here: Depot, holder: str, state: str, code: str
+) -> None:
+    """A node that signs as agent looks nobody up by number; the report says so, and what to do."""
+    await here.give_agent()
+    said = row(1)
+    said["@holder"] = holder
+    job = await here.up(lines(said))
+    assert await here.states(job) == {1: state}
+    assert await here.codes(job) == ({1: [code]} if code else {})
+    assert len(here.issued()) == (not code)
+
+
+@pytest.mark.parametrize("state", ["sealed", "sent"])
+async def test_a_row_that_was_sealed_long_ago_is_sealed_anew_before_it_goes_up(
+    tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ciphertext was a draft that nobody keeps any more: the certificate was on the ledger, and its data nowhere."""
+    async with depot(tmp_path) as before:
+        await before.give_agent()
+        before.node.frozen = True
+        job = await before.up(lines(row(1)), wait_s=0)
+        while not (await before.bulk.counts(job.job_id)).get(RowState.SENT):
+            await before.bulk.wait(job.job_id, 0.01)
+        (drafted,) = await before.bulk.rows(job.job_id, after=0, limit=1, problems_only=False)
+        if state == "sealed":
+            await before.bulk._store.drafted(job.job_id, [replace(drafted, state=RowState.READY, signed=b"")])
+        late_ms = before.node.now_ms + limits.SEALED_FOR_MS + 1
+    for path in (tmp_path / "blobs").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    (tmp_path / "pool.log").unlink()
+    monkeypatch.setattr(Node, "clock_ms", lambda node: max(node.now_ms, late_ms))
+    async with depot(tmp_path, populated=False) as after:
+        after.node.now_ms = late_ms
+        ended = await after.bulk.wait(job.job_id, 60)
+        assert await after.states(ended) == {1: "issued"}
+        certificate = after.node.chain.records.certificate(drafted.certificate_id)
+        assert certificate is not None
+        assert after.node.blobs.has(certificate.payload_hash)
+
+
+async def test_a_signature_for_a_row_that_was_sealed_long_ago_is_not_taken(here: Depot) -> None:
+    options = agent_options("", signed_by=SignedBy.OFFICER, rows_total=1)
+    job, _ = await here.bulk.begin(OFFICER, "own", options, size_bytes=0, seed=bytes(32))
+    first = await here.bulk.officer_rows.draft(OFFICER, job.job_id, 1, card())
+    again = await here.bulk.officer_rows.draft(OFFICER, job.job_id, 1, card())
+    assert first.draft is not None
+    assert again.draft == first.draft
+    here.node.now_ms += limits.SEALED_FOR_MS + 1
+    args = CertificatesIssue(
+        certificate_id=first.certificate_id,
+        certificate_type=CARD,
+        type_version=first.draft.type_version,
+        holder=LI.account,
+        commitment_root=first.draft.commitment_root,
+        payload_hash=first.draft.payload_hash,
+        fields=first.draft.fields,
+        attachments=first.draft.attachments,
+        valid_from_ms=here.node.now_ms,
+        valid_until_ms=0,
+        supersedes=b"",
+    )
+    with pytest.raises(DraftExpired):
+        await here.bulk.officer_rows.take_signed(OFFICER, job.job_id, [(1, here.node.sign(DEPARTMENT, args))])
+    anew = await here.bulk.officer_rows.draft(OFFICER, job.job_id, 1, card())
+    assert anew.draft is not None
+    assert anew.draft.payload_hash != first.draft.payload_hash
+    assert anew.draft.commitment_root == first.draft.commitment_root

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import openpyxl
 import pytest
 
 from contracts.calls import CertificatesIssue
+from ledger import codec
+from ledger.store_records import NotHeld
+from node.chain import Chain
+from node.services.fetches import FetchConflict, Wanted
+from node.services.ports import TransactionStatus
 from tests.unit.contracts_world import DEPARTMENT, LI
 from tests.unit.deposits_world import Served, lines, row, served
-from tests.unit.node_replica import CARD
+from tests.unit.node_replica import CARD, OFFICER
 from tests.unit.test_node_deposits import PDF, PNG
 from zhenglian import Denied
 from zhenglian.errors import ApiError
@@ -304,6 +311,45 @@ async def test_one_call_fetches_what_a_grant_opens_and_retries_cost_no_second_us
         headers=await city.token(),
     )
     assert acknowledged.json()["state"] == "delivered"
+
+
+async def test_the_same_key_at_the_same_moment_costs_one_use(city: Served) -> None:
+    """Each of the two had a request of its own signed and sent."""
+    await city.admin.create_agent()
+    granted = await grant(city)
+    wish = Wanted(
+        grant=bytes.fromhex(granted), purpose="", holder=b"", certificate=b"", file_format="json", fields=()
+    )
+    fetches = city.depot.parts.fetches
+    signed = await asyncio.gather(*(fetches.signed(wish, OFFICER, "down") for _ in range(6)))
+    assert len(set(map(codec.encode, signed))) == 1
+    with pytest.raises(FetchConflict):
+        await fetches.signed(replace(wish, file_format="csv"), OFFICER, "down")
+
+
+async def test_the_same_key_costs_no_second_use_when_the_request_is_no_longer_held_here(
+    city: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pruned, the request was taken for expired, and another one signed."""
+    await city.admin.create_agent()
+    granted = await grant(city)
+    headers = {**await city.token(), "Idempotency-Key": "down", "Prefer": "wait=30", "Accept": "*/*"}
+    wish = {"grant": granted, "format": "json"}
+    before = await city.http.post("/v1/releases", json=wish, headers=headers)
+    node = city.depot.node
+    later = node.now_ms + 2 * node.chain.genesis.limits.transaction_lifetime_ms_max
+
+    def pruned(name: bytes) -> TransactionStatus:
+        raise NotHeld(what="transaction", id=name.hex(), first_height=9)
+
+    async def not_taken(_transaction: object, *, wait_s: float) -> TransactionStatus:
+        raise NotHeld(what="transaction", id="", first_height=9)
+
+    monkeypatch.setattr(node.submission, "status", pruned)
+    monkeypatch.setattr(node.submission, "submit", not_taken)
+    monkeypatch.setattr(Chain, "head_time_ms", property(lambda _chain: later))
+    again = await city.http.post("/v1/releases", json=wish, headers=headers)
+    assert (again.status_code, again.content) == (200, before.content)
 
 
 async def test_the_same_key_for_another_wish_is_refused(city: Served) -> None:

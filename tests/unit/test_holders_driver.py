@@ -12,9 +12,10 @@ from structlog.testing import LogCapture
 
 from contracts import shared_keys
 from contracts.args import Args
+from contracts.calls import DeadlinesTick
 from contracts.shared_key_records import KeyPurpose
 from contracts.shared_key_round_records import RoundPhase
-from contracts.shared_key_rounds import open_rounds
+from contracts.shared_key_rounds import PHASE_MS, open_rounds
 from contracts.state import StateReader
 from ledger import codec
 from ledger.errors import Busy, DecodeError, LedgerError, NotFound, Unavailable
@@ -221,3 +222,40 @@ async def test_what_is_no_request_or_no_answer_is_the_peers_fault(tmp_path: Path
         decode_pair(body, 1)
     with pytest.raises(DecodeError):
         await ShareChannel({}).serve(NODES[1].account, framed(ShareMessage.PIECES, body))
+
+
+async def test_a_dealer_that_answers_only_when_the_round_has_begun_again_stops_nobody(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
+    for number in range(4):
+        cluster.start(number)
+    late = asyncio.Event()
+    asked = asyncio.Event()
+    answer = cluster.drivers[0].pieces.serve
+
+    async def slowly(sender: bytes, body: bytes) -> bytes:
+        pair = await answer(sender, body)
+        asked.set()
+        await late.wait()
+        return pair
+
+    cluster.drivers[0].pieces.serve = slowly  # type: ignore[method-assign]
+    try:
+        await eventually(asked.is_set)
+        before = {one.round_id for one in open_rounds(cluster.world)}
+        await cluster.kill(2)
+        await cluster.kill(3)
+        cluster.world.time_ms += 10 * PHASE_MS
+        for _ in range(8):
+            cluster.world.run(NODES[1], DeadlinesTick())
+            cluster.world.time_ms += 10 * PHASE_MS
+        assert before.isdisjoint(one.round_id for one in open_rounds(cluster.world))
+        late.set()
+        cluster.drivers[0].pieces.serve = answer  # type: ignore[method-assign]
+        for number in (2, 3):
+            cluster.start(number)
+        await eventually(cluster.whole)
+    finally:
+        await cluster.stop()
+    assert unhandled == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,6 +48,12 @@ class Says:
     asked: int = 0
     gate: asyncio.Event | None = None
     context: bytes = CONTEXT
+    given: asyncio.Event | None = None
+    revoked: str = ""
+
+    def again(self) -> None:
+        if self.revoked:
+            raise KeyRefused(reason=self.revoked)
 
     async def permit(self, sender: bytes, ask: ShareAsk) -> Permitted:
         self.asked += 1
@@ -56,11 +63,10 @@ class Says:
             raise KeyRefused(reason=self.refuses)
         if self.behind:
             raise Unavailable(what="replica", reason="not yet")
-        return replace_context(permitted(len(ask.payload)), self.context)
-
-
-def replace_context(given: Permitted, context: bytes) -> Permitted:
-    return Permitted(bases=given.bases, context=context)
+        if self.given is not None:
+            self.given.set()
+        bases = permitted(len(ask.payload)).bases
+        return Permitted(bases=bases, context=self.context, again=self.again)
 
 
 def permitted(count: int = 2) -> Permitted:
@@ -319,6 +325,27 @@ async def test_a_key_that_is_not_in_force_is_used_by_nobody(world: World) -> Non
         await world.collector().collect(ask, asked)
     answer = decode_answer(await world.servers[1].serve(HERE, codec.encode(ask)))
     assert answer == ShareRefusal(reason="unknown_key")
+
+
+@pytest.mark.parametrize("bare", [False, True])
+async def test_what_is_stopped_while_a_share_is_made_does_not_leave(world: World, bare: bool) -> None:
+    """A revocation that came while the share waited for its turn was seen by nobody."""
+    permit = world.permits[1]
+    entered, go_on = threading.Event(), threading.Event()
+
+    def busy() -> None:
+        entered.set()
+        assert go_on.wait(10)
+
+    queue = asyncio.get_running_loop().run_in_executor(world.work._thread, busy)
+    await asyncio.to_thread(entered.wait, 10)
+    permit.given = asyncio.Event()
+    ask = asyncio.ensure_future(world.servers[1].serve(HERE, codec.encode(ask_for(bare=bare))))
+    await permit.given.wait()
+    permit.revoked = "grant_revoked"
+    go_on.set()
+    assert decode_answer(await ask) == ShareRefusal(reason="grant_revoked")
+    await queue
 
 
 async def test_a_kind_that_nobody_decides_about_is_refused(world: World) -> None:

@@ -235,7 +235,9 @@ async def test_events_of_others_are_closed_and_ones_own_are_the_default(tmp_path
 async def test_a_trace_is_for_operators_and_the_auditor_who_asked(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
         path = f"/v1/traces/{w.TRACE_ID.hex()}"
-        world.chain.records.traces[w.TRACE_ID] = w.trace()
+        world.chain.records.traces[w.TRACE_ID] = replace(
+            w.trace(), approved_ms=w.NOW_MS, approved_by=w.OPERATOR.account, approver=w.OPERATOR.key_id
+        )
         for actor in w.ACTORS:
             answer = await world.request("GET", path, actor=actor)
             assert answer.status == (200 if actor in {w.AUDITOR, w.OPERATOR} else 403), actor.name

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from contracts.calls import RegisterPurposes
 from contracts.records import (
@@ -26,6 +28,7 @@ from ledger.crypto.suite import chain_id
 from ledger.hashing import transaction_id
 from ledger.receipts import epochs_from_json, receipt_from_json, trust_from_json
 from node.http.pagination import SCAN_BATCH, SCAN_MAX
+from node.http.views.releases import UNNAMED_SHOWN_MAX
 from node.index.ports import cursor_of
 from tests.unit import http_world as w
 from tests.unit.ledger_world import SUITE, fixed
@@ -174,7 +177,8 @@ async def test_a_transaction_goes_from_pending_to_final_with_result_events_and_r
         assert (view.status, view.height, view.result.code) == ("finalized", 1, "ok")
         assert [event.cursor for event in view.result.events] == [str(cursor_of(1, 0, 0))]
         assert view.result.events[0].data == {"hash": "0102", "n": 3}
-        receipt = await (await world.request("GET", f"/v1/transactions/{identity}/receipt")).text()
+        path = f"/v1/transactions/{identity}/receipt"
+        receipt = await (await world.request("GET", path, actor=w.BANK)).text()
         assert receipt_from_json(receipt).transaction == signed
 
 
@@ -343,6 +347,22 @@ async def test_a_file_comes_with_its_name_hash_and_digest(tmp_path: Path) -> Non
         assert (await world.request("GET", f"{path}/100", actor=w.BANK)).status == 400
 
 
+async def test_files_of_an_own_release_are_not_for_whoever_recovered_the_account_lately(
+    tmp_path: Path,
+) -> None:
+    async with w.served(tmp_path) as world:
+        world.chain.records.releases[w.RELEASE_ID] = replace(w.release(), grantee=w.PERSON.account)
+        accounts = world.chain.records.accounts
+        for until_ms, status in ((0, 200), (w.NOW_MS + 60_000, 403)):
+            accounts[w.PERSON.account] = replace(accounts[w.PERSON.account], restricted_until_ms=until_ms)
+            for path in ("files", "files/0"):
+                url = f"/v1/releases/{w.RELEASE_ID.hex()}/{path}"
+                answer = await world.request("GET", url, actor=w.PERSON)
+                assert answer.status == status, path
+                if status == 403:
+                    assert (await answer.json())["code"] == "account_restricted"
+
+
 async def test_a_trace_takes_the_file_and_shows_progress(tmp_path: Path) -> None:
     async with w.served(tmp_path) as world:
         world.chain.records.traces[w.TRACE_ID] = w.trace()
@@ -356,6 +376,22 @@ async def test_a_trace_takes_the_file_and_shows_progress(tmp_path: Path) -> None
         assert world.traces.files == [b"leak"]
         assert (view.verdict, view.progress, view.candidates) == ("open", 0.5, 3)
         assert answer.headers["Location"] == f"/v1/traces/{w.TRACE_ID.hex()}"
+
+
+async def test_of_an_untraceable_leak_the_first_who_had_it_are_shown_and_all_are_counted(
+    tmp_path: Path,
+) -> None:
+    async with w.served(tmp_path) as world:
+        world.chain.records.traces[w.TRACE_ID] = w.trace()
+        world.chain.records.releases[w.RELEASE_ID] = w.release()
+        everybody = (w.RELEASE_ID,) * (UNNAMED_SHOWN_MAX + 1)
+        world.traces.found = dataclasses.replace(world.traces.found, unnamed=everybody)
+        answer = await world.request("GET", f"/v1/traces/{w.TRACE_ID.hex()}", actor=w.OPERATOR)
+        view = msgspec.json.decode(await answer.read(), type=api.TraceView)
+        assert (len(view.unnamed), view.unnamed_total) == (UNNAMED_SHOWN_MAX, UNNAMED_SHOWN_MAX + 1)
+        assert {(one.release_id, one.grantee) for one in view.unnamed} == {
+            (w.RELEASE_ID.hex(), w.release().grantee.hex())
+        }
 
 
 async def test_a_proposal_spells_its_action_out(tmp_path: Path) -> None:

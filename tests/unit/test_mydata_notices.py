@@ -158,8 +158,22 @@ async def test_a_representative_reads_the_persons_notices_within_the_mandate(tmp
         await appoint_representative(world, mandate("loan"))
         found = await facts.get(f"notices?{principal}", w.STRANGER)
         assert [one["kind"] for one in found["items"]] == ["grants.requested"]
+        # How many others there are is not his to know either.
+        assert found["unread"] == 1
         answer = await world.request("GET", f"/v1/me/notices?{principal}", actor=w.BANK)
         assert answer.status == 403
+
+
+async def test_who_approved_an_access_is_told_of_it_while_its_holder_is_not(tmp_path: Path) -> None:
+    async with w.served(tmp_path) as world:
+        facts, hidden = Facts(world), hidden_grant(world, blocks=20)
+        world.chain.records.grants[w.GRANT_ID] = hidden
+        tried = world.chain.transaction(w.DEPARTMENT, "grants", "end_access")
+        subjects = (w.PERSON.account, w.DEPARTMENT.account, w.OTHER_BANK.account)
+        await world.finalize((tried, (w.event("grants.access_ended", w.GRANT_ID, *subjects),)))
+        for actor, number in ((w.DEPARTMENT, 1), (w.OTHER_BANK, 1), (w.PERSON, 0)):
+            found = await facts.get("notices", actor)
+            assert (len(found["items"]), found["unread"]) == (number, number), actor.name
 
 
 async def test_a_rebuilt_index_tells_the_same_under_the_same_ids(tmp_path: Path) -> None:

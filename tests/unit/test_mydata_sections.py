@@ -207,6 +207,7 @@ async def test_a_recovery_waits_for_a_veto(tmp_path: Path) -> None:
             state=RecoveryState.OPENED,
             state_since_ms=1,
             completes_ms=w.NOW_MS,
+            fresh_from_ms=0,
         )
         for state, waits in (
             (RecoveryState.OPENED, 1),
@@ -414,6 +415,23 @@ async def test_an_account_that_was_recovered_lately_exports_nothing(tmp_path: Pa
             accounts[w.PERSON.account], restricted_until_ms=w.NOW_MS + DAY_MS
         )
         answer = await world.request("GET", "/v1/me/export", actor=w.PERSON)
+        assert answer.status == 403
+        assert (await answer.json())["code"] == "account_restricted"
+
+
+@pytest.mark.parametrize("whose", [GUARDIAN, w.PERSON])
+async def test_neither_half_of_a_mandate_that_was_recovered_lately_lets_data_be_exported(
+    tmp_path: Path, whose: w.Actor
+) -> None:
+    async with w.served(tmp_path) as world:
+        facts = Facts(world)
+        await facts.all()
+        await appoint(world, mandate())
+        path = f"/v1/me/export?principal={w.PERSON.account.hex()}"
+        assert (await world.request("GET", path, actor=GUARDIAN)).status == 200
+        accounts = world.chain.records.accounts
+        accounts[whose.account] = replace(accounts[whose.account], restricted_until_ms=w.NOW_MS + DAY_MS)
+        answer = await world.request("GET", path, actor=GUARDIAN)
         assert answer.status == 403
         assert (await answer.json())["code"] == "account_restricted"
 

@@ -23,6 +23,7 @@ from contracts.grant_records import ConsentMode, FetchType, GrantItem, PurposeTe
 from contracts.question_calls import CountsContribute, CountsOpen, CountsRequest
 from contracts.question_records import Contribution, CountState, PeriodUnit, Question, QuestionKind
 from contracts.records import Output, OutputFormat, Release, ReleaseState
+from contracts.shared_key_records import KeyPurpose
 from ledger import codec, domains
 from ledger.hashing import transaction_id
 from node.holders.errors import KeyRefused
@@ -106,7 +107,8 @@ def opened(node: Node) -> set[tuple[PartKind, str]]:
     found: set[tuple[PartKind, str]] = set()
     for _, payload in node.operators.asked:
         ask = codec.decode(payload[1:], ShareAsk, size_bytes_max=1 << 20)
-        found |= {(part.kind, part.name) for part in decode_open_parts(ask.payload).parts}
+        if ask.purpose is KeyPurpose.VAULT:
+            found |= {(part.kind, part.name) for part in decode_open_parts(ask.payload).parts}
     return found
 
 

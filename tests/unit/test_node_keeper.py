@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -11,20 +15,21 @@ from typing import Final
 import pytest
 
 import node.services.keeper
+import node.vault.custody
 from contracts.erasure_calls import CertificatesErase
 from contracts.state import ERASURES
-from ledger.errors import Unavailable
-from node.services.keeper import UNISSUED_KEPT_MS
+from ledger.errors import Busy, Unavailable
+from node.services.keeper import UNISSUED_KEPT_MS, Walk, is_erased
 from node.services.ports import AttachmentInput
-from node.vault.blobs import LocalBlobStore
-from node.vault.custody import Custody
+from node.vault.blobs import LocalBlobStore, blob_hash
+from node.vault.custody import Custody, RecordErased
 from node.vault.holdings import Holdings
 from node.vault.placement import copies_needed, copies_wanted, ranked
 from node.vault.records import blobs_of, decode_manifest
 from tests.unit.contracts_world import DEPARTMENT, OPERATORS, SUITE, identity
 from tests.unit.node_peers import Net, Rogue
 from tests.unit.node_replica import OFFICER
-from tests.unit.node_world import Node, card, running
+from tests.unit.node_world import Node, card, eventually, running
 
 PDF: Final = AttachmentInput(name="document", media_type="application/pdf", data=b"%PDF-1.7 a document")
 PNG: Final = AttachmentInput(name="card", media_type="image/png", data=b"\x89PNG\r\n\x1a\n a card")
@@ -235,6 +240,181 @@ async def test_a_node_that_was_away_at_the_deposit_gets_its_copy_when_it_follows
     city.forget_holdings(city.net.folder / "new.sqlite")
     walk = await city.keeper.walk()
     assert walk.repaired == (len(blobs) if HERE in keepers(certificate, 3) else 0)
+
+
+# --- what goes wrong around it ---
+
+
+async def test_a_store_that_is_out_of_order_for_a_while_ends_no_keeper(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs beside the node stops it when it raises: an object store that is away stopped every node that uses it."""
+    monkeypatch.setattr(node.services.keeper, "RETRY_FIRST_S", 0.001)
+    walks: list[Walk] = []
+    keeper = city.here.keeper_with(city.net.custodies[HERE], city.net.exchanges[HERE])
+    keeper._on_walk = walks.append
+    running_keeper = asyncio.ensure_future(keeper.run())
+    await eventually(lambda: len(walks) == 1)
+    get, refused = city.store.get, 0
+
+    def away(blob: bytes) -> bytes | None:
+        nonlocal refused
+        refused += 1
+        raise Unavailable(what="object store", reason="connection refused")
+
+    certificate, blobs = await city.issued()
+    monkeypatch.setattr(city.store, "get", away)
+    for final in city.here.finalized:
+        keeper.block_finalized(final)
+    await eventually(lambda: refused > 2)
+    assert not running_keeper.done()
+    monkeypatch.setattr(city.store, "get", get)
+    await city.here.send(DEPARTMENT, CertificatesErase(certificate_id=certificate, reason="mistake"))
+    keeper.block_finalized(city.here.finalized[-1])
+    await eventually(lambda: not any(city.store.has(blob) for blob in blobs))
+    running_keeper.cancel()
+    await asyncio.gather(running_keeper, return_exceptions=True)
+
+
+async def test_one_record_that_cannot_be_read_keeps_no_other_from_being_tended(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = {certificate: blobs async for certificate, blobs in several(city, 3)}
+    first, *others = sorted(issued)
+    for certificate in others:
+        city.path(HERE, issued[certificate][1]).unlink()
+    get = city.store.get
+
+    def broken(blob: bytes) -> bytes | None:
+        if blob == issued[first][0]:
+            raise Unavailable(what="disk", reason="input/output error")
+        return get(blob)
+
+    monkeypatch.setattr(city.store, "get", broken)
+    walk = await city.keeper.walk()
+    assert (walk.repaired, walk.missing, walk.faults) == (len(others), 1, 1)
+    monkeypatch.setattr(node.services.keeper, "FAULTS_PER_WALK_MAX", 1)
+    with pytest.raises(Unavailable):
+        await city.keeper.walk()
+
+
+async def several(city: City, count: int) -> AsyncIterator[tuple[bytes, tuple[bytes, ...]]]:
+    for number in range(count):
+        yield await city.issued(f"card {number}")
+
+
+async def test_nobody_has_an_erased_record_kept_again(city: City) -> None:
+    certificate, blobs = await city.issued()
+    data = {blob: city.store.get(blob) or b"" for blob in blobs}
+    erased = False
+    custody = Custody(
+        store=city.store,
+        holdings=Holdings(city.net.folder / "own.sqlite"),
+        clock_ms=city.here.clock_ms,
+        erased=lambda record: erased and is_erased(city.here.chain, record),
+    )
+    await city.here.send(DEPARTMENT, CertificatesErase(certificate_id=certificate, reason="mistake"))
+    await city.keeper.walk()
+    put = city.store.put
+    written: list[bytes] = []
+
+    def then_erased(data: bytes) -> bytes:
+        nonlocal erased
+        written.append(put(data))
+        erased = len(written) == len(blobs)
+        return written[-1]
+
+    city.store.put = then_erased  # type: ignore[method-assign]
+    with pytest.raises(RecordErased):
+        await custody.keep(certificate, data, peer=OTHERS[0])
+    assert len(written) == len(blobs)
+    assert not any(city.store.has(blob) for blob in blobs)
+    with pytest.raises(RecordErased):
+        await custody.keep(certificate, data, peer=OTHERS[0])
+    assert len(written) == len(blobs)
+
+
+async def test_what_a_peer_adds_to_anothers_record_counts_on_it_and_goes_in_its_time(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counted on nobody once the record was on the ledger, and on the depositor's node before."""
+    certificate, blobs = await city.issued()
+    custody, liar, honest = city.net.custodies[HERE], OTHERS[0], OTHERS[1]
+    city.net.time_ms = city.here.now_ms
+    await custody.keep(identity("draft"), {blob_hash(SUITE, b"own"): b"own"}, peer=honest)
+    for record in (certificate, identity("draft")):
+        junk = b"junk" + record
+        await custody.keep(record, {blob_hash(SUITE, junk): junk}, peer=liar)
+    monkeypatch.setattr(node.vault.custody, "DRAFT_BYTES_PER_PEER_MAX", 40)
+    with pytest.raises(Busy):
+        await custody.require_room(liar)
+    await custody.require_room(honest)
+    await city.keeper.walk()
+    surplus = blob_hash(SUITE, b"junk" + certificate)
+    assert city.store.has(surplus)
+    city.here.now_ms = city.net.time_ms + UNISSUED_KEPT_MS + 1
+    await city.keeper.walk()
+    assert not city.store.has(surplus)
+    assert all(city.store.has(blob) for blob in blobs)
+    await custody.require_room(liar)
+
+
+async def test_a_draft_that_is_brought_again_has_its_time_again_and_a_peer_keeps_no_others_alive(
+    city: City,
+) -> None:
+    custody = city.net.custodies[HERE]
+    for who, kept in ((HERE, True), (OTHERS[0], False)):
+        data = b"draft of " + who
+        blob, draft = blob_hash(SUITE, data), identity(f"draft of {who.hex()}")
+        city.net.time_ms = city.here.now_ms
+        await custody.keep(draft, {blob: data}, peer=HERE)
+        city.net.time_ms += UNISSUED_KEPT_MS
+        await custody.keep(draft, {blob: data}, peer=who)
+        city.here.now_ms = city.net.time_ms + 1
+        await city.keeper.walk()
+        assert city.store.has(blob) is kept
+
+
+async def test_the_same_ciphertext_brought_while_it_is_swept_is_there_afterwards(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stray = city.store.put(b"nobody's yet")
+    os.utime(city.path(HERE, stray), (1, 1))
+    custody = city.net.custodies[HERE]
+    known = custody._holdings.known
+    brought: list[asyncio.Future[None]] = []
+    bringing = threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def bring() -> None:
+        keeping = custody.keep(identity("again"), {stray: b"nobody's yet"}, peer=HERE)
+        brought.append(asyncio.ensure_future(keeping))
+        bringing.set()
+
+    def looked(blobs: Iterable[bytes]) -> frozenset[bytes]:
+        found = known(tuple(blobs))
+        if not brought:
+            loop.call_soon_threadsafe(bring)
+            bringing.wait()
+        return found
+
+    monkeypatch.setattr(custody._holdings, "known", looked)
+    await custody.destroy_unknown(city.here.now_ms)
+    await brought[0]
+    assert city.store.get(stray) == b"nobody's yet"
+
+
+def test_holdings_of_another_release_are_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "holdings.sqlite"
+    with closing(sqlite3.connect(path)) as before:
+        before.execute("CREATE TABLE parts (blob BLOB, certificate BLOB, size_bytes INTEGER, named INTEGER)")
+        before.execute("CREATE TABLE records (certificate BLOB, peer BLOB, since_ms INTEGER)")
+    holdings = Holdings(path)
+    holdings.note(b"c" * 16, {bytes(32): 5}, peer=HERE, now_ms=1)
+    holdings.close()
+    again = Holdings(path)
+    assert again.blobs_of(b"c" * 16) == (bytes(32),)
+    again.close()
 
 
 def test_placement_moves_only_what_a_leaving_node_kept() -> None:

@@ -42,6 +42,7 @@ from tests.unit.oidc_world import (
     Liar,
     OidcProvider,
     confused,
+    headed,
     provider,
     unsigned,
 )
@@ -200,8 +201,22 @@ def set_(**changes: object) -> Any:
         Liar(raw_token="not.a.token"),
         Liar(raw_token=unsigned({"iss": "x"})),
         Liar(answer=set_(id_token=None)),
+        Liar(claims=set_(sub="\ud800")),
+        Liar(claims=set_(exp=True)),
+        Liar(claims=set_(exp=None, iat=None, nbf=[])),
+        Liar(claims=set_(aud={CLIENT: 1})),
+        Liar(claims=set_(iss=["https://evil.example.cn"])),
+        Liar(raw_token=headed(b'{"alg":"RS256","kid":"one","crit":5}')),
+        Liar(raw_token=headed(b'{"alg":"RS256","kid":"one","crit":["exp"],"exp":1}')),
+        Liar(raw_token=headed(b'{"alg":"RS256","kid":"one","b64":false,"crit":["b64"]}')),
+        Liar(raw_token=headed(b'{"alg":["RS256"],"kid":"one"}')),
+        Liar(raw_token=headed(b'{"alg":"ES256","kid":"one"}')),
+        Liar(raw_token=headed(b'{"alg":"RS256","kid":"\\ud800"}')),
+        Liar(raw_token=headed(b"[" * 20_000)),
+        Liar(raw_token="\ud800.a.b"),
         Liar(raw_answer=b"{"),
         Liar(raw_answer=b"\xff"),
+        Liar(raw_answer=b'{"deep":' + b"[" * 100_000),
     ],
 )
 async def test_a_token_that_is_wrong_in_one_point_is_refused(tmp_path: Path, lie: Liar) -> None:
@@ -239,6 +254,11 @@ async def test_only_algorithms_that_the_operator_allows_count(tmp_path: Path) ->
         Liar(keys=b"[]"),
         Liar(keys=b"{}"),
         Liar(keys=b"[" * 100_000),
+        Liar(keys=b'{"keys":[5]}'),
+        Liar(keys=b'{"keys":5}'),
+        Liar(keys=b'{"keys":[{"kty":["RSA"]}]}'),
+        Liar(keys=b'{"keys":[{"kty":"RSA","n":5,"e":6}]}'),
+        Liar(raw_description=b'{"deep":' + b"[" * 100_000),
     ],
 )
 async def test_a_provider_that_describes_another_is_not_used(tmp_path: Path, lie: Liar) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -18,27 +19,33 @@ from contracts.calls import (
     GrantsRevoke,
     ReleasesAcknowledge,
 )
-from contracts.records import Grant, GrantState, Output, OutputFormat, Release, ReleaseState
+from contracts.erasure_calls import CertificatesErase
+from contracts.records import Certificate, Grant, GrantState, Output, OutputFormat, Release, ReleaseState
 from ledger import codec
 from ledger.errors import Busy, DecodeError, NotFound, VerificationFailed
 from ledger.hashing import transaction_id
 from ledger.types import Call, Transaction
 from node.holders.errors import KeyRefused
 from node.holders.ports import ShareAnswer
-from node.holders.server import decode_answer
+from node.holders.server import decode_answer, decode_ask
+from node.home import FileUnusable
 from node.mempool import PoolLimits
-from node.services import releases
+from node.services import releases, spool
 from node.services.ports import AttachmentInput, Denied, Draft, TransactionStatus
 from node.services.releases import (
     NotPerformedHere,
+    ReleaseErased,
     ReleaseNotPrepared,
     ReleaseWindowOver,
     WrongCall,
 )
+from node.services.rendering import COPY_REFERENCE, COPY_REFERENCE_OF_ORIGINAL
+from node.vault.blobs import DISK_KEPT_FREE_BYTES
 from node.vault.records import Manifest, PlainField, decode_manifest, seal_record
-from tests.unit.contracts_world import BANK, LI, SHOP, SUITE, identity
+from tests.unit.contracts_world import BANK, DEPARTMENT, LI, SHOP, SUITE, identity
 from tests.unit.node_world import Node, card, card_fields, eventually, running
 from tests.unit.vault_world import ACCOUNTS, GROUP
+from zhenglian.catalogue import CertificateTypeSpec, MarksSpec
 
 JSON_FIELDS = ("name", "identity_number")
 
@@ -211,7 +218,7 @@ async def test_no_byte_leaves_before_prepared_is_final(lent: Lent) -> None:
     release = await lent.node.releases.request(request, wait_s=0)
     assert release.state is ReleaseState.REQUESTED
     await pooled(lent.node, "releases", "prepare")
-    assert lent.node.spool.names() == [f"release-{release.release_id.hex()}-0"]
+    assert files_of(lent.node) == [f"release-{release.release_id.hex()}-0"]
     with pytest.raises(ReleaseNotPrepared):
         await lent.node.releases.file(release.release_id, 0)
     lent.node.thaw()
@@ -265,12 +272,49 @@ async def test_after_the_keep_window_nothing_is_served_and_nothing_is_kept(lent:
     lent.node.now_ms += 1
     with pytest.raises(ReleaseWindowOver):
         await lent.node.releases.file(release.release_id, 0)
-    assert len(lent.node.spool.names()) == 1
+    assert len(files_of(lent.node)) == 1
     lent.node.releases.sweep()
     assert lent.node.spool.names() == []
 
 
+# --- what a recipient is told of marks ---
+
+
+async def test_what_was_done_to_a_copy_is_told_as_long_as_it_is_kept(lent: Lent) -> None:
+    release = await lent.prepared()
+    told = await lent.node.releases.marks(release.release_id, 0)
+    assert told is not None
+    manifest = json.loads(told)
+    assert manifest["carriers"]
+    assert all(one["zh"] and one["en"] for one in manifest["differences"])
+    assert await lent.node.releases.marks(release.release_id, 1) is None
+    damage(lent.node)
+    assert await lent.node.releases.marks(release.release_id, 0) is None
+    await lent.node.releases.file(release.release_id, 0)
+    assert await lent.node.releases.marks(release.release_id, 0) == told
+
+
+async def test_a_copy_is_marked_as_its_type_says(lent: Lent, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = lent.node.maker.schema
+
+    def by_order_alone(certificate: Certificate) -> CertificateTypeSpec:
+        return replace(schema(certificate), marks=MarksSpec(channels=("key_order",)))
+
+    monkeypatch.setattr(lent.node.maker, "schema", by_order_alone)
+    release = await lent.prepared()
+    told = await lent.node.releases.marks(release.release_id, 0)
+    assert told is not None
+    assert set(json.loads(told)["carriers"]) == {"key_order"}
+    document = json.loads((await lent.node.releases.file(release.release_id, 0)).data)
+    assert document[COPY_REFERENCE] == COPY_REFERENCE_OF_ORIGINAL
+
+
 # --- losses ---
+
+
+def files_of(node: Node) -> list[str]:
+    """Kept files, without what is said of their marks."""
+    return [name for name in node.spool.names() if not name.endswith("-marks")]
 
 
 def lose(node: Node) -> None:
@@ -299,7 +343,7 @@ async def test_a_kept_file_that_is_lost_is_made_again_byte_for_byte(
     mishap(lent.node)
     after = await lent.node.releases.file(release.release_id, 0)
     assert after == before
-    assert lent.node.spool.get(lent.node.spool.names()[0]) == before.data
+    assert lent.node.spool.get(files_of(lent.node)[0]) == before.data
 
 
 async def test_a_lost_file_stays_lost_when_the_grant_is_over_or_the_copy_was_acknowledged(lent: Lent) -> None:
@@ -359,7 +403,7 @@ async def test_a_prepare_that_was_under_way_at_the_stop_and_its_repetition_make_
         assert release.state is ReleaseState.PREPARED
         await eventually(lambda: not again.releases._jobs)
         assert after.release(request) == release
-        assert len(again.spool.names()) == 1
+        assert len(files_of(again)) == 1
         assert (await again.releases.file(release.release_id, 0)).prepared == release.files[0]
         assert after.grant.uses_left == 8
 
@@ -470,8 +514,9 @@ async def test_a_node_killed_at_any_durable_step_makes_the_same_release_and_cost
 
         def put_or_die(name: str, data: bytes) -> None:
             nonlocal kept
-            kept += 1
-            if at == ("first file", "second file")[kept - 1]:
+            whole = not name.endswith("-marks")
+            kept += whole
+            if whole and at == ("first file", "second file")[kept - 1]:
                 loop.call_soon_threadsafe(killed.set)
                 raise asyncio.CancelledError
             put(name, data)
@@ -481,7 +526,7 @@ async def test_a_node_killed_at_any_durable_step_makes_the_same_release_and_cost
         node.account.submit = submit_or_die  # type: ignore[method-assign]
         await node.releases.request(request, wait_s=0)
         await killed.wait()
-        before = {name: node.spool.get(name) for name in node.spool.names()}
+        before = {name: node.spool.get(name) for name in files_of(node)}
         assert len(before) == {"first file": 0, "second file": 1}.get(at, 2)
     async with running(tmp_path) as again:
         after = Lent(again, lent.draft, lent.grant_id)
@@ -512,7 +557,7 @@ async def test_a_release_whose_node_never_acts_fails_by_its_deadline_and_returns
 async def test_a_release_that_nobody_acknowledges_is_closed_and_its_file_destroyed(lent: Lent) -> None:
     node, release = lent.node, await lent.prepared()
     await eventually(lambda: not node.releases._jobs)
-    assert len(node.spool.names()) == 1
+    assert len(files_of(node)) == 1
     node.now_ms = release.window_ends_ms + 60_000
     await node.account.submit(DeadlinesTick())
     closed = node.chain.records.release(release.release_id)
@@ -522,6 +567,72 @@ async def test_a_release_that_nobody_acknowledges_is_closed_and_its_file_destroy
     with pytest.raises(ReleaseWindowOver):
         await node.releases.file(release.release_id, 0)
     assert lent.grant.uses_left == 8
+
+
+async def test_the_file_of_an_erased_record_is_destroyed_before_its_window_ends(lent: Lent) -> None:
+    """It lay in the spool, and was served, until the recipient's time was over."""
+    release = await lent.node.releases.request(lent.request(lent.json()), wait_s=30)
+    await lent.node.releases.file(release.release_id, 0)
+    erase = CertificatesErase(certificate_id=lent.certificate, reason="asked_by_holder")
+    await lent.node.send(DEPARTMENT, erase)
+    await eventually(lambda: not lent.node.spool.names())
+    with pytest.raises(ReleaseErased):
+        await lent.node.releases.file(release.release_id, 0)
+
+
+async def test_a_full_disk_delays_a_release_and_does_not_fail_it(
+    lent: Lent, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was given up for good at the first file that could not be written."""
+    tries: list[str] = []
+    free = DISK_KEPT_FREE_BYTES
+
+    def usage(_folder: object) -> object:
+        tries.append("look")
+        return SimpleNamespace(free=free)
+
+    monkeypatch.setattr(spool, "shutil", SimpleNamespace(disk_usage=usage))
+    request = lent.request()
+    await lent.node.releases.request(request, wait_s=0)
+    await eventually(lambda: len(tries) > 2)
+    assert lent.release(request).state is ReleaseState.REQUESTED
+    assert lent.node.spool.names() == []
+    free = 2 * DISK_KEPT_FREE_BYTES
+    release = await lent.until(request, ReleaseState.PREPARED)
+    assert (await lent.node.releases.file(release.release_id, 0)).data
+    assert lent.grant.uses_left == 8
+
+
+async def test_a_disk_that_cannot_be_written_delays_a_release_too(
+    lent: Lent, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+    write = spool.write_file
+
+    def broken(path: Path, data: bytes, **options: bool) -> None:
+        tries.append(path.name)
+        if len(tries) < 3:
+            raise FileUnusable(path=str(path), reason="No space left on device")
+        write(path, data, **options)
+
+    monkeypatch.setattr(spool, "write_file", broken)
+    release = await lent.node.releases.request(lent.request(), wait_s=30)
+    assert release.state is ReleaseState.PREPARED
+    assert len([name for name in tries if not name.endswith("-marks")]) == 1
+    assert len(tries) == 4
+
+
+async def test_strange_files_in_the_spool_and_a_broken_disk_stop_no_sweep(lent: Lent) -> None:
+    """A sweep that raises stops the node."""
+    release = await lent.prepared()
+    folder = lent.node.folder / "spool"
+    for name in ("release-", "release-xyz-0", "release-00-0", "notes.txt"):
+        (folder / name).write_bytes(b"")
+    (folder / f"release-{release.release_id.hex()}-1").mkdir()
+    lent.node.now_ms = release.window_ends_ms
+    lent.node.releases.sweep()
+    assert f"release-{release.release_id.hex()}-0" not in lent.node.spool.names()
+    assert "notes.txt" in lent.node.spool.names()
 
 
 async def test_sixty_four_releases_at_once_are_sixty_four_files_and_uses(lent: Lent) -> None:
@@ -543,7 +654,9 @@ async def test_all_parts_of_a_release_are_asked_for_in_one_ask_of_each_holder(le
     table = Output(certificate=lent.certificate, format=OutputFormat.CSV, fields=("payments",), attachment="")
     lent.node.operators.asked.clear()
     await lent.node.releases.request(lent.request(lent.json(), table), wait_s=30)
-    assert sorted(peer for peer, _ in lent.node.operators.asked) == sorted(ACCOUNTS[1:])
+    for kind in ("release", "release_marks"):
+        asked = [peer for peer, payload in lent.node.operators.asked if decode_ask(payload[1:]).kind == kind]
+        assert sorted(asked) == sorted(ACCOUNTS[1:])
 
 
 async def test_a_forged_share_names_its_node_and_the_release_still_succeeds(lent: Lent) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.assets import asset_of
 from contracts.records import Output, OutputFormat
 from ledger.commitments import FieldValue, decode_value, encode_value
 from ledger.errors import VerificationFailed
@@ -18,7 +19,6 @@ from node.services.rendering import (
     COPY_REFERENCE,
     COPY_REFERENCE_OF_ORIGINAL,
     Rendering,
-    asset_of,
     render_attachment,
     render_fields,
 )

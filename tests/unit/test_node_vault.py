@@ -39,12 +39,13 @@ from ledger.errors import LimitExceeded, StorageDamaged, Unavailable, Verificati
 from node.holders import waiting
 from node.holders.errors import KeyRefused
 from node.holders.ports import BASES_PER_ASK_MAX
+from node.holders.server import decode_ask
 from node.services.spool import Spool
 from node.vault.blobs import BLOB_SIZE_BYTES_MAX, DISK_KEPT_FREE_BYTES, LocalBlobStore, blob_hash
 from node.vault.keys import Authority, AuthorityKind, PartKind, PartName, VaultSealer, WantedKey
 from node.vault.opening import OpenParts, batches
 from node.vault.parts import MARK
-from node.vault.permits import Replica
+from node.vault.permits import ReleasePermit, Replica
 from node.vault.records import (
     FIELD_SIZE_BYTES_MAX,
     Body,
@@ -263,6 +264,9 @@ def trace(verdict: TraceVerdict, performed_by: bytes = HERE, named: bytes = CERT
         releases=(),
         report_hash=b"",
         concluded_ms=0,
+        approved_by=THERE,
+        approver=bytes(16),
+        approved_ms=1,
     )
 
 
@@ -313,7 +317,7 @@ async def test_a_release_opens_the_field_it_names_and_the_mark(world: World) -> 
     world.grant(GrantState.EXHAUSTED)
     unlocked = await world.unlock(P_NAME, P_MARK)
     assert await unlocked.field(CERTIFICATE, "name") == NAME
-    assert len(await unlocked.mark(CERTIFICATE)) == 64
+    assert len(await unlocked.mark(CERTIFICATE)) == 32
 
 
 async def test_what_is_opened_comes_with_a_proof_under_the_ledgers_commitment(world: World) -> None:
@@ -388,6 +392,36 @@ async def test_an_erased_certificate_opens_for_nobody(world: World) -> None:
     world.put(CERTIFICATES, CERTIFICATE, replace(world.certificate, erased_ms=3))
     assert await world.refused(P_NAME) in {"certificate_erased", "certificate_not_valid"}
     assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == "certificate_erased"
+
+
+async def test_what_ends_while_a_share_is_made_is_seen_before_it_leaves(world: World) -> None:
+    world.release()
+    world.grant()
+    await world.unlock(P_NAME)
+    payload = next(payload for peer, payload in world.holders.asked if peer == THERE)
+    ask = decode_ask(payload[1:])
+    permitted = await ReleasePermit(
+        Replica(
+            suite=SUITE,
+            chain_id=CHAIN,
+            state=world.states[1],
+            reading=partial(reading, world.states[1]),
+            chain=world.chains[1],
+            time_ms=lambda: NOW_MS,
+        ),
+        world.holders.holders[1].work,
+    ).permit(HERE, ask)
+    permitted.again()
+    for table, key, value, reason in (
+        (CERTIFICATES, CERTIFICATE, replace(world.certificate, erased_ms=3), "certificate_erased"),
+        (GRANTS, GRANT, grant(GrantState.REVOKED), "grant_revoked"),
+        (RELEASES, RELEASE, release(ReleaseState.FAILED), "release_failed"),
+    ):
+        world.put(table, key, value)
+        world.chains[1].height += 1
+        with pytest.raises(KeyRefused) as caught:
+            permitted.again()
+        assert caught.value.reason in {reason, "certificate_not_valid"}
 
 
 @pytest.mark.parametrize(
@@ -491,10 +525,10 @@ async def test_a_trace_is_no_standing_permission(world: World, monkeypatch: pyte
     assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == "release_after_trace"
     world.release(ReleaseState.DELIVERED, prepared_ms=asked.requested_ms)
     await world.unlock(P_NAME, authority=BY_TRACE, releases=(RELEASE,))
-    world.put(TRACES, TRACE, replace(asked, requested_ms=0))
-    monkeypatch.setattr("node.vault.permits.TRACE_LIFE_MS", NOW_MS)
-    world.release(ReleaseState.DELIVERED, prepared_ms=0)
+    monkeypatch.setattr("contracts.traces.TRACE_LIFE_MS", NOW_MS - asked.approved_ms)
     assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == "trace_overdue"
+    world.put(TRACES, TRACE, replace(asked, approved_ms=0))
+    assert await world.refused(P_NAME, authority=BY_TRACE, releases=(RELEASE,)) == "trace_not_approved"
 
 
 # --- what is lifted, swapped, altered ---

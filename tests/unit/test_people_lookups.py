@@ -9,6 +9,13 @@ from typing import Final
 import msgspec
 import pytest
 
+import contracts.denials
+from contracts.calls import (
+    GovernanceApprove,
+    GovernancePropose,
+    OrganizationsRevokeKey,
+    SuspendOrganization,
+)
 from contracts.directory import elements_hash
 from contracts.people_actions import SetLookupLimits
 from contracts.people_calls import LookupsRequest
@@ -30,10 +37,13 @@ from node.services.people_ports import Evaluation
 from node.services.ports import Caller
 from tests.unit.contracts_world import (
     BANK,
+    BANK_ADMIN,
     CLERK,
     DEPARTMENT,
     GROUP,
+    OPERATORS,
     SUITE,
+    Actor,
     directory_key,
     identity,
 )
@@ -269,6 +279,35 @@ async def test_nothing_is_answered_after_the_tickets_end(here: Directory) -> Non
     end_ms = here.node.now_ms + 3_600_000
     here.offices[ACCOUNTS[1]].permit._time_ms = lambda: end_ms
     assert await refusal(here, asked(here, lookup)) == "ticket_expired"
+
+
+@pytest.mark.parametrize("revoked", [BANK, TELLER])
+async def test_nothing_is_answered_for_an_officer_whose_key_was_revoked_meanwhile(
+    here: Directory, revoked: Actor
+) -> None:
+    async with here.client(BANK) as bank, here.client(TELLER) as teller:
+        lookup = await bank.open_lookup((NUMBER, OTHER))
+        await teller.approve_lookup(lookup.ticket_id)
+    permit = here.offices[ACCOUNTS[1]].permit
+    permitted = await permit.permit(ACCOUNTS[0], asked(here, lookup))
+    await here.node.send(BANK_ADMIN, OrganizationsRevokeKey(key_id=revoked.key_id))
+    assert await refusal(here, asked(here, lookup)) == "ticket_withdrawn"
+    with pytest.raises(KeyRefused):
+        permitted.again()
+
+
+async def test_nothing_is_answered_for_an_organisation_that_was_suspended_meanwhile(here: Directory) -> None:
+    lookup = await opened(here, NUMBER)
+    ticket_id = bytes.fromhex(lookup.ticket_id)
+    assert here.people.accounts(ticket_id, (), BANK_OFFICER) == ()
+    suspend = GovernancePropose(action=SuspendOrganization(account_id=BANK.account, reason="abuse"))
+    proposed = await here.node.send(OPERATORS[0], suspend)
+    approve = GovernanceApprove(proposal_id=codec.decode(proposed.output, bytes, size_bytes_max=64))
+    for operator in OPERATORS[1:3]:
+        await here.node.send(operator, approve)
+    assert await refusal(here, asked(here, lookup)) == "ticket_withdrawn"
+    with pytest.raises(contracts.denials.Denied, match="counts no more"):
+        here.people.accounts(ticket_id, (), BANK_OFFICER)
 
 
 async def test_elements_outside_the_group_are_refused(here: Directory) -> None:

@@ -21,6 +21,7 @@ from zhenglian import (
     Denied,
     Mismatch,
     NodeUnknown,
+    NotReachable,
     Progress,
     RetryPolicy,
     given_items,
@@ -91,8 +92,12 @@ async def test_a_pending_transaction_is_looked_at_until_it_is_final(
     ledger: Ledger, client: AsyncClient
 ) -> None:
     ledger.pending_looks = 2
-    assert (await client.submit(REVOKE)).status == "finalized"
-    assert ledger.seen["POST /v1/transactions"] == 1
+    view = await client.submit(REVOKE)
+    assert view.status == "finalized"
+    # The id says that it is final; what came of it is told to whoever has the bytes, which are the same.
+    assert view.result is not None
+    assert ledger.seen["POST /v1/transactions"] == 2
+    assert len(ledger.accepted) == 1
 
 
 async def test_without_waiting_it_is_returned_as_pending(ledger: Ledger, client: AsyncClient) -> None:
@@ -241,7 +246,7 @@ async def test_a_trace_reports_its_progress(ledger: Ledger, client: AsyncClient)
     steps: list[Progress] = []
     view = await client.trace(b"leak", ["00" * 16], report=steps.append)
     assert view.verdict == "none"
-    assert [step.stage for step in steps] == ["upload", "upload", "compare", "compare"]
+    assert [step.stage for step in steps] == ["upload", "upload", "approval", "compare"]
     assert steps[-1].done == 1.0
 
 
@@ -251,6 +256,27 @@ async def test_too_large_a_leak_is_refused_before_anything_is_signed(
     with pytest.raises(LimitExceeded):
         await client.trace(bytes(LEAK_SIZE_BYTES_MAX + 1), ["00" * 16])
     assert not ledger.seen
+
+
+async def test_nodes_are_asked_for_a_leaks_record_until_one_knows_something() -> None:
+    unknowing, knowing, unasked = Ledger(), Ledger(), Ledger()
+    knowing.candidates = [("ab" * 16, "file_hash")]
+    path = "POST /v1/traces/candidates"
+    async with serving(unknowing) as one, serving(knowing) as two, serving(unasked) as three:
+        async with AsyncClient([AWAY, one, two, three], KEY, policy=QUICK) as client:
+            steps: list[Progress] = []
+            view = await client.find_trace(b"leak", report=steps.append)
+        assert [one.certificate for one in view.candidates] == ["ab" * 16]
+        assert [ledger.seen[path] for ledger in (unknowing, knowing, unasked)] == [1, 1, 0]
+        assert steps[-1].done == steps[-1].total == 4
+        async with AsyncClient([one], KEY, policy=QUICK) as client:
+            assert (await client.find_trace(b"leak")).candidates == []
+            with pytest.raises(LimitExceeded):
+                await client.find_trace(bytes(LEAK_SIZE_BYTES_MAX + 1))
+        assert unknowing.seen[path] == 2
+    async with AsyncClient([AWAY], KEY, policy=QUICK) as client:
+        with pytest.raises(NotReachable):
+            await client.find_trace(b"leak")
 
 
 async def test_a_stream_goes_on_where_it_broke_off(ledger: Ledger, url: str, client: AsyncClient) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from contracts import shared_keys
 from contracts.calls import Args, DeadlinesTick, call
@@ -29,7 +30,7 @@ from contracts.shared_key_records import KeyPurpose
 from contracts.shared_key_round_records import RoundPhase, SharedKeyRound
 from contracts.shared_key_rounds import PHASE_MS, open_rounds
 from contracts.shared_key_sums import sums_of, work_left
-from contracts.state import SHARED_KEY_ROUNDS
+from contracts.state import SHARED_KEY_ROUNDS, SHARED_KEY_SUMS, Draft
 from ledger.crypto.threshold import dealing
 from ledger.crypto.threshold.dealing import commit, commit_hiding
 from ledger.crypto.threshold.group import encode_scalar
@@ -388,6 +389,22 @@ def test_keys_are_worked_out_a_bit_at_a_time_and_are_the_same(desk: Desk) -> Non
     assert other is not None
     assert made.keys == other.keys
     desk.refused(0, SharedKeysConclude(round_id=one.round_id, work=5), "unknown_key_round")
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_sum_that_comes_out_as_the_identity_begins_the_round_again(desk: Desk, at: int) -> None:
+    one = desk.to(RoundPhase.CONCLUDING)
+    desk.world.done(NODES[0], SharedKeysConclude(round_id=one.round_id, work=110))
+    sums = sums_of(desk.world, one)
+    cancelled = [*sums.sums]
+    cancelled[at] = INFINITY
+    draft = Draft(desk.world)
+    SHARED_KEY_SUMS.put(draft, one.round_id, replace(sums, sums=tuple(cancelled)))
+    desk.world.entries |= {key: value for key, value in draft.writes.items() if value is not None}
+    desk.world.done(NODES[1], SharedKeysConclude(round_id=one.round_id, work=CONCLUDING_WORK_MAX))
+    assert (desk.round.phase, desk.round.attempt) == (RoundPhase.DEALING, 2)
+    desk.net.settle()
+    assert shared_keys.in_use(desk.world, PURPOSE) is not None
 
 
 def test_work_left_is_what_one_call_needs(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from contracts.shared_key_actions import BeginSharedKey, DestroySharedKey, UseSh
 from contracts.shared_key_calls import SharedKeysAbstain, SharedKeysDeal, SharedKeysRenew
 from contracts.shared_key_records import KeyPurpose, SharedKey
 from contracts.shared_key_rounds import keys_made, open_rounds
+from contracts.shared_key_sums import dealing_of
 from contracts.shared_keys import RENEWAL_INTERVAL_MS
 from contracts.state import SHARED_KEY_ROUNDS, SHARED_KEYS_IN_USE
 from ledger import codec
@@ -241,6 +242,37 @@ def test_a_lost_share_comes_back_with_a_renewal_that_its_holder_asks_for_itself(
         assert key.renewal == 1
         assert key.keys.public_key == before[purpose].keys.public_key
         assert net.opens(key, (2, 3, 4))
+
+
+def test_who_was_given_its_whole_share_before_everybody_asks_for_another(tmp_path: Path) -> None:
+    """It could not reach the dealers, and complained: what they answered on the ledger is its share."""
+    net = made(tmp_path, 4)
+    cut_off = net.nodes[3]
+    fetch = cut_off.fetch
+    cut_off.fetch = lambda one, dealer: dealer == 4 and fetch(one, dealer)  # type: ignore[method-assign]
+    net.pass_time(RENEWAL_INTERVAL_MS)
+    assert net.nodes[0].submit(SharedKeysRenew(purpose=KeyPurpose.VAULT, version=1)).code == "ok"
+    net.settle(lambda: net.key(KeyPurpose.VAULT).renewal == 1)
+    key = net.key(KeyPurpose.VAULT)
+    one = SHARED_KEY_ROUNDS.get(net.world, (KeyPurpose.VAULT, 1))
+    assert one is not None
+    assert 4 not in one.qualified
+    shown = {
+        dealer: int.from_bytes(answer.value, "big")
+        for dealer in one.qualified
+        for answer in dealing_of(net.world, one, dealer).answers
+    }
+    assert dealing.renewed_share(GROUP, shown) == net.holding(key)[4]
+    cut_off.fetch = fetch  # type: ignore[method-assign]
+    net.settle(lambda: net.key(KeyPurpose.VAULT).renewal == 2 and not open_rounds(net.world))
+    after = net.key(KeyPurpose.VAULT)
+    assert sorted(net.holding(after)) == [1, 2, 3, 4]
+    assert net.opens(after, (1, 2, 4))
+    for _ in range(20):
+        for node in net.nodes:
+            node.advance()
+        net.pass_time(RENEWAL_INTERVAL_MS)
+    assert net.key(KeyPurpose.VAULT) == after
 
 
 def test_with_more_than_n_minus_t_shares_lost_nothing_is_renewed_and_the_key_stays_as_it_is(

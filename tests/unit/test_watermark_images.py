@@ -8,7 +8,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageOps
 
 from tests.unit.watermark_covers import (
     CANDIDATES,
@@ -178,3 +178,37 @@ def test_a_policy_or_a_size_that_allows_no_mark_gives_the_original_back_and_says
         assert result.data == cover
         assert result.manifest.channels == ()
         assert result.manifest.notes
+
+
+@pytest.mark.parametrize("cover", ["page", "photo"])
+@pytest.mark.parametrize(
+    "turn", [ImageOps.mirror, ImageOps.flip, ImageOps.invert], ids=["mirror", "flip", "negative"]
+)
+def test_a_mirror_image_and_a_negative_name_their_recipient(
+    cover: str, turn: Callable[[Image.Image], Image.Image]
+) -> None:
+    original = file_of(page_image() if cover == "page" else photo_image())
+    leak = file_of(turn(image_of(marked(original, "image/png")).convert("RGB")), "JPEG", quality=80)
+    verdict = traced(leak, original, "image/png")
+    assert names_only_the_second(verdict)
+    assert ("negative" if turn is ImageOps.invert else "mirrored") in verdict.alignment
+
+
+@pytest.mark.parametrize("cover", ["page", "photo"])
+def test_a_dithered_picture_names_its_recipient(cover: str) -> None:
+    original = file_of(page_image() if cover == "page" else photo_image())
+    leak = file_of(image_of(marked(original, "image/png")).convert("1"))
+    assert names_only_the_second(traced(leak, original, "image/png"))
+
+
+@pytest.mark.parametrize("cover", ["page", "photo"])
+def test_a_copy_with_notes_a_stamp_and_a_covered_part_names_its_recipient(cover: str) -> None:
+    original = file_of(page_image() if cover == "page" else photo_image())
+    leak = image_of(marked(original, "image/png")).convert("RGB")
+    width, height = leak.size
+    drawn = ImageDraw.Draw(leak)
+    drawn.rectangle((width // 4, height // 3, width * 3 // 4, height // 2), fill="white")
+    drawn.ellipse((width // 2, height // 2, width // 2 + 120, height // 2 + 120), outline="red", width=6)
+    for line in range(12):
+        drawn.line((0, 40 * line, width, 40 * line + 90), fill=(40, 40, 160), width=2)
+    assert names_only_the_second(traced(jpeg(leak, 80), original, "image/png"))

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from watermark.detect import judge
-from watermark.evidence import BitEvidence, Bound, Evidence, OrderEvidence, key_ranks, total_score
+from watermark.evidence import (
+    LAMBDA_GRID,
+    BitEvidence,
+    Bound,
+    Evidence,
+    OrderEvidence,
+    key_ranks,
+    total_score,
+)
 from watermark.payload import biases, codeword, codewords, even_biases
 from watermark.policy import Channel
 from watermark.results import Reading, VerdictKind
@@ -147,3 +155,53 @@ def test_codewords_depend_on_seed_channel_and_position_and_follow_their_biases()
     assert not np.array_equal(words[0], codeword(seeds(1)[0], Channel.NUMBERS, thresholds))
     assert np.array_equal(words[0], codeword(seeds(1)[0], Channel.PIXELS, thresholds))
     assert not np.array_equal(words[0], words[1])
+
+
+NODES = np.unique(biases(LAYOUT, Channel.PIXELS)) / 65536
+WEIGHTS = np.array([np.mean(biases(LAYOUT, Channel.PIXELS, 1 << 20) == round(p * 65536)) for p in NODES])
+
+
+def test_the_scale_is_that_of_docs_mean_zero_and_variance_one_at_every_bias() -> None:
+    for p in NODES:
+        one, zero = math.sqrt((1 - p) / p), -math.sqrt(p / (1 - p))
+        assert p * one + (1 - p) * zero == pytest.approx(0, abs=1e-12)
+        assert p * one**2 + (1 - p) * zero**2 == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("colluders", range(1, 7))
+def test_up_to_six_colluders_cannot_change_their_common_score(colluders: int) -> None:
+    """By the number of ones among them: nothing where they differ, 1/Z where they agree."""
+    for ones in range(colluders + 1):
+        seen = math.comb(colluders, ones) * NODES**ones * (1 - NODES) ** (colluders - ones)
+        together = (ones - colluders * NODES) / np.sqrt(NODES * (1 - NODES))
+        expected = float((WEIGHTS * seen * together).sum())
+        agreed = {0: -0.378, colluders: 0.378}.get(ones, 0.0)
+        assert expected == pytest.approx(agreed, abs=0.004)
+
+
+def test_beyond_six_colluders_the_choice_matters() -> None:
+    """So that the test above can fail."""
+    worst = 0.0
+    for ones in range(1, 12):
+        seen = math.comb(12, ones) * NODES**ones * (1 - NODES) ** (12 - ones)
+        together = (ones - 12 * NODES) / np.sqrt(NODES * (1 - NODES))
+        worst = max(worst, abs(float((WEIGHTS * seen * together).sum())))
+    assert worst > 0.05
+
+
+def test_the_grid_of_lambda_gives_up_less_than_a_hundredth_of_the_exponent() -> None:
+    evidence = BitEvidence(Channel.PIXELS, THRESHOLDS, leak_like("a noisy guilty copy"))
+    score = evidence.score([b"G" * 32])
+    fine = np.geomspace(LAMBDA_GRID[0], LAMBDA_GRID[-1], 20_000)
+    best = float((evidence.cumulant(fine) - fine * score[0]).min()) / math.log(10)
+    assert best <= Bound.of([evidence]).log10_p(score)[0] <= best * 0.99
+
+
+def test_what_was_not_marked_is_not_read() -> None:
+    loud = BitEvidence(Channel.WORD_OFFSETS, THRESHOLDS, leak_like("a guilty copy"))
+    noise = BitEvidence(Channel.PAGE_CHIPS, THRESHOLDS, leak_like("noise"))
+    reading = Reading((noise, loud), "", (), ((1,), (0,)))
+    only = reading.only(frozenset({Channel.WORD_OFFSETS}))
+    assert (only.evidence, only.alternatives) == ((loud,), ()), "one code, which costs no share of the bound"
+    assert reading.only(frozenset(Channel)) == reading
+    assert reading.only(frozenset()).evidence == ()

@@ -9,6 +9,7 @@ import random
 import re
 import zipfile
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,8 @@ from watermark import (
     MediaMalformed,
     MediaTooLarge,
     MediaUnsupported,
+    Policy,
+    TableSchema,
     WatermarkError,
     embed,
     sniff,
@@ -395,3 +398,32 @@ def test_damage_anywhere_never_ends_in_anything_but_a_watermark_error() -> None:
             part[rng.randrange(len(part))] = rng.randrange(32, 127)
         with contextlib.suppress(WatermarkError):
             marked(in_part("sheet1.xml", partial(_other, bytes(part))), XLSX, TABLE_POLICY)
+
+
+@pytest.mark.parametrize(
+    ("form", "moves"),
+    [
+        ("yyyy-mm-dd", False),
+        ("[$-804]yyyy年m月d日", False),
+        ("[h]:mm", False),
+        ("0.00E+00", True),
+        ('0.00" days"', True),
+        ("[Red]#,##0.00", True),
+        ("General", True),
+    ],
+)
+def test_a_date_is_no_number_even_in_a_column_with_a_tolerance(form: str, moves: bool) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["id", "income"])
+    for row in range(2, 12):
+        book.active.append([f"P{row}", 45000 + row])
+        book.active.cell(row, 2).number_format = form
+    out = io.BytesIO()
+    book.save(out)
+    policy = Policy(table=TableSchema(keys=("id",), tolerances={"income": Decimal(1)}))
+    copy = openpyxl.load_workbook(io.BytesIO(marked(out.getvalue(), XLSX, policy))).active
+    values = [copy.cell(row, 2).value for row in range(2, 12)]
+    before = [
+        openpyxl.load_workbook(io.BytesIO(out.getvalue())).active.cell(row, 2).value for row in range(2, 12)
+    ]
+    assert (values != before) is moves

@@ -132,10 +132,16 @@ async def desk(folder: Path, **settings: object) -> AsyncIterator[tuple[Desk, Re
     await index.close()
 
 
+def key_of(account: bytes) -> bytes:
+    return next(actor.key_id for actor in w.ACTORS if actor.account == account)
+
+
 async def subscribed(
     service: Webhooks, receiver: Receiver, url: str, *kinds: str, account: bytes = w.PERSON.account
 ) -> bytes:
-    webhook, receiver.secret = await service.create(account, b"k" * 16, url=url, kinds=kinds, name="mine")
+    webhook, receiver.secret = await service.create(
+        account, key_of(account), url=url, kinds=kinds, name="mine"
+    )
     return webhook.webhook_id
 
 
@@ -260,7 +266,7 @@ async def test_a_webhook_that_fails_for_good_is_disabled_told_of_and_misses_noth
         await node.happen(3)
         receiver.answers = lambda _number: 200
         node.clock.now_ms += 10**6
-        await service.set_enabled(w.PERSON.account, webhook_id, enabled=True)
+        await service.set_enabled(w.PERSON.account, w.PERSON.key_id, webhook_id, enabled=True)
         # What failed, what came meanwhile, and the word that it was disabled.
         await receiver.until(lambda: len(receiver.got) >= 5)
         assert len({one.message_id for one in receiver.got}) == 5

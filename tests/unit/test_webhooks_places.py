@@ -87,6 +87,14 @@ def test_the_operator_can_allow_a_network_and_only_that() -> None:
         "https://[::1%25lo]/",
         "https://example.org/" + "a" * URL_LENGTH_MAX,
         "javascript:alert(1)",
+        # Addresses to the system's resolver, spelled so that they do not look like one.
+        "https://2130706433/",
+        "https://127.1/",
+        "https://0177.0.0.1/",
+        "https://0x7f.1/",
+        "https://0X7F000001/",
+        "https://127.0.0.1./",
+        "https://example.0/",
         "",
     ],
 )

@@ -20,8 +20,11 @@ from node.holders.collector import Collector
 from node.holders.ports import HeldKey, OwnShare
 from node.holders.server import ShareServer
 from node.holders.work import ShareWork
+from node.vault.bodies import BodyPermit
 from node.vault.count_permits import CountPermit
 from node.vault.keys import VaultSealer
+from node.vault.mark_permits import ReleaseMarksPermit, TraceMarksPermit
+from node.vault.mark_seeds import RELEASE_MARKS, TRACE_MARKS, MarkSeeds
 from node.vault.opening import VaultOpener
 from node.vault.permits import ReleasePermit, Replica, TracePermit
 from tests.unit.contracts_world import OPERATORS, SUITE
@@ -29,6 +32,7 @@ from tests.unit.contracts_world import OPERATORS, SUITE
 GROUP: Final[Group] = group_of(SUITE)
 ACCOUNTS: Final = tuple(operator.account for operator in OPERATORS)
 THRESHOLD: Final = 3
+DEALT: Final = (KeyPurpose.VAULT, KeyPurpose.MARKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +45,18 @@ class Dealt:
 
 @cache
 def dealt(
-    version: int = 1, renewal: int = 0, accounts: tuple[bytes, ...] = ACCOUNTS, threshold: int = THRESHOLD
+    version: int = 1,
+    renewal: int = 0,
+    accounts: tuple[bytes, ...] = ACCOUNTS,
+    threshold: int = THRESHOLD,
+    purpose: KeyPurpose = KeyPurpose.VAULT,
 ) -> Dealt:
-    """The vault's key of a version; its secret is the same at every renewal, its shares are not."""
-    secret = _secret(version)
+    """A key of a version; its secret is the same at every renewal, its shares are not."""
+    secret = _secret(version, purpose)
     polynomial = random_polynomial(GROUP.order, threshold, GROUP.random_scalar, secret=secret)
     keys = generated_keys(GROUP, [commit(GROUP, polynomial)], len(accounts))
     key = HeldKey(
-        purpose=KeyPurpose.VAULT,
+        purpose=purpose,
         version=version,
         renewal=renewal,
         accounts=accounts,
@@ -59,7 +67,7 @@ def dealt(
 
 
 @cache
-def _secret(_version: int) -> int:
+def _secret(_version: int, _purpose: KeyPurpose) -> int:
     return GROUP.random_scalar()
 
 
@@ -73,10 +81,11 @@ class DealtKeys:
     def in_use(self, purpose: KeyPurpose) -> HeldKey:
         if not self.made:
             raise Unavailable(what="shared key vault", reason="the operators have not made it yet")
-        return dealt(1, self.renewal).key
+        return dealt(1, self.renewal, purpose=purpose).key
 
     def version(self, purpose: KeyPurpose, version: int) -> HeldKey | None:
-        return dealt(1, self.renewal).key if (purpose, version) == (KeyPurpose.VAULT, 1) else None
+        known = purpose in DEALT and version == 1
+        return dealt(1, self.renewal, purpose=purpose).key if known else None
 
 
 @dataclass(slots=True)
@@ -87,10 +96,10 @@ class HolderShares:
     lost: bool = False
 
     def share(self, purpose: KeyPurpose, version: int, renewal: int) -> OwnShare | None:
-        if self.lost or purpose is not KeyPurpose.VAULT:
+        if self.lost or purpose not in DEALT:
             return None
         holder = ACCOUNTS.index(self.account) + 1
-        return OwnShare(holder=holder, secret=dealt(version, renewal).secrets[holder - 1])
+        return OwnShare(holder=holder, secret=dealt(version, renewal, purpose=purpose).secrets[holder - 1])
 
 
 def replica_of(chain: Chain) -> Replica:
@@ -121,6 +130,9 @@ class Holder:
                 "release": ReleasePermit(replica, self.work),
                 "trace": TracePermit(replica, self.work),
                 "count": CountPermit(replica, self.work),
+                "body": BodyPermit(replica, self.work),
+                RELEASE_MARKS: ReleaseMarksPermit(replica, self.work),
+                TRACE_MARKS: TraceMarksPermit(replica, self.work),
             },
             work=self.work,
         )
@@ -157,6 +169,19 @@ class Operators:
     def _opener(collector: Collector, replica: Replica, holder: Holder) -> VaultOpener:
         return VaultOpener(
             suite=SUITE, server=holder.server, collector=collector, height=lambda: replica.chain.height
+        )
+
+    def seeds_of(self, at: int) -> MarkSeeds:
+        """What asks for seeds in the name of the operator at that place."""
+        holder, replica = self.holders[at], self._replicas[at]
+        return MarkSeeds(
+            suite=SUITE,
+            group=GROUP,
+            chain_id=replica.chain_id,
+            keys=holder.keys,
+            server=holder.server,
+            collector=self.collector_of(at),
+            height=lambda: replica.chain.height,
         )
 
     def opener_with(self, *, collect_s: float, at: int | None = None) -> VaultOpener:

@@ -3,6 +3,7 @@
 from zhenglian.plans import (
     accesses,
     agents,
+    bodies,
     bulk,
     certificates,
     chain,
@@ -28,6 +29,7 @@ from zhenglian.plans import (
 __all__ = [
     "accesses",
     "agents",
+    "bodies",
     "bulk",
     "certificates",
     "chain",

@@ -15,6 +15,7 @@ from contracts.erasure_calls import (
     CertificatesRequestErasure,
 )
 from contracts.records import CertificateState
+from ledger.decoders import convert
 from ledger.types import HASH_SIZE_BYTES
 from zhenglian import exchange
 from zhenglian.api import (
@@ -128,7 +129,7 @@ def issue_certificate(
 
 
 def _upload(attachment: Attachment) -> AttachmentUpload:
-    return msgspec.convert(
+    return convert(
         {
             "name": attachment.name,
             "media_type": attachment.media_type,

@@ -103,9 +103,10 @@ def events(core: Core, *, subject: str = "", kind: str = "", cursor: str = "", l
 
 
 def receipt(core: Core, transaction_id: str) -> Plan[str]:
-    """The offline-verifiable proof, as the file that `zhenglian.verify` reads."""
+    """The offline-verifiable proof, as the file that `zhenglian.verify` reads; for whom the transaction concerns."""
+    path = f"/v1/transactions/{transaction_id}/receipt"
     answer = yield from exchange.exchange(
-        core, Request(method="GET", path=f"/v1/transactions/{transaction_id}/receipt")
+        core, Request(method="GET", path=path, session=core.key is not None)
     )
     return text(answer)
 

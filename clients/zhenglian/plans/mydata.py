@@ -19,6 +19,7 @@ import msgspec
 
 from contracts.grant_calls import GrantsOpenOwn
 from contracts.records import OUTPUTS_PER_RELEASE_MAX, Output, OutputFormat
+from ledger.decoders import decode_json
 from ledger.errors import DecodeError, LimitExceeded
 from zhenglian import exchange
 from zhenglian.api import CertificateTypeView, CertificateView
@@ -254,7 +255,7 @@ def read_export(data: bytes, digest: Callable[[bytes], bytes]) -> ExportPart:
             size_bytes = sum(entry.file_size for entry in archive.infolist())
             if size_bytes > EXPORT_BYTES_MAX:
                 raise LimitExceeded(limit="EXPORT_BYTES_MAX", maximum=EXPORT_BYTES_MAX, actual=size_bytes)
-            manifest = msgspec.json.decode(archive.read("manifest.json"), type=ExportPart)
+            manifest = decode_json(archive.read("manifest.json"), ExportPart)
             names = set(archive.namelist()) - {"manifest.json"}
             if names != set(manifest.files):
                 raise DecodeError(what="export", reason="its files are not those of its manifest")

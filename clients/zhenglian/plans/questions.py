@@ -16,6 +16,7 @@ import msgspec
 from contracts.grant_records import CertificateStateRequired, ConsentMode, GrantItem
 from contracts.question_records import Question, QuestionKind
 from contracts.records import Output, OutputFormat
+from ledger.decoders import decode_json
 from ledger.errors import DecodeError
 from zhenglian.api_questions import AnswerFile, TypeQuestionsView
 from zhenglian.errors import Mismatch
@@ -191,6 +192,6 @@ def read_answer(data: bytes) -> AnswerFile:
     if len(data) > ANSWER_SIZE_BYTES_MAX:
         raise DecodeError(what="answer", reason=f"more than {ANSWER_SIZE_BYTES_MAX} bytes")
     try:
-        return msgspec.json.decode(data, type=AnswerFile)
+        return decode_json(data, AnswerFile)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError(what="answer", reason=str(error)) from None

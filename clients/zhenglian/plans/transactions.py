@@ -94,13 +94,17 @@ def settle(core: Core, signed: Signed, *, wait_s: int) -> Plan[TransactionView]:
     view = yield from _post(core, signed, wait_s)
     while view.status == "pending" and core.clock_ms() < deadline_ms:
         yield Pause(seconds=_POLL_S)
+        left_s = max(0, (deadline_ms - core.clock_ms()) // 1000)
         try:
-            view = yield from transaction(core, signed.transaction_id.hex())
+            view = yield from get(core, f"/v1/transactions/{signed.transaction_id.hex()}", TransactionView)
         except ApiError as error:
             if error.category is not Category.MISSING:
                 raise
             # Another node answers now and has not heard of it: it gets the same bytes.
-            view = yield from _post(core, signed, max(0, (deadline_ms - core.clock_ms()) // 1000))
+            view = yield from _post(core, signed, left_s)
+        if view.status == "finalized" and view.result is None:
+            # The id says how it stands; what came of it is told to whoever has the bytes.
+            view = yield from _post(core, signed, left_s)
     return judge(view)
 
 
@@ -134,8 +138,9 @@ def _post(core: Core, signed: Signed, wait_s: int) -> Plan[TransactionView]:
 
 
 def transaction(core: Core, transaction_id_hex: str) -> Plan[TransactionView]:
-    """A transaction by id: pending, finalized with its result (denied or not), or expired."""
-    return (yield from get(core, f"/v1/transactions/{transaction_id_hex}", TransactionView))
+    """A transaction by id: pending, finalized, or expired; with its result for whom it concerns."""
+    path = f"/v1/transactions/{transaction_id_hex}"
+    return (yield from get(core, path, TransactionView, session=core.key is not None))
 
 
 def wait(core: Core, transaction_id_hex: str, *, wait_s: int = FINALITY_WAIT_S) -> Plan[TransactionView]:

@@ -12,6 +12,7 @@ import msgspec
 
 from contracts.vocabulary import ATTACHMENTS_PER_TYPE_MAX
 from ledger.commitments import ROWS_PER_VALUE_MAX
+from ledger.decoders import decode_json
 from ledger.errors import LedgerError
 from zhenglian.catalogue import AttachmentSpec, CertificateTypeSpec, ColumnSpec, FieldKind, FieldSpec
 from zhenglian.field_checks import TEXT_LENGTH_MAX, FieldValue, check_value
@@ -306,7 +307,7 @@ def _table(spec: FieldSpec, cell: Cell) -> tuple[FieldValue, list[str]]:
     """A table inside a row: a list, or its JSON in one cell."""
     if isinstance(cell, str):
         try:
-            cell = msgspec.json.decode(cell, type=list[dict[str, str | int]])
+            cell = decode_json(cell, list[dict[str, str | int]])
         except (msgspec.MsgspecError, RecursionError, UnicodeError):
             raise ValueRefused("rows") from None
     if not isinstance(cell, list):

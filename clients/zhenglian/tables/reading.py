@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from ledger.decoders import decode_json
 from zhenglian.tables.errors import REASONS, TableInvalid, TableTooLarge
 from zhenglian.tables.limits import (
     LINE_BYTES_MAX,
@@ -45,9 +46,6 @@ class _Said(msgspec.Struct, frozen=True):
     k: list[tuple[str, str]] = []
     end: int | None = None
     fault: tuple[str, dict[str, str | int]] | None = None
-
-
-_SAID: Final = msgspec.json.Decoder(_Said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +130,7 @@ def _said(child: subprocess.Popen[bytes], seconds: int) -> Iterator[_Said]:
     assert child.stdout is not None  # noqa: S101  # a pipe was asked for
     for line in _lines(child.stdout.fileno(), seconds):
         try:
-            said = _SAID.decode(line)
+            said = decode_json(line, _Said)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             break
         if said.fault is not None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from contracts.vocabulary import TypeCode
+from ledger.decoders import decode_json
 from ledger.errors import InvariantViolation, LimitExceeded, Unavailable
 from node.deposits import limits
 from node.deposits.bulk import BulkDeposits
@@ -91,7 +92,7 @@ def _mapping(text: str) -> dict[str, str]:
     if not text:
         return {}
     try:
-        found = msgspec.json.decode(text, type=dict[str, str])
+        found = decode_json(text, dict[str, str])
     except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError):
         raise ParameterInvalid(
             parameter="mapping", reason="a JSON object of texts is expected", reason_zh="应为 JSON 对象"

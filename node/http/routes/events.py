@@ -73,7 +73,7 @@ async def _page(
         )
         for event in found:
             after = event.cursor
-            seen = event_shown(services, caller, event)
+            seen = event_shown(services.chain, caller, event, followed=subject or b"")
             if seen is None:
                 continue
             if len(shown) == query.limit:
@@ -133,7 +133,7 @@ class EventFeed:
         names = Names(self._services.chain.records)
         if found:
             self._after = found[-1].cursor
-        shown = (event_shown(self._services, caller, event) for event in found)
+        shown = (event_shown(self._services.chain, caller, event) for event in found)
         return [
             Message(event=event.kind, id=str(event.cursor), data=json_bytes(views.event(event, names)))
             for event in shown

@@ -46,7 +46,10 @@ async def prefill(context: Context[api.PrefillRequest, NoQuery]) -> Reply:
         raise NotTheSigner
     service = Prefill(chain=services.chain, index=services.index, releases=services.releases)
     found = await service.fill(context.code("code"), signed, wait_s=context.wait_s or WAIT_S_MAX)
-    return Reply(body=views.filled(found, Names(services.chain.records), display=context.body.display))
+    # People's data: the same transaction again fills the form in again, so nothing of it lies on disk for a retry.
+    return Reply(
+        body=views.filled(found, Names(services.chain.records), display=context.body.display), kept=False
+    )
 
 
 ROUTES: Final = (

@@ -13,14 +13,13 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from contracts.people import restricted
 from ledger.errors import Busy, Unavailable
 from node.http import export, sse
 from node.http.access import SESSION
 from node.http.config import RateClass
 from node.http.decode import json_bytes
-from node.http.errors import AccountRestricted
 from node.http.pagination import Cursor, Limit, next_link
+from node.http.routes.visibility import check_unrestricted
 from node.http.routing import (
     EVENT_STREAM,
     Context,
@@ -221,9 +220,7 @@ _EXPORTING: Final = asyncio.Semaphore(EXPORTS_AT_ONCE_MAX)
 async def exported(context: Context[None, ExportQuery]) -> Reply:
     services = context.services
     scope = await _scope(context, context.query.principal)
-    account = services.chain.records.account(scope.account)
-    if account is not None and restricted(account, services.chain.head_time_ms):
-        raise AccountRestricted(until=instant(account.restricted_until_ms).isoformat())
+    check_unrestricted(services, context.session.account, scope.account)
     if _EXPORTING.locked():
         raise Busy(what="export", retry_after_s=5)
     async with _EXPORTING:

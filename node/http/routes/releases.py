@@ -15,16 +15,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
+import msgspec
 from msgspec import Meta
 
 from contracts.records import Release, ReleaseState
+from ledger.decoders import decode_json
 from ledger.errors import LimitExceeded, NotFound, Unavailable
 from node.http import access, decode
 from node.http.access import RECIPIENT, SESSION
 from node.http.config import TRANSACTION_BODY_BYTES_MAX, RateClass
 from node.http.errors import BodyInvalid, NotTheSigner
 from node.http.pagination import PageQuery, collect, next_link
-from node.http.routes.visibility import sees_release
+from node.http.routes.visibility import check_unrestricted, sees_release
 from node.http.routing import JSON, OCTETS, Context, Idempotency, NoQuery, Reply, Route
 from node.http.views import releases as views
 from node.http.views.common import Names
@@ -53,7 +55,16 @@ class ReleasesQuery(PageQuery):
 async def view(services: Services, found: Release, names: Names | None = None) -> api.ReleaseView:
     """A release with the transactions behind it."""
     transactions = await services.releases.transactions_of(found.release_id)
-    return views.release(found, transactions, names or Names(services.chain.records))
+    marks = [_marks(await services.releases.marks(found.release_id, n)) for n in range(len(found.files))]
+    return views.release(found, transactions, names or Names(services.chain.records), marks)
+
+
+def _marks(manifest: bytes | None) -> api.MarksView | None:
+    """What was done to a file; None where it is not known, or is not as this release of the software writes it."""
+    try:
+        return None if manifest is None else decode_json(manifest, api.MarksView)
+    except msgspec.MsgspecError:
+        return None
 
 
 async def request(context: Context[api_deposits.ReleaseRequest, NoQuery]) -> Reply:
@@ -149,9 +160,7 @@ def _name(found: Release, number: int, media_type: str) -> str:
 
 
 async def files(context: Context[None, NoQuery]) -> Reply:
-    found = _find(context)
-    access.check(found.grantee == context.session.account, "release", found.release_id)
-    return await _zip(context.services, found)
+    return await _zip(context.services, _recipients(context))
 
 
 async def acknowledge(context: Context[api_deposits.AcknowledgeRequest, NoQuery]) -> Reply:
@@ -168,6 +177,14 @@ def _find(context: Context[Any, NoQuery]) -> Release:
     found = context.services.chain.records.release(context.id("release"))
     if found is None:
         raise NotFound(what="release", id=context.id("release").hex())
+    return found
+
+
+def _recipients(context: Context[None, NoQuery]) -> Release:
+    """A release whose files are the caller's. What a person had fetched is not for whoever has recovered the account lately."""
+    found = _find(context)
+    access.check(found.grantee == context.session.account, "release", found.release_id)
+    check_unrestricted(context.services, found.grantee)
     return found
 
 
@@ -204,8 +221,7 @@ async def releases(context: Context[None, ReleasesQuery]) -> Reply:
 
 
 async def file(context: Context[None, NoQuery]) -> Reply:
-    found, number = _find(context), context.number("file")
-    access.check(found.grantee == context.session.account, "release", found.release_id)
+    found, number = _recipients(context), context.number("file")
     return _file(await context.services.releases.file(found.release_id, number), found, number)
 
 

@@ -61,7 +61,10 @@ async def webhook(context: Context[None, NoQuery]) -> Reply:
 
 async def change(context: Context[api.WebhookChange, NoQuery]) -> Reply:
     found = await _webhooks(context.services).set_enabled(
-        context.session.account, context.id("webhook"), enabled=context.body.enabled
+        context.session.account,
+        context.session.key_id,
+        context.id("webhook"),
+        enabled=context.body.enabled,
     )
     return Reply(body=views.webhook(found))
 

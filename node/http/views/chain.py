@@ -5,6 +5,8 @@ Rule: an event looks the same whether it comes from the index, the stream or a t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from contracts.denials import denial_message
 from contracts.passkeys import facts
 from ledger.errors import invariant
@@ -142,8 +144,20 @@ def event(indexed: IndexedEvent, names: Names) -> api.EventView:
     )
 
 
-def transaction(status: TransactionStatus, chain: Chain, names: Names) -> api.TransactionView:
-    """How a transaction stands, with its result once it is final."""
+def transaction(
+    status: TransactionStatus,
+    chain: Chain,
+    names: Names,
+    seen: Callable[[Transaction, Result, Header, int], tuple[Sequence[IndexedEvent], bool]],
+) -> api.TransactionView:
+    """How a transaction stands, with its result once it is final.
+
+    Args:
+        status: where it is.
+        chain: what is final.
+        names: of accounts.
+        seen: which of its events the asker sees, and whether he sees the whole; who sees nothing is told how it stands alone.
+    """
     location = status.location
     result: api.ResultView | None = None
     passkey: api.PasskeyFactsView | None = None
@@ -155,9 +169,10 @@ def transaction(status: TransactionStatus, chain: Chain, names: Names) -> api.Tr
             header = finalized.block.header
             time_ms = header.time_ms
             signed = finalized.block.transactions[location.index]
-            passkey = _passkey(signed.signature)
-            events = _events(header, location.index, signed, status.result)
-            result = _result(status.result, [event(indexed, names) for indexed in events])
+            events, whole = seen(signed, status.result, header, location.index)
+            passkey = _passkey(signed.signature) if whole else None
+            if whole or events:
+                result = _result(status.result, [event(one, names) for one in events], whole=whole)
     return api.TransactionView(
         transaction_id=status.transaction_id.hex(),
         status=status.standing.value,
@@ -176,19 +191,20 @@ def _passkey(signature: bytes) -> api.PasskeyFactsView | None:
     return api.PasskeyFactsView(counter=said.counter, backed_up=said.backed_up, origin=said.origin)
 
 
-def _result(result: Result, events: list[api.EventView]) -> api.ResultView:
+def _result(result: Result, events: list[api.EventView], *, whole: bool) -> api.ResultView:
     fields = dict(result.fields)
     return api.ResultView(
         code=result.code,
         message_zh="成功" if result.code == RESULT_OK else denial_message(result.code, fields, "zh"),
         message_en="ok" if result.code == RESULT_OK else denial_message(result.code, fields, "en"),
         fields=fields,
-        output=result.output.hex(),
+        output=result.output.hex() if whole else "",
         events=events,
     )
 
 
-def _events(header: Header, index: int, transaction: Transaction, result: Result) -> list[IndexedEvent]:
+def events_of(header: Header, index: int, transaction: Transaction, result: Result) -> list[IndexedEvent]:
+    """The events of a transaction, as the index has them."""
     body = transaction.body
     return [
         IndexedEvent(

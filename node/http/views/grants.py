@@ -57,6 +57,7 @@ def purpose(record: PurposeTemplate, suite: CryptoSuite) -> api.PurposeView:
         representation=[basis.value for basis in record.representation],
         depth_max=record.depth_max,
         without_consent=record.without_consent,
+        originals=record.originals,
         emergency=record.emergency,
     )
 

@@ -14,6 +14,7 @@ from contracts.classes import class_of
 from contracts.people_records import Recovery, RecoveryState
 from contracts.records import Certificate, CertificateType, Grant, Output, Release, ReleaseState
 from contracts.representation_records import Mandate
+from ledger.decoders import decode_json
 from node.http.views import grants as grant_views
 from node.http.views import records as views
 from node.http.views.common import Names, hex_or_none, instant, instant_or_none
@@ -280,7 +281,7 @@ def parts(kind: CertificateType, record: Certificate) -> list[api.PartView]:
 def _spec(kind: CertificateType) -> CertificateTypeSpec | None:
     """The type's full description; contracts take it as bytes, so it may be anything."""
     try:
-        return msgspec.json.decode(kind.schema, type=CertificateTypeSpec) if kind.schema else None
+        return decode_json(kind.schema, CertificateTypeSpec) if kind.schema else None
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 

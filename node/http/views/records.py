@@ -20,6 +20,7 @@ from contracts.records import (
     Proposal,
 )
 from ledger import codec
+from ledger.decoders import decode_json
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX
 from node.http.views.common import Names, hex_or_none, instant, instant_or_none
 from node.services.ports import Draft, Records
@@ -77,7 +78,7 @@ def certificate_type(record: CertificateType) -> api.CertificateTypeView:
 def _schema(data: bytes) -> dict[str, Any]:
     """The description as it was voted on; contracts take it as bytes, so it may be anything."""
     try:
-        return msgspec.json.decode(data, type=dict[str, Any]) if data else {}
+        return decode_json(data, dict[str, Any]) if data else {}
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return {}
 

@@ -5,20 +5,27 @@ Rule: a file of a release is shown with the hash that is final on the ledger, ne
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
+from collections.abc import Sequence
+from typing import Any, Final
 
 from contracts.records import Release, Trace
+from ledger.decoders import decode_json
 from ledger.receipts import receipt_to_json
 from node.http.views import grants
 from node.http.views.common import Names, hex_or_none, instant, instant_or_none
 from node.services.ports import MatchFacts, ReleaseTransactions, Services, TraceReport
 from zhenglian import api
 
+UNNAMED_SHOWN_MAX: Final = 100
 
-def release(record: Release, transactions: ReleaseTransactions, names: Names) -> api.ReleaseView:
-    """A release, and where its files are."""
+
+def release(
+    record: Release,
+    transactions: ReleaseTransactions,
+    names: Names,
+    marks: Sequence[api.MarksView | None] = (),
+) -> api.ReleaseView:
+    """A release, and where its files are; with what was done to each, where that is known."""
     url = f"/v1/releases/{record.release_id.hex()}"
     return api.ReleaseView(
         release_id=record.release_id.hex(),
@@ -54,6 +61,7 @@ def release(record: Release, transactions: ReleaseTransactions, names: Names) ->
                 file_hash=file.file_hash.hex(),
                 mark_commitment=file.mark_commitment.hex(),
                 url=f"{url}/files/{number}",
+                marks=marks[number] if marks else None,
             )
             for number, file in enumerate(record.files)
         ],
@@ -82,9 +90,32 @@ async def trace(record: Trace, report: TraceReport, services: Services, names: N
         candidates=report.candidates,
         phantom_best_log10_np=report.phantom_best_log10_np,
         notes=list(report.notes),
+        unnamed=[
+            source(had, names)
+            for release_id in report.unnamed[:UNNAMED_SHOWN_MAX]
+            if (had := services.chain.records.release(release_id)) is not None
+        ],
+        unnamed_total=len(report.unnamed),
         requested=instant(record.requested_ms),
+        approved_by=hex_or_none(record.approved_by),
+        approver=hex_or_none(record.approver),
+        approved=instant_or_none(record.approved_ms),
         concluded=instant_or_none(record.concluded_ms),
         status_url=f"/v1/traces/{record.trace_id.hex()}",
+    )
+
+
+def source(record: Release, names: Names) -> api.TraceSource:
+    """A release whose copy a leak without marks may be."""
+    return api.TraceSource(
+        release_id=record.release_id.hex(),
+        grantee=record.grantee.hex(),
+        grantee_name=names.account(record.grantee),
+        officer=record.officer.hex(),
+        officer_label=names.key(record.grantee, record.officer),
+        released_by=record.released_by.hex(),
+        purpose=record.purpose,
+        prepared=instant(record.prepared_ms),
     )
 
 
@@ -102,5 +133,5 @@ async def match(facts: MatchFacts, services: Services, names: Names) -> api.Trac
         log10_np=facts.log10_np,
         channels=list(facts.channels),
         release=release(record, transactions, names),
-        receipt=msgspec.json.decode(receipt, type=dict[str, Any]),
+        receipt=decode_json(receipt, dict[str, Any]),
     )

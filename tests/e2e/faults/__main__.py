@@ -149,6 +149,8 @@ def main(arguments: Sequence[str]) -> int:
         os.environ.pop(name, None)
         os.environ.pop(name.upper(), None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # What a shell starts in the background inherits that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sandbox.inside():
         sandbox.live_as_long_as_the_parent()
         return perform(given, "namespaces")

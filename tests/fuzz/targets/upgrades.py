@@ -34,6 +34,7 @@ FIRST: Final = Table[bytes, bytes]("traces_v2/", bytes, lambda key: key)
 SECOND: Final = Table[bytes, bytes]("traces_by/", bytes, lambda key: key)
 RECORDS_MAX: Final = 40
 KINDS: Final = 8
+SWITCH_HEIGHT: Final = 3
 
 Record = tuple[
     Annotated[bytes, Meta(max_length=64)], Annotated[bytes, Meta(max_length=64)], Annotated[int, Meta(ge=0)]
@@ -77,7 +78,7 @@ def scene() -> tuple[Registry, Mapping[bytes, bytes]]:
     )
     state = dict(genesis_state(world.SUITE, world.genesis()))
     draft = Draft(_State(state))
-    CONTRACTS.put(draft, "traces", ContractSchedule(version=1, next_version=2, next_height=3))
+    CONTRACTS.put(draft, "traces", ContractSchedule(version=1, next_version=2, next_height=SWITCH_HEIGHT))
     index = present(CONTRACT_INDEX.get(draft, None), "the contracts")
     CONTRACT_INDEX.put(draft, None, replace(index, changing=("traces",)))
     state.update({key: value for key, value in draft.writes.items() if value is not None})
@@ -152,6 +153,8 @@ def run(data: bytes) -> None:
             require(writes == _State(dict(state.entries)).block(registry, height), "two replicas differ")
             state.apply(writes)
             judge(state, records, wanted)
+            if height > SWITCH_HEIGHT and not writes:
+                break
     finally:
         migrations.MIGRATION_RECORDS_PER_BLOCK_MAX = limit
     require(MIGRATIONS.get(state, "traces") is None, "the migration does not end")

@@ -9,8 +9,9 @@ import pytest
 
 from contracts.records import OutputFormat
 from ledger.errors import LedgerError
-from tests.e2e.cities import IDENTITY, READY_S, City, Holder, until
-from zhenglian import Denied
+from tests.e2e.cities import IDENTITY, READY_S, SUITE, City, Holder, until
+from zhenglian import ApiError, Client, Denied
+from zhenglian.grant_bodies import GrantBody
 
 COPIES = 3
 
@@ -69,3 +70,39 @@ def test_after_erasure_nothing_is_on_any_disk_and_every_node_has_said_so(city: C
     assert refused.value.code in {"certificate_not_valid", "certificate_erased"}
     with pytest.raises(LedgerError):
         holder.client.request_erasure(certificate, reason="again")
+
+
+def test_the_reasons_of_a_request_are_read_by_its_parties_on_record_and_erased_with_it(
+    city: City, holder: Holder
+) -> None:
+    bank, body = city.banks[0].client, GrantBody({"note": "住房贷款，合同号 2026-0417"}, bytes(range(32)))
+    grant = holder.granted(bank, body_commitment=body.commitment(SUITE))
+    with pytest.raises(ApiError):
+        bank.keep_grant_body(grant, GrantBody({"note": "another"}, body.salt))
+    bank.keep_grant_body(grant, body)
+    assert holder.client.open_grant_body(grant) == dict(body.texts)
+    other = Client(list(reversed(city.devnet.urls)), city.banks[0].officer)
+    assert other.open_grant_body(grant) == dict(body.texts), "another node reads it too"
+    other.close()
+    with pytest.raises(Denied) as refused:
+        city.banks[1].client.open_grant_body(grant)
+    assert refused.value.code == "body_of_others"
+    for n in city.devnet.numbers:
+        for path in (city.devnet.home(n) / "blobs").glob("??/*"):
+            assert b"2026-0417" not in path.read_bytes()
+    [kept] = holder.client.grant_bodies(grant)
+    sealed = bytes.fromhex(kept.payload_hash)
+    until(lambda: len(places(city, sealed)) >= COPIES, "the body is on its nodes")
+    with pytest.raises(Denied):
+        bank.erase_grant_body(grant)
+    holder.client.revoke_grant(grant)
+    bank.erase_grant_body(grant)
+
+    def destroyed() -> bool:
+        [left] = holder.client.grant_bodies(grant)
+        return left.destroyed_by == len(city.devnet.numbers)
+
+    until(destroyed, "every node has stated destruction")
+    assert places(city, sealed) == []
+    with pytest.raises(Denied):
+        holder.client.open_grant_body(grant)

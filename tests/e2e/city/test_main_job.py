@@ -10,15 +10,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pypdfium2
 import pytest
 from PIL import Image
 
 from contracts.records import GrantState, OutputFormat
 from contracts.state import GRANTS
-from ledger.errors import Category
+from ledger.errors import Category, DecodeError, VerificationFailed
+from ledger.receipts import trust_from_json
 from node.devnet import Devnet
 from tests.e2e.cities import COMMAND_S, IDENTITY, INSURANCE, READY_S, City, Holder, seen, until
-from zhenglian import ApiError, Denied, verify_state
+from zhenglian import ApiError, Client, Denied, verify_state
+from zhenglian.evidence import check_evidence
+from zhenglian.evidence_pdf import evidence_pdf
 from zhenglian_demo.leaks import half_sorted, rasterize
 
 
@@ -119,25 +123,56 @@ def test_others_neither_see_the_grant_nor_fetch_the_file(city: City, holder: Hol
         stranger.request_release(grant_id, holder.everything()[:1])
 
 
+def printed_text(document: bytes) -> str:
+    """What a PDF says, without the ends of lines."""
+    pages = pypdfium2.PdfDocument(document)
+    return "".join(page.get_textpage().get_text_range() for page in pages).replace("\r\n", "")
+
+
 def test_a_leak_leads_back_to_its_source_and_to_nobody_else(city: City, holder: Holder, folder: Path) -> None:
     copies = []
     for bank in city.banks:
         grant_id = holder.granted(bank.client)
         copies.append(bank.client.retrieve(grant_id, holder.everything(), folder / bank.name))
-    auditor = city.auditor.client
     leaks = {
         rasterize(copies[1].files[2].read_bytes()): (IDENTITY, city.banks[1].name),
         half_sorted(copies[2].files[1].read_bytes(), seed=3): (INSURANCE, city.banks[2].name),
         copies[0].files[0].read_bytes(): (IDENTITY, city.banks[0].name),
     }
     for leak, (code, expected) in leaks.items():
-        view = auditor.trace(leak, [holder.certificates[code]])
+        view = city.trace(leak, holder.certificates[code])
         assert view.verdict == "accused"
         assert [match.release.grantee_name for match in view.matches] == [expected]
         assert view.matches[0].release.pii_principal_id == holder.account
         assert view.matches[0].log10_np <= -9
     original = next(data for name, _, data in holder.contents[IDENTITY].attachments if name == "document")
-    control = auditor.trace(rasterize(original), [holder.certificates[IDENTITY]])
+    leak = rasterize(copies[1].files[2].read_bytes())
+    told = city.trace(leak, holder.certificates[IDENTITY])
+    with Client(city.devnet.url(1)) as anybody:
+        trusted = trust_from_json(anybody.trust())
+    evidence = city.auditor.client.trace_evidence(told.trace_id)
+    checked = check_evidence(evidence, trusted, leak=leak, original=original)
+    (named,) = checked.releases
+    assert named.recipient.hex() == told.matches[0].release.grantee
+    assert named.releasing.hex() == told.matches[0].release.released_by
+    assert named.detected_log10_np is not None
+    assert named.detected_log10_np <= -9
+    document = evidence_pdf(checked)
+    assert document == evidence_pdf(checked)
+    printed = printed_text(document)
+    for said in (told.trace_id, named.release_id.hex(), named.recipient.hex(), "追溯证据报告"):
+        assert said in printed
+    for changed in (
+        evidence.replace(b'"seed\\":\\"', b'"seed\\":\\"AA', 1),
+        evidence.replace(b"accused", b"none", 1),
+    ):
+        with pytest.raises((VerificationFailed, DecodeError)):
+            check_evidence(changed, trusted)
+    with pytest.raises(VerificationFailed, match="another file"):
+        check_evidence(evidence, trusted, leak=original)
+    with pytest.raises(ApiError):
+        city.banks[1].client.trace_evidence(told.trace_id)
+    control = city.trace(rasterize(original), holder.certificates[IDENTITY])
     assert control.verdict in {"none", "untraceable"}
     assert control.matches == []
 
@@ -153,7 +188,7 @@ def test_a_leaked_picture_leads_back_too_after_jpeg_75(city: City, holder: Holde
         leak = io.BytesIO()
         with Image.open(copies[1].files[number]) as image:
             image.convert("RGB").save(leak, "JPEG", quality=75)
-        view = city.auditor.client.trace(leak.getvalue(), [holder.certificates[code]])
+        view = city.trace(leak.getvalue(), holder.certificates[code])
         assert view.verdict == "accused"
         assert [match.release.grantee_name for match in view.matches] == [city.banks[1].name]
 

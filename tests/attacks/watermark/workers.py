@@ -1,0 +1,96 @@
+"""Worker processes of the campaign, and what they run: the same figures however many there are.
+
+Rule: a trial is a function of its cell and its number alone, so trials may run anywhere and be added up later; but only with
+trials of the same engine, attacks and covers (`fingerprint`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import cv2
+
+from tests.attacks.watermark import nulls
+from tests.attacks.watermark.campaign import added, summed, trial_by_name
+from tests.attacks.watermark.cells import Cell
+from tests.attacks.watermark.nulls import A_LEAK, Nulls
+from tests.attacks.watermark.table import Result
+
+A_ROUND: Final = 3
+"""Trials of a cell before the next cell has its turn: a run that ends early has tried all cells about as often."""
+_ENGINE: Final = Path("watermark")
+_ATTACKS: Final = Path("tests/attacks/watermark")
+_DECIDE: Final = ("campaign", "cells", "covers", "images", "nulls", "photos", "row_collusion", "rows")
+
+
+def fingerprint() -> str:
+    """What the figures depend on, as a hash: the sources of engine, attacks and covers."""
+    found = hashlib.sha256()
+    for file in (*sorted(_ENGINE.glob("*.py")), *(_ATTACKS / f"{name}.py" for name in _DECIDE)):
+        found.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return found.hexdigest()[:16]
+
+
+def pool(jobs: int) -> ProcessPoolExecutor:
+    """So many processes, each of one thread."""
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_alone)
+
+
+def _alone() -> None:
+    cv2.setNumThreads(1)
+
+
+def rounds(
+    workers: Executor, cells: Sequence[Cell], trials: int, known: dict[str, Result], late: Callable[[], bool]
+) -> Iterator[Result]:
+    """Cells with more and more trials, until each has so many or it is late.
+
+    Args:
+        workers: where the trials run.
+        cells: what is tried.
+        trials: how many of each.
+        known: results so far, by cell; trials go on behind them.
+        late: asked before each cell has its turn.
+    """
+    done = dict(known)
+    for upto in range(A_ROUND, trials + A_ROUND, A_ROUND):
+        for cell in cells:
+            before = done.get(cell.name, summed(cell, ()))
+            numbers = range(before.trials, min(upto, trials))
+            if not numbers:
+                continue
+            if late():
+                return
+            names = [cell.name] * len(numbers)
+            done[cell.name] = added(before, summed(cell, tuple(workers.map(trial_by_name, names, numbers))))
+            yield done[cell.name]
+
+
+def null_trials(
+    workers: Executor, cells: Sequence[Cell], count: int, known: Nulls, late: Callable[[], bool]
+) -> Iterator[Nulls]:
+    """Score ids that were never issued until there are so many or it is late, 10,000 a leak, round the cells.
+
+    Args:
+        workers: where they are scored.
+        cells: whose leaks.
+        count: how many ids.
+        known: the sums so far.
+        late: asked before each round of leaks.
+    """
+    sums = known
+    while sums.scored < count and not late():
+        tasks = []
+        for ahead in range(A_ROUND):
+            leak, first = sums.leaks + ahead, sums.scored + ahead * A_LEAK
+            if first < count:
+                cell = cells[leak % len(cells)]
+                tasks.append((cell.name, leak // len(cells), min(A_LEAK, count - first), first))
+        for found in workers.map(nulls.on_leak_by_name, *zip(*tasks, strict=True)):
+            sums = sums.with_leak(*found)
+        yield sums
