@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, assert_never
 
 import structlog
@@ -22,7 +23,7 @@ from contracts.state import SHARED_KEY_DEALINGS, StateReader
 from ledger import codec
 from ledger.crypto.suite import CryptoSuite
 from ledger.errors import LedgerError
-from network.tasks import end
+from network.tasks import end, in_thread_to_its_end
 from node.holders.channel import ShareMessage, framed
 from node.holders.keeping import missing_shares
 from node.holders.pairs import number_of, pair_fits, revealed_fits
@@ -174,7 +175,7 @@ class KeyDriver:
         try:
             async with self._disk:
                 for step in steps:
-                    await asyncio.to_thread(self._write_one, step)
+                    await in_thread_to_its_end(partial(self._write_one, step))
         except LedgerError as error:
             log.error("key shares could not be written", code=error.code, reason=str(error))
             return False
@@ -238,7 +239,7 @@ class KeyDriver:
             async with self._disk:
                 memory = self._memories.find(one.round_id)
                 if memory is not None:
-                    await asyncio.to_thread(self._memories.keep, memory.with_pair(pair))
+                    await in_thread_to_its_end(partial(self._memories.keep, memory.with_pair(pair)))
         except LedgerError as error:
             log.info("a dealer's pair is not here yet", dealer=account.hex(), reason=str(error))
             await asyncio.sleep(RETRY_S)

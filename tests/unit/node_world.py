@@ -316,13 +316,19 @@ class Node(Replica):
             assert await self.chain.wait_height_above(height, 30) > height, "nothing more happens"
 
 
+# Long enough for a machine that others use too, and short beside what is waited for.
+EVENTUALLY_S: Final = 60.0
+LOOK_AGAIN_S: Final = 0.002
+
+
 async def eventually(holds: Callable[[], bool]) -> None:
-    """Let everything else run until something is so."""
-    async with asyncio.timeout(30):
-        while True:
-            if holds():
-                return
-            await asyncio.sleep(0)
+    """Let everything else run until something is so.
+
+    It looks again after a pause: one that spins keeps from the other threads what it waits for.
+    """
+    async with asyncio.timeout(EVENTUALLY_S):
+        while not holds():
+            await asyncio.sleep(LOOK_AGAIN_S)
 
 
 @asynccontextmanager

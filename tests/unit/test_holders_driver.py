@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -259,3 +260,29 @@ async def test_a_dealer_that_answers_only_when_the_round_has_begun_again_stops_n
     finally:
         await cluster.stop()
     assert unhandled == []
+
+
+async def test_a_driver_that_has_ended_writes_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.start(0)
+    writing, may_end = threading.Event(), threading.Event()
+    write = SealedFolder.write
+
+    def slowly(files: SealedFolder, name: str, data: bytes) -> None:
+        writing.set()
+        may_end.wait()
+        write(files, name, data)
+
+    monkeypatch.setattr(SealedFolder, "write", slowly)
+    await asyncio.to_thread(writing.wait)
+    killed = asyncio.create_task(cluster.kill(0))
+    done, _ = await asyncio.wait((killed,), timeout=0.05)
+    assert not done
+    may_end.set()
+    await killed
+    before = sorted(path.name for path in (tmp_path / "0").iterdir())
+    assert before
+    cluster.start(0)
+    await cluster.stop()

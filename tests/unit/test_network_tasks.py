@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 
 import pytest
 
 from ledger.errors import Unavailable
-from network.tasks import end
+from network.tasks import end, in_thread_to_its_end
 from node.services.jobs import Jobs
 
 
@@ -82,3 +84,56 @@ async def test_what_has_ended_and_what_fails_while_it_ends_is_waited_for() -> No
     await end((ended, other))
     assert other.done()
     await end(())
+
+
+async def test_who_is_cancelled_waits_for_the_thread_that_writes() -> None:
+    started, may_end = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    def write() -> None:
+        started.set()
+        may_end.wait()
+        written.append("whole")
+
+    task = asyncio.create_task(in_thread_to_its_end(write))
+    await asyncio.to_thread(started.wait)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    done, _ = await asyncio.wait((task,), timeout=0.05)
+    assert not done
+    may_end.set()
+    await end((task,))
+    assert task.cancelled()
+    assert written == ["whole"]
+
+
+async def test_work_in_a_thread_gives_what_it_returns_and_raises() -> None:
+    def fail() -> None:
+        raise Unavailable(what="disk", reason="full")
+
+    assert await in_thread_to_its_end(lambda: 7) == 7
+    with pytest.raises(Unavailable):
+        await in_thread_to_its_end(fail)
+
+
+async def test_what_fails_after_its_caller_was_cancelled_is_no_unhandled_error() -> None:
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unhandled.append(context))
+    started, may_end = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        started.set()
+        may_end.wait()
+        raise Unavailable(what="disk", reason="full")
+
+    task = asyncio.create_task(in_thread_to_its_end(fail))
+    await asyncio.to_thread(started.wait)
+    task.cancel()
+    await asyncio.sleep(0)
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    gc.collect()
+    assert unhandled == []
