@@ -243,7 +243,8 @@ async def test_an_agent_key_is_sealed_and_there_after_a_restart(tmp_path: Path) 
         assert [key.key_id for key in after.parts.agents.of(DEPARTMENT_ADMIN.account)] == [agent]
         await after.up(lines(row(1)))
         assert len(after.issued()) == 1
-    file.write_bytes(b"x" + file.read_bytes()[1:])
+    sealed = file.read_bytes()
+    file.write_bytes(bytes((sealed[0] ^ 1,)) + sealed[1:])
     async with depot(tmp_path, populated=False) as damaged:
         assert damaged.parts.agents.of(DEPARTMENT_ADMIN.account) == ()
 
