@@ -220,6 +220,17 @@ class WebhooksSection(_Section, frozen=True):
     platform_secret_file: FilePath = ""
 
 
+class CopiesSection(_Section, frozen=True):
+    """`[copies]`. What this node signs derived copies (授权副本) with; without it marked PDFs are handed out as they are.
+
+    `certificate`: the organisation's certificate, followed by those that lead to its root, PEM. `key`: its key, PKCS #8 PEM, a
+    private file (mode 600). Both or neither.
+    """
+
+    certificate: FilePath = ""
+    key: FilePath = ""
+
+
 class LogSection(_Section, frozen=True):
     """`[log]`."""
 
@@ -241,6 +252,7 @@ class NodeConfig(_Section, frozen=True):
     oidc: Annotated[tuple[OidcSection, ...], Meta(max_length=OIDC_PROVIDERS_MAX)] = ()
     vault: VaultSection = VaultSection()
     webhooks: WebhooksSection = WebhooksSection()
+    copies: CopiesSection = CopiesSection()
     log: LogSection = LogSection()
 
 
@@ -379,6 +391,10 @@ def _check_together(path: Path, config: NodeConfig) -> None:
     """What no single key can be blamed for."""
     if bool(config.http.tls_certificate) != bool(config.http.tls_key):
         missing = "http.tls_key" if config.http.tls_certificate else "http.tls_certificate"
+        zh, en = "证书与密钥文件须同时填写，或都不填", "give both a certificate and a key, or neither"
+        raise _invalid(path, missing, "empty", zh, en)
+    if bool(config.copies.certificate) != bool(config.copies.key):
+        missing = "copies.key" if config.copies.certificate else "copies.certificate"
         zh, en = "证书与密钥文件须同时填写，或都不填", "give both a certificate and a key, or neither"
         raise _invalid(path, missing, "empty", zh, en)
     if config.consensus.delta_ms > config.consensus.delta_ms_max:

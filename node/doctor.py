@@ -138,6 +138,7 @@ class _Looks:
             self._who,
             self._locks,
             self._certificate,
+            self._copies,
             self._journal,
             self._store,
             self._shares,
@@ -213,6 +214,22 @@ class _Looks:
             yield _finding("certificate_expired", path=str(path))
         elif left_ms < CERTIFICATE_DAYS_LOW * _DAY_MS:
             yield _finding("certificate_expiring", path=str(path), days=left_ms // _DAY_MS)
+
+    def _copies(self) -> Iterator[Finding]:
+        if self._config is None or not self._config.copies.key:
+            return
+        from node.services.derived_copies import load_signer  # half a second, and not every node has one
+
+        named = self._config.copies
+        try:
+            left_ms = load_signer(self._home, named.certificate, named.key).ends_ms - self._now_ms
+        except LedgerError as error:
+            yield _said("copies_unusable", error)
+            return
+        if left_ms <= 0:
+            yield _finding("copies_certificate_expired", path=named.certificate)
+        elif left_ms < CERTIFICATE_DAYS_LOW * _DAY_MS:
+            yield _finding("copies_certificate_expiring", path=named.certificate, days=left_ms // _DAY_MS)
 
     def _journal(self) -> Iterator[Finding]:
         if self._found.running:

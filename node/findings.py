@@ -205,6 +205,27 @@ KINDS: Final[dict[str, Kind]] = {
         "在过期前更新证书（见运维手册）。",
         "Renew it before (see the operations page).",
     ),
+    "copies_unusable": Kind(
+        Severity.ERROR,
+        "授权副本无法签名：{zh}",
+        "Derived copies cannot be signed: {en}",
+        "更正 config.toml 的 [copies]，或放回证书与私钥文件（私钥权限 600）。",
+        "Correct [copies] in config.toml, or put certificate and key back (the key with mode 600).",
+    ),
+    "copies_certificate_expired": Kind(
+        Severity.ERROR,
+        "签署授权副本的证书 {path} 已过期，PDF 下链将等待至期限",
+        "The certificate {path} that signs derived copies has expired; releases of PDFs wait until their deadline",
+        "换上新证书与私钥，再重新启动节点。",
+        "Put a new certificate and key in place and start the node again.",
+    ),
+    "copies_certificate_expiring": Kind(
+        Severity.WARNING,
+        "签署授权副本的证书 {path} 将在 {days} 天后过期",
+        "The certificate {path} that signs derived copies expires in {days} days",
+        "在过期前换上新证书与私钥，再重新启动节点。",
+        "Put a new certificate and key in place before, and start the node again.",
+    ),
     "port_in_use": Kind(
         Severity.ERROR,
         "{what}地址 {address} 无法监听：{reason}",

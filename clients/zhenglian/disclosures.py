@@ -12,13 +12,14 @@ from typing import Final
 
 import msgspec
 
-from ledger import merkle
 from ledger.commitments import (
     FieldProof,
+    FieldValue,
     attachment_leaf,
     encode_value,
     leaf,
     ordered_leaves,
+    prove_field,
     verify_attachment,
     verify_field,
 )
@@ -66,24 +67,39 @@ def disclosure_of(suite: CryptoSuite, chain_id: bytes, deposit: DepositRequest) 
         chain_id=chain_id.hex(),
         certificate_id=deposit.certificate_id,
         fields=[
-            DisclosedField(
-                name=name,
-                value=deposit.fields[name],
-                salt=field_salt(suite, seed, name).hex(),
-                proof=_shown(merkle.prove(suite.digest, leaves, at)),
+            disclosed_field(
+                name, deposit.fields[name], prove_field(suite, leaves, at, field_salt(suite, seed, name))
             )
             for name, at in places.items()
         ],
         attachments=[
-            DisclosedAttachment(
-                name=name,
-                media_type=types[name],
-                content_hash=hashes[name].hex(),
-                salt=attachment_salt(suite, seed, name).hex(),
-                proof=_shown(merkle.prove(suite.digest, leaves, at)),
+            disclosed_attachment(
+                name,
+                types[name],
+                hashes[name],
+                prove_field(suite, leaves, at, attachment_salt(suite, seed, name)),
             )
             for name, at in after.items()
         ],
+    )
+
+
+def disclosed_field(name: str, value: FieldValue, proof: FieldProof) -> DisclosedField:
+    """A field as it is shown, with what proves it."""
+    plain = value if isinstance(value, str | int) else [dict(row) for row in value]
+    return DisclosedField(name=name, value=plain, salt=proof.salt.hex(), proof=_shown(proof.proof))
+
+
+def disclosed_attachment(
+    name: str, media_type: str, content_hash: bytes, proof: FieldProof
+) -> DisclosedAttachment:
+    """An attachment as it is shown, by its hash, with what proves it."""
+    return DisclosedAttachment(
+        name=name,
+        media_type=media_type,
+        content_hash=content_hash.hex(),
+        salt=proof.salt.hex(),
+        proof=_shown(proof.proof),
     )
 
 

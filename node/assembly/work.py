@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from node.assembly.ground import Ground, wall_clock_ms
 from node.assembly.vault import Vault
+from node.config import NodeConfig
+from node.home import Home
 from node.services.counts import Counts
 from node.services.finding import Finding
+from node.services.finishing import Derive, Finisher
 from node.services.leak_index import LeakIndex
 from node.services.leak_notes import LeakNotes
 from node.services.leak_reader import LeakReader
@@ -30,13 +34,26 @@ class Work:
 
 
 def assemble_work(ground: Ground, vault: Vault) -> Work:
-    """Put it together. Raises StorageDamaged (a database of the home cannot be used)."""
+    """Put it together.
+
+    Raises:
+        StorageDamaged: a database of the home cannot be used.
+        FileUnusable, SecretExposed, DecodeError: what signs derived copies cannot be used.
+    """
     suite, chain = ground.suite, ground.chain
     renderer = Renderer(suite, vault.reader)
     spool = Spool(ground.home.spool, suite, ground.identity.wrap_secret)
     leaks = LeakIndex(ground.home.root / "leaks.sqlite", suite, ground.identity.wrap_secret)
     notes = LeakNotes(leaks, wall_clock_ms)
-    maker = ReleaseMaker(suite=suite, chain=chain, renderer=renderer, seeds=vault.seeds, notes=notes)
+    derive = _derive(ground.config, ground.home)
+    maker = ReleaseMaker(
+        suite=suite,
+        chain=chain,
+        renderer=renderer,
+        seeds=vault.seeds,
+        notes=notes,
+        finisher=None if derive is None else Finisher(suite=suite, chain=chain, derive=derive),
+    )
     return Work(
         releases=Releases(
             suite=suite,
@@ -71,3 +88,15 @@ def assemble_work(ground: Ground, vault: Vault) -> Work:
         ),
         notes=notes,
     )
+
+
+def _derive(config: NodeConfig, home: Home) -> Derive | None:
+    """What makes derived copies here; None where none are made."""
+    if not config.copies.key:
+        return None
+    from node.services.derived_copies import (
+        derived_copy,
+        load_signer,
+    )  # half a second, and not every node needs it
+
+    return partial(derived_copy, signer=load_signer(home, config.copies.certificate, config.copies.key))

@@ -30,7 +30,8 @@ from contracts.state import RELEASES
 from ledger.decoders import decode_json
 from ledger.errors import DecodeError, LedgerError, VerificationFailed
 from ledger.types import Trust
-from node.services.derived_copies import PRESENTATION, RELEASE_RECEIPT, STATEMENT, CopyStatement, headline
+from node.services.copy_papers import CopyStatement
+from node.services.derived_copies import PRESENTATION, RELEASE_RECEIPT, STATEMENT, headline
 from watermark.errors import MediaTooLarge
 from watermark.pdf_streams import decoded
 from zhenglian import presentations

@@ -14,9 +14,8 @@ import hashlib
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 import pikepdf
@@ -32,7 +31,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
     load_pem_private_key,
 )
-from msgspec import Struct
 from pikepdf import Array, Dictionary, Name, Stream
 from pyhanko.pdf_utils.generic import ArrayObject, ByteStringObject
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -41,11 +39,12 @@ from pyhanko.sign.fields import SigSeedSubFilter
 from pyhanko.sign.signers.pdf_signer import PdfSigningSession
 from pyhanko_certvalidator.registry import SimpleCertificateStore
 
-from ledger.errors import DecodeError, VerificationFailed
+from ledger.errors import DecodeError, Unavailable, VerificationFailed
+from node.home import Home, read_file
+from node.services.copy_papers import CopyStatement, Papers
 from watermark.pdf_chips import displayed_points, square_to_page
 from watermark.pdf_text import times
 
-COPY_FORMAT: Final = "zhenglian-copy-1"
 STATEMENT: Final = "zhenglian-copy.json"
 PRESENTATION: Final = "zhenglian-presentation.json"
 RELEASE_RECEIPT: Final = "zhenglian-release.receipt.json"
@@ -57,55 +56,8 @@ _HEADER_POINTS: Final = 6.5
 _MARGIN_POINTS: Final = 10.0
 
 
-class CopyStatement(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who made the copy, from what, for whom: the first of the attached files.
-
-    Attributes:
-        format: of this file.
-        chain_id, release_id, certificate_id: hex.
-        certificate_type: its code.
-        released_by, grantee: accounts, hex; their names as the ledger has them.
-        purpose: of the release, its code.
-        attachment: name of the original among the certificate's attachments.
-        original_hash: of the original, hex, by the network's suite.
-        made: RFC 3339; the block time of the release.
-    """
-
-    format: Literal["zhenglian-copy-1"]
-    chain_id: str
-    release_id: str
-    certificate_id: str
-    certificate_type: str
-    released_by: str
-    released_by_name: str
-    grantee: str
-    grantee_name: str
-    purpose: str
-    attachment: str
-    original_hash: str
-    made: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Papers:
-    """What a derived copy brings along.
-
-    Attributes:
-        statement: who made it for whom.
-        presentation: a presentation's file (`zhenglian.presentations`): the ledger's proof of what the issuer committed to, with
-            the opened parts and their proofs.
-        release_receipt: a state receipt's file, of the release's record.
-        made_ms: block time of the release.
-    """
-
-    statement: CopyStatement
-    presentation: bytes
-    release_receipt: bytes
-    made_ms: int
-
-
 class CopySigner:
-    """The key with which an organisation signs its copies. Its signatures are deterministic.
+    """The key with which an organisation signs its copies, until `ends_ms`. Its signatures are deterministic.
 
     Args:
         certificate_pem: the certificate, followed by those that lead to its root, if any.
@@ -125,6 +77,7 @@ class CopySigner:
             raise DecodeError(what="copy signing key", reason="it is neither RSA nor ECDSA nor Ed25519")
         if not chain or chain[0].public_key() != key.public_key():
             raise DecodeError(what="copy signing key", reason="it does not belong to the certificate")
+        self.ends_ms = int(chain[0].not_valid_after_utc.timestamp() * 1000)
         self._chain = [asn1_x509.Certificate.load(one.public_bytes(Encoding.DER)) for one in chain]
         plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         self._key = asn1_keys.PrivateKeyInfo.load(plain)
@@ -137,7 +90,13 @@ class CopySigner:
             reason: shown with it.
             name: of the organisation.
             made_ms: the time that it states.
+
+        Raises:
+            Unavailable: by then the certificate has ended.
         """
+        if made_ms > self.ends_ms:
+            ended = datetime.fromtimestamp(self.ends_ms / 1000, UTC).isoformat()
+            raise Unavailable(what="copy signing certificate", reason=f"it ended at {ended}")
         registry = SimpleCertificateStore.from_certs(self._chain)  # type: ignore[no-untyped-call]
         meta = signers.PdfSignatureMetadata(
             field_name=SIGNATURE_FIELD,
@@ -155,6 +114,20 @@ class CopySigner:
             _Repeatable(io.BytesIO(data)), output=out, bytes_reserved=SIGNATURE_SIZE_BYTES
         )
         return out.getvalue()
+
+
+def load_signer(home: Home, certificate: str, key: str) -> CopySigner:
+    """The signer that a node's settings name.
+
+    Args:
+        home: of the node.
+        certificate, key: files, from the home if they are not absolute.
+
+    Raises:
+        FileUnusable, SecretExposed: one cannot be read, or others can read the key.
+        DecodeError: they are none, or do not belong together.
+    """
+    return CopySigner(read_file(home.root / certificate), read_file(home.root / key, secret=True))
 
 
 class _Deterministic(signers.SimpleSigner):
@@ -211,6 +184,7 @@ def derived_copy(marked: bytes, papers: Papers, signer: CopySigner) -> bytes:
 
     Raises:
         VerificationFailed: the file is no PDF that can be made a copy of.
+        Unavailable: the certificate that signs has ended.
     """
     statement = papers.statement
     line = headline(statement)

@@ -1,13 +1,13 @@
-"""Making the files of a release: open what its outputs need and have their marks' seeds computed, check, select, mark.
+"""Making the files of a release: open what its outputs need and have their marks' seeds computed, check, select, mark, finish.
 
-Rule: the same release gives the same bytes whenever it is made. Everything that it needs is opened in one go; files are made
-one after the other, so that only a few are in memory in the clear at a time.
+Rule: the same release and finish give the same bytes whenever they are made. Everything that it needs is opened in one go; files
+are made one after the other, so that only a few are in memory in the clear at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,13 +15,15 @@ from contracts.questions import answer_of
 from contracts.records import Certificate, Output, Release
 from contracts.state import CERTIFICATE_TYPE_VERSIONS
 from ledger.crypto.suite import CryptoSuite
-from ledger.errors import VerificationFailed
+from ledger.errors import Unavailable, VerificationFailed
 from node.chain import Chain
+from node.services.finishing import Finish, Finisher
 from node.services.leak_notes import LeakNotes
 from node.services.marking import MarkedFile, Renderer, mark_file
 from node.vault.keys import Authority, AuthorityKind
 from node.vault.mark_seeds import MarkSeeds, Seed, copies_of
 from node.vault.records import Unlocked
+from watermark import Marked
 from zhenglian.catalogue import CertificateTypeSpec, decode_schema
 
 # Files in the clear in memory, of whichever releases.
@@ -42,7 +44,16 @@ class OpenedRelease:
 
 
 class ReleaseMaker:
-    """Makes files of releases, and unmarked ones for traces."""
+    """Makes files of releases, and unmarked ones for traces.
+
+    Args:
+        suite: crypto suite.
+        chain: the ledger as this node has it.
+        renderer: opens and renders.
+        seeds: of marks.
+        notes: where files that are made are noted, to be found again by.
+        finisher: makes derived copies; None where this node makes none.
+    """
 
     def __init__(
         self,
@@ -52,12 +63,14 @@ class ReleaseMaker:
         renderer: Renderer,
         seeds: MarkSeeds,
         notes: LeakNotes | None = None,
+        finisher: Finisher | None = None,
     ) -> None:
         self._suite = suite
         self._chain = chain
         self._renderer = renderer
         self._seeds = seeds
         self._notes = notes
+        self._finisher = finisher
         self._at_once = asyncio.Semaphore(FILES_AT_ONCE)
 
     async def open(self, release: Release, outputs: Sequence[Output]) -> OpenedRelease:
@@ -75,8 +88,41 @@ class ReleaseMaker:
         )
         return OpenedRelease(unlocked=unlocked, seeds=seeds)
 
-    async def make(self, release: Release, index: int, opened: OpenedRelease) -> MarkedFile:
-        """The file of one output. Raises Unavailable, VerificationFailed, WatermarkError."""
+    def finishes(self, output: Output) -> bool:
+        """Whether the file of an output is made with a finish."""
+        return self._finisher is not None and self._finisher.finishes(output)
+
+    async def finish_of(self, release: Release, index: int, opened: OpenedRelease) -> Finish | None:
+        """Decide on the finish of one file, by what the ledger says now; None where it gets none.
+
+        Args:
+            release: which.
+            index: of its output.
+            opened: for all outputs of the release.
+
+        Raises:
+            Unavailable: a ciphertext is nowhere.
+            VerificationFailed: what was opened is not what the ledger says.
+        """
+        output = release.outputs[index]
+        if self._finisher is None or not self._finisher.finishes(output):
+            return None
+        return await self._finisher.decide(release, output, self._certificate(output), opened.unlocked)
+
+    async def make(
+        self, release: Release, index: int, opened: OpenedRelease, finish: Finish | None = None
+    ) -> MarkedFile:
+        """The file of one output.
+
+        Args:
+            release: which.
+            index: of its output.
+            opened: for this output at least.
+            finish: of this file; one that was decided before gives the bytes that were made before.
+
+        Raises:
+            Unavailable, VerificationFailed, WatermarkError.
+        """
         copy = copies_of(release)[index]
         output, certificate = copy.output, self._certificate(copy.output)
         async with self._at_once:
@@ -85,11 +131,25 @@ class ReleaseMaker:
                 opened.unlocked, certificate, schema, output, self.as_of_ms(release, output)
             )
             marked = await asyncio.to_thread(
-                mark_file, self._suite, rendering, layout, copy, opened.seeds[index]
+                mark_file,
+                self._suite,
+                rendering,
+                layout,
+                copy,
+                opened.seeds[index],
+                self._giving(finish),
             )
             if self._notes is not None:
                 await self._notes.made(certificate, schema, output, opened.unlocked, rendering, marked.data)
             return marked
+
+    def _giving(self, finish: Finish | None) -> Callable[[Marked], Marked]:
+        finisher = self._finisher
+        if finish is None:
+            return lambda marked: marked
+        if finisher is None:
+            raise Unavailable(what="finish", reason="this node makes no derived copies any more")
+        return lambda marked: finisher.give(marked, finish)
 
     def as_of_ms(self, release: Release, output: Output) -> int:
         """Of when the answer to an output's question is, as the ledger fixed it; 0 where nothing is asked."""

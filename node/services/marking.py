@@ -7,7 +7,7 @@ or trace only, so that who makes one mark can make no other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from contracts.records import UNMARKED, Certificate, Output, PreparedFile
@@ -20,7 +20,7 @@ from node.vault.keys import Authority
 from node.vault.mark_seeds import Copy, Seed, mark_commitment
 from node.vault.parts import parts_of_outputs
 from node.vault.records import RecordReader, Unlocked
-from watermark import Channel, Manifest, Policy, embed
+from watermark import Channel, Manifest, Marked, Policy, embed
 from zhenglian.catalogue import CertificateTypeSpec, MarksSpec
 
 
@@ -142,7 +142,14 @@ def _as_declared(policy: Policy, marks: MarksSpec) -> Policy:
     return replace(policy, strength=marks.strength, channels=channels)
 
 
-def mark_file(suite: CryptoSuite, rendering: Rendering, layout: bytes, copy: Copy, seed: Seed) -> MarkedFile:
+def mark_file(
+    suite: CryptoSuite,
+    rendering: Rendering,
+    layout: bytes,
+    copy: Copy,
+    seed: Seed,
+    finish: Callable[[Marked], Marked] = lambda marked: marked,
+) -> MarkedFile:
     """Embed a release's mark; an original stays as it is. CPU-bound: tens of milliseconds to a second; run it in a worker thread.
 
     Args:
@@ -151,6 +158,7 @@ def mark_file(suite: CryptoSuite, rendering: Rendering, layout: bytes, copy: Cop
         layout: its layout key.
         copy: whose file it becomes.
         seed: of that copy.
+        finish: what the marked file gets besides, before it is committed to.
     """
     if copy.unmarked:
         unmarked = PreparedFile(
@@ -161,8 +169,14 @@ def mark_file(suite: CryptoSuite, rendering: Rendering, layout: bytes, copy: Cop
             marks_version=seed.version,
         )
         return MarkedFile(data=rendering.data, prepared=unmarked, manifest=None)
-    marked = embed(
-        rendering.data, rendering.media_type, layout_key=layout, seed=seed.value, policy=rendering.policy
+    marked = finish(
+        embed(
+            rendering.data,
+            rendering.media_type,
+            layout_key=layout,
+            seed=seed.value,
+            policy=rendering.policy,
+        )
     )
     file_hash = suite.digest(marked.data)
     return MarkedFile(

@@ -5,7 +5,8 @@
         └── refused or failed, or past its deadline ──> FAILED (the use comes back)
 
 Rule: what is to be done follows from the finalized chain alone, so a node that was killed finds its work again; no byte
-leaves before PREPARED is final, and the same release id gives the same bytes. What may pass is tried until the deadline;
+leaves before PREPARED is final, and the same release id gives the same bytes: the finish of a file (`finishing.py`) holds proofs of
+one moment, so it is kept before the file is made. What may pass is tried until the deadline;
 what the ledger does not allow any more fails at once, with the reason for which the holders refused.
 """
 
@@ -31,8 +32,9 @@ from node.chain import Chain
 from node.execution import FinalizedExecution
 from node.holders.errors import KeyRefused
 from node.index.ports import Index
+from node.services.finishing import Finish, decode_finish, encode_finish
 from node.services.jobs import Jobs
-from node.services.making import ReleaseMaker
+from node.services.making import OpenedRelease, ReleaseMaker
 from node.services.marking import MarkedFile
 from node.services.node_account import NodeAccount
 from node.services.ports import Denied, ReleasedFile, ReleaseTransactions, Standing
@@ -51,7 +53,8 @@ _MAY_PASS: Final = frozenset({Category.UNAVAILABLE, Category.BUSY})
 _SERVED: Final = frozenset({ReleaseState.PREPARED, ReleaseState.DELIVERED})
 
 _MARKS: Final = "-marks"
-_SPOOL_NAME: Final = re.compile(r"release-([0-9a-f]{16})-[0-9]+(?:-marks)?", re.ASCII)
+_FINISH: Final = "-finish"
+_SPOOL_NAME: Final = re.compile(r"release-([0-9a-f]{16})-[0-9]+(?:-marks|-finish)?", re.ASCII)
 
 log = structlog.get_logger()
 
@@ -81,6 +84,15 @@ class ReleaseErased(LedgerError):
     category = Category.GONE
     zh = "下链 {id} 涉及的证照数据已删除，其文件一并销毁"
     en = "The data of a certificate in release {id} is erased, and the release's files are destroyed with it"
+
+
+class FinishLost(LedgerError):
+    """A derived copy is lost here, and so are the proofs that it brought along: the same bytes cannot be made again. Fields: id."""
+
+    code = "finish_lost"
+    category = Category.GONE
+    zh = "下链 {id} 的授权副本及其所附证明在本节点已丢失，无法重新制作，请重新申请"
+    en = "The derived copy of release {id} and its proofs are lost on this node and cannot be made again; request a new release"
 
 
 class WrongCall(LedgerError):
@@ -299,11 +311,31 @@ class Releases:
         files: list[PreparedFile] = []
         opened = await self._maker.open(release, release.outputs)
         for index in range(len(release.outputs)):
-            marked = await self._maker.make(release, index, opened)
+            finish = await self._finish(release, index, opened)
+            marked = await self._maker.make(release, index, opened, finish)
             await asyncio.to_thread(self._keep, release, index, marked)
             files.append(marked.prepared)
         await self._node.submit(ReleasesPrepare(release_id=release.release_id, files=tuple(files)))
         log.info("release prepared", release=release.release_id.hex(), files=len(files))
+
+    async def _finish(self, release: Release, index: int, opened: OpenedRelease) -> Finish | None:
+        """The file's finish as it was decided when the file was first made; decided and kept now, if it never was."""
+        finish = await self._kept_finish(release, index)
+        if finish is None:
+            finish = await self._maker.finish_of(release, index, opened)
+            if finish is not None:
+                name = _spool_name(release.release_id, index) + _FINISH
+                await asyncio.to_thread(self._spool.put, name, encode_finish(finish))
+        return finish
+
+    async def _kept_finish(self, release: Release, index: int) -> Finish | None:
+        """None if there is none, or it is damaged. Raises Unavailable (it cannot be read now)."""
+        try:
+            data = await asyncio.to_thread(self._spool.get, _spool_name(release.release_id, index) + _FINISH)
+            return None if data is None else decode_finish(data)
+        except VerificationFailed:
+            log.error("kept finish is damaged", release=release.release_id.hex(), file=index)
+            return None
 
     async def _kept(self, release: Release, index: int) -> bytes | None:
         """The kept file if it is the one on the ledger."""
@@ -320,8 +352,11 @@ class Releases:
     async def _make_again(self, release: Release, index: int) -> bytes:
         """The same bytes once more, where the kept file is lost; possible while the release is PREPARED."""
         output = release.outputs[index]
-        marked = await self._maker.make(release, index, await self._maker.open(release, (output,)))
+        finish = await self._kept_finish(release, index)
+        marked = await self._maker.make(release, index, await self._maker.open(release, (output,)), finish)
         if marked.prepared != release.files[index]:
+            if finish is None and self._maker.finishes(output):
+                raise FinishLost(id=release.release_id.hex())
             raise VerificationFailed(reason="the file made again is not the one on the ledger")
         await asyncio.to_thread(self._keep, release, index, marked)
         return marked.data

@@ -257,14 +257,17 @@ class Unlocked:
             raise VerificationFailed(reason=f"field {name} is not what the issuer signed for")
         return field
 
-    def proof(self, certificate_id: bytes, field: PlainField) -> commitments.FieldProof:
-        """What shows that an opened field is one of those that the issuer signed for."""
+    def proof(self, certificate_id: bytes, opened: PlainField | PlainAttachment) -> commitments.FieldProof:
+        """What shows that an opened part is one of those that the issuer signed for."""
         parts = self._records[certificate_id].manifest.parts
         fields = {part.name: part.leaf for part in parts if part.kind is PartKind.FIELD}
         attachments = {part.name: part.leaf for part in parts if part.kind is PartKind.ATTACHMENT}
         leaves = commitments.ordered_leaves(fields, attachments)
-        index = sorted(fields).index(field.name)
-        return commitments.prove_field(self._suite, leaves, index, field.salt)
+        if isinstance(opened, PlainField):
+            index = sorted(fields).index(opened.name)
+        else:
+            index = len(fields) + sorted(attachments).index(opened.name)
+        return commitments.prove_field(self._suite, leaves, index, opened.salt)
 
     async def attachment(self, certificate_id: bytes, name: str) -> PlainAttachment:
         """One attachment in the clear, checked against its leaf. Raises Unavailable, VerificationFailed."""

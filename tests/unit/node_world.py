@@ -38,6 +38,7 @@ from node.mempool import PoolLimits
 from node.poollog import PoolLog
 from node.services.deposits import Deposits, Place
 from node.services.finding import Finding
+from node.services.finishing import Derive, Finisher
 from node.services.keeper import Keeper
 from node.services.leak_index import LeakIndex
 from node.services.leak_notes import LeakNotes
@@ -77,7 +78,12 @@ class Node(Replica):
     """A replica with its services; `running` gives one whose chain moves by itself."""
 
     def __init__(
-        self, folder: Path, limits: Limits | None = None, pool: PoolLimits | None = None, at: int = 0
+        self,
+        folder: Path,
+        limits: Limits | None = None,
+        pool: PoolLimits | None = None,
+        at: int = 0,
+        derive: Derive | None = None,
     ) -> None:
         self.services: list[Callable[[FinalizedExecution], None]] = []
         super().__init__(folder, limits, pool, at)
@@ -121,7 +127,12 @@ class Node(Replica):
         self.leaks = LeakIndex(folder / "leaks.sqlite", SUITE, bytes(32))
         self.notes = LeakNotes(self.leaks, self.clock_ms)
         self.maker = ReleaseMaker(
-            suite=SUITE, chain=self.chain, renderer=self.renderer, seeds=self.seeds, notes=self.notes
+            suite=SUITE,
+            chain=self.chain,
+            renderer=self.renderer,
+            seeds=self.seeds,
+            notes=self.notes,
+            finisher=None if derive is None else Finisher(suite=SUITE, chain=self.chain, derive=derive),
         )
         self.finding = Finding(
             suite=SUITE,
@@ -333,7 +344,12 @@ async def eventually(holds: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def running(
-    folder: Path, *, populated: bool = False, frozen: bool = False, pool: PoolLimits | None = None
+    folder: Path,
+    *,
+    populated: bool = False,
+    frozen: bool = False,
+    pool: PoolLimits | None = None,
+    derive: Derive | None = None,
 ) -> AsyncIterator[Node]:
     """A node whose chain and index move; opened again over the same folder, it is the same node after a restart.
 
@@ -342,8 +358,9 @@ async def running(
         populated: begin with the story of `Replica.populate`.
         frozen: no block is made until `Node.thaw`.
         pool: limits of its pool.
+        derive: makes its derived copies.
     """
-    node = Node(folder, pool=pool)
+    node = Node(folder, pool=pool, derive=derive)
     node.frozen = frozen
     if populated:
         node.populate()

@@ -38,13 +38,12 @@ from ledger.types import Trust
 from node import cli
 from node.services import copy_checks
 from node.services.copy_checks import Answer, CopyReport, check_copy
-from node.services.copy_papers import papers_of
+from node.services.copy_papers import Papers, papers_of
 from node.services.derived_copies import (
     FIELDS_MAX,
     PRESENTATION,
     STATEMENT,
     CopySigner,
-    Papers,
     derived_copy,
     remove_signatures,
 )

@@ -1,0 +1,211 @@
+"""A node that signs derived copies (授权副本) hands them out in place of marked PDFs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from contracts.calls import ReleasesPrepare
+from contracts.records import Output, OutputFormat, Release, ReleaseState
+from ledger import codec
+from ledger.errors import Unavailable
+from ledger.types import CALL_ARGS_SIZE_BYTES_MAX
+from node.services import releases
+from node.services.copy_checks import CopyReport, check_copy
+from node.services.copy_papers import Papers
+from node.services.derived_copies import CopySigner, derived_copy
+from node.services.finishing import HOLDER, Derive
+from node.services.ports import AttachmentInput
+from node.services.releases import FinishLost
+from tests.unit.contracts_world import BANK, LI, SUITE, identity
+from tests.unit.node_world import Node, card, card_fields, eventually, running
+from tests.unit.test_derived_copies import identity as certificate_of
+from tests.unit.test_derived_copies import licence
+from tests.unit.test_node_releases import JSON_FIELDS, Lent, freeze_at, pooled
+
+OFFICE, OFFICE_KEY = certificate_of("市政务数据局")
+DERIVE = partial(derived_copy, signer=CopySigner(OFFICE, OFFICE_KEY))
+PAPER = licence({"name": str(card_fields()["name"]), "issued_on": "2026-11-03", "code": "11010519491231002X"})
+
+
+def paper(lent: Lent) -> Output:
+    return Output(certificate=lent.certificate, format=OutputFormat.PDF, fields=(), attachment="document")
+
+
+@asynccontextmanager
+async def lending(folder: Path, *, derive: Derive | None = DERIVE) -> AsyncIterator[Lent]:
+    """A node with Li's card and its paper on it, which a bank may download."""
+    content = AttachmentInput(name="document", media_type="application/pdf", data=PAPER)
+    async with running(folder, populated=True, derive=derive) as node:
+        draft = await node.deposit(card(attachments=(content,)))
+        yield Lent(node, draft, await node.grant(BANK, draft))
+
+
+@pytest.fixture
+async def lent(tmp_path: Path) -> AsyncIterator[Lent]:
+    async with lending(tmp_path) as found:
+        yield found
+
+
+async def released(lent: Lent, *outputs: Output) -> Release:
+    release = await lent.node.releases.request(lent.request(*outputs), wait_s=30)
+    assert release.state is ReleaseState.PREPARED, release.failure
+    return release
+
+
+async def bytes_of(node: Node, release: Release, index: int = 0) -> bytes:
+    file = await node.releases.file(release.release_id, index)
+    assert SUITE.digest(file.data) == release.files[index].file_hash
+    return file.data
+
+
+async def checked(node: Node, data: bytes) -> CopyReport:
+    """What `copy check` finds; it runs a loop of its own."""
+    return await asyncio.to_thread(check_copy, data, node.chain.trust(), certificates=(OFFICE,))
+
+
+def drop(node: Node, *endings: str) -> None:
+    for name in node.spool.names():
+        if name.endswith(endings):
+            node.spool.delete(name)
+
+
+async def test_a_released_pdf_is_a_derived_copy_that_answers_all_three_questions(lent: Lent) -> None:
+    release = await released(lent, paper(lent), lent.json())
+    found = await checked(lent.node, await bytes_of(lent.node, release))
+    assert found.data.answer.value == found.copy.answer.value == found.printed.answer.value == "yes", found
+    assert found.data.details["fields"] == sorted(JSON_FIELDS)
+    assert found.copy.details["grantee"] == BANK.account.hex()
+    assert found.copy.details["release_id"] == release.release_id.hex()
+    bank = lent.node.chain.records.account(BANK.account)
+    assert bank is not None
+    assert found.copy.details["grantee_name"] == bank.name
+
+
+async def test_a_copy_proves_no_field_that_its_release_does_not_hand_out(lent: Lent) -> None:
+    found = await checked(lent.node, await bytes_of(lent.node, await released(lent, paper(lent))))
+    assert found.data.details["fields"] == []
+    assert [answer.answer.value for answer in (found.data, found.copy, found.printed)] == [
+        "yes",
+        "yes",
+        "unknown",
+    ]
+
+
+async def test_what_was_done_to_a_copy_is_told_to_who_gets_it(lent: Lent) -> None:
+    release = await released(lent, paper(lent))
+    marks = await lent.node.releases.marks(release.release_id, 0)
+    assert marks is not None
+    told = json.loads(marks)["differences"]
+    assert any("授权副本" in words["zh"] and "authorised copy" in words["en"] for words in told)
+
+
+async def test_two_releases_of_one_paper_are_two_copies(lent: Lent) -> None:
+    first, second = [await bytes_of(lent.node, await released(lent, paper(lent))) for _ in range(2)]
+    assert first != second
+
+
+async def test_an_original_stays_as_it_was_issued(lent: Lent) -> None:
+    original = Output(
+        certificate=lent.certificate, format=OutputFormat.ORIGINAL, fields=(), attachment="document"
+    )
+    assert not lent.node.maker.finishes(original)
+    picture = Output(certificate=lent.certificate, format=OutputFormat.PNG, fields=(), attachment="card")
+    assert not lent.node.maker.finishes(picture)
+    assert not lent.node.maker.finishes(lent.json())
+    assert lent.node.maker.finishes(paper(lent))
+
+
+async def test_a_node_that_signs_no_copies_hands_out_the_marked_file(tmp_path: Path) -> None:
+    async with lending(tmp_path, derive=None) as lent:
+        release = await released(lent, paper(lent))
+        data = await bytes_of(lent.node, release)
+        assert data.startswith(b"%PDF")
+        assert "授权副本".encode("utf-16-be").hex().encode() not in data
+        assert not any(name.endswith("-finish") for name in lent.node.spool.names())
+
+
+async def test_a_lost_copy_is_made_again_from_the_papers_that_were_kept(lent: Lent) -> None:
+    release = await released(lent, paper(lent))
+    before = await bytes_of(lent.node, release)
+    drop(lent.node, "-0")
+    # Blocks go on, and proofs of now would be others.
+    await released(lent, lent.json())
+    assert await bytes_of(lent.node, release) == before
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+async def test_a_copy_whose_papers_are_lost_too_is_told_to_be_lost(lent: Lent, damaged: bool) -> None:
+    release = await released(lent, paper(lent))
+    name = f"release-{release.release_id.hex()}-0"
+    drop(lent.node, "-0")
+    if damaged:
+        (lent.node.folder / "spool" / f"{name}-finish").write_bytes(bytes(100))
+    else:
+        drop(lent.node, "-finish")
+    with pytest.raises(FinishLost):
+        await lent.node.releases.file(release.release_id, 0)
+
+
+async def test_a_node_that_was_stopped_before_prepared_makes_the_copy_that_it_has_promised(
+    tmp_path: Path,
+) -> None:
+    async with lending(tmp_path) as lent:
+        freeze_at(lent.node, "releases.requested")
+        request = lent.request(paper(lent))
+        await lent.node.releases.request(request, wait_s=0)
+        promised = prepare_of(lent.node, await pooled(lent.node, "releases", "prepare"))
+        lent.node.mempool.remove(await pooled(lent.node, "releases", "prepare"))
+        await eventually(lambda: bool(lent.node.submission._promises))
+    async with running(tmp_path, derive=DERIVE) as again:
+        after = Lent(again, lent.draft, lent.grant_id)
+        await again.releases.resume()
+        release = await after.until(request, ReleaseState.PREPARED)
+        assert release.files == promised.files
+        assert (await checked(again, await bytes_of(again, release))).copy.answer.value == "yes"
+
+
+def prepare_of(node: Node, transaction_id: bytes) -> ReleasesPrepare:
+    (found,) = [entry.transaction for entry in node.mempool if entry.transaction_id == transaction_id]
+    return codec.decode(found.body.call.args, ReleasesPrepare, size_bytes_max=CALL_ARGS_SIZE_BYTES_MAX)
+
+
+async def test_a_copy_waits_while_its_certificate_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "RETRY_FIRST_S", 0.001)
+    monkeypatch.setattr(releases, "RETRY_LONGEST_S", 0.001)
+    tries: list[Papers] = []
+    signer = CopySigner(OFFICE, OFFICE_KEY)
+
+    def derive(marked: bytes, papers: Papers) -> bytes:
+        tries.append(papers)
+        ended = CopySigner(OFFICE, OFFICE_KEY)
+        ended.ends_ms = 0
+        return derived_copy(marked, papers, ended if len(tries) < 3 else signer)
+
+    async with lending(tmp_path, derive=derive) as lent:
+        await released(lent, paper(lent))
+    assert len(tries) == 3
+    assert tries[0] == tries[2]
+
+
+def test_a_certificate_that_has_ended_signs_nothing() -> None:
+    signer = CopySigner(OFFICE, OFFICE_KEY)
+    with pytest.raises(Unavailable):
+        signer.sign(PAPER, reason="", name="", made_ms=signer.ends_ms + 1)
+
+
+async def test_a_holder_is_named_as_such(tmp_path: Path) -> None:
+    """People have no name on the ledger."""
+    async with lending(tmp_path) as lent:
+        finisher = lent.node.maker._finisher
+        assert finisher is not None
+        assert finisher._name(LI.account) == HOLDER
+        assert finisher._name(identity("nobody")) == HOLDER
