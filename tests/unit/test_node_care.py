@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -22,19 +23,22 @@ from ledger.store import Store
 from ledger.types import Vote, VoteKind
 from node.cards import read_card
 from node.cli import app
-from node.doctor import Diagnosis, examine
+from node.config import CopiesSection, load_config, write_config
+from node.doctor import Diagnosis, _Looks, examine
 from node.findings import KINDS, Finding, Severity
 from node.founding import assemble_genesis, genesis_to_json
-from node.home import Home
+from node.home import Home, write_file
 from node.identity import create_identity
 from node.journal import MARK
 from node.keystore import KeyFiles
 from node.lock import HomeLock
 from node.poollog import PoolLog
+from node.services.derived_copies import load_signer
 from node.storechild import StoreReport
 from node.upgrades import Coming
 from tests.keeping import KEEPING, passphrase_file
 from tests.suites import suite_under_test
+from tests.unit.test_derived_copies import identity as certificate_of
 
 SUITE = suite_under_test()
 NOW_MS = 1_735_689_600_000
@@ -233,8 +237,6 @@ def test_a_certificate_is_found_before_and_after_it_expires(home: Home) -> None:
 
 
 def codes_of_certificate(home: Home, day: int) -> list[str]:
-    from node.doctor import _Looks
-
     looks = _Looks(home, Diagnosis(running=True), NOW_MS + day * DAY_MS)
     return [finding.code for finding in looks._certificate()]
 
@@ -408,3 +410,30 @@ def test_keys_that_nobody_unlocked_are_a_note_and_readable_ones_a_warning(
     assert "identity" in said_codes(run("doctor", home.root, "--json")[1])
     (home.keys / "vote.key").write_bytes(b"00" * 32)
     assert "keys_readable" in said_codes(run("doctor", home.root, "--json")[1])
+
+
+def copies_found(home: Home, now_ms: int) -> list[Finding]:
+    looks = _Looks(home, Diagnosis(running=True), now_ms)
+    assert list(looks._settings()) == []
+    return list(looks._copies())
+
+
+def test_what_signs_copies_is_found_unusable_before_and_after_it_ends(home: Home) -> None:
+    assert copies_found(home, NOW_MS) == []
+    certificate, key = certificate_of("office")
+    named = CopiesSection(certificate="copies.pem", key="copies.key")
+    write_config(home.config, msgspec.structs.replace(load_config(home.config), copies=named))
+    assert [one.code for one in copies_found(home, NOW_MS)] == ["copies_unusable"]
+    write_file(home.root / "copies.pem", certificate)
+    write_file(home.root / "copies.key", key)
+    assert "copies.key" in copies_found(home, NOW_MS)[0].text("en")
+    (home.root / "copies.key").chmod(0o600)
+    ends_ms = load_signer(home, "copies.pem", "copies.key").ends_ms
+    assert copies_found(home, NOW_MS) == []
+    found = [*copies_found(home, ends_ms - 3 * DAY_MS), *copies_found(home, ends_ms)]
+    assert [one.code for one in found] == ["copies_certificate_expiring", "copies_certificate_expired"]
+    for one in found:
+        for language in ("zh", "en"):
+            assert "{" not in one.text(language) + one.remedy(language)
+    write_file(home.root / "copies.pem", certificate_of("somebody else")[0])
+    assert [one.code for one in copies_found(home, NOW_MS)] == ["copies_unusable"]

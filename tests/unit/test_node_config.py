@@ -72,6 +72,8 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
         (NODE + "[http.rates.all]\nper_s = 1\nburst = 1\n", "http.rates", ["upload"]),
         (NODE + '[http]\ntls_key = "k"\n', "http.tls_certificate", []),
         (NODE + '[http]\ntls_certificate = "c"\n', "http.tls_key", []),
+        (NODE + '[copies]\nkey = "k"\n', "copies.certificate", []),
+        (NODE + '[copies]\ncertificate = "c"\n', "copies.key", []),
         (NODE + '[[network.peer]]\nname = "b"\nhost = "h"\n', "network.peer.port", ["65535"]),
         (NODE + "[network]\npeer = 3\n", "network.peer", ["256"]),
         (NODE + "[limits]\npool_bytes_max = 1\n", "limits.pool_bytes_max", ["1048576"]),
