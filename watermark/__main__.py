@@ -31,6 +31,7 @@ from watermark.errors import FileRefused, KeyInvalid, MediaMalformed, WatermarkE
 from watermark.files import check_output, read_file, write_file
 from watermark.keys import RELEASE_ID_BYTES
 from watermark.limits import CANDIDATES_MAX, FILE_BYTES_MAX, PHANTOMS_MAX, within
+from watermark.visible import VisibleTier, with_tier
 
 SCHEMA_BYTES_MAX: Final = 1 << 20
 KEY_FILE_BYTES_MAX: Final = 4096
@@ -63,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--key-file", type=Path, required=True, help="32 bytes or more, or their hex")
         command.add_argument("--schema", type=Path, help="JSON: what may be changed in the file")
     marking.add_argument("--release-id", required=True, help="16 hex digits")
+    marking.add_argument("--visible", metavar="WORDS", help="also tile these words faintly over every page")
+    marking.add_argument(
+        "--visible-code", metavar="TEXT", default="", help="with --visible: also a QR code of this text"
+    )
     marking.add_argument("original", type=Path, metavar="ORIGINAL")
     marking.add_argument("marked", type=Path, metavar="MARKED")
     tracing.add_argument("--original", type=Path, required=True)
@@ -77,11 +82,21 @@ def _embed(options: argparse.Namespace) -> str:
     original = read_file(options.original, "FILE_BYTES_MAX", FILE_BYTES_MAX)
     keys = AssetKey.from_master(_master(options.key_file), original)
     seed = codeword_seed(keys.mark, _release_id(options.release_id))
-    marked = embed(
-        original, sniff(original), layout_key=keys.layout, seed=seed, policy=_policy(options.schema)
-    )
+    media_type = sniff(original)
+    tier = _tier(options)
+    marked = embed(original, media_type, layout_key=keys.layout, seed=seed, policy=_policy(options.schema))
+    if tier is not None:
+        marked = with_tier(marked, media_type, tier)
     write_file(options.marked, marked.data)
     return json.dumps(marked.manifest.to_json(), ensure_ascii=False)
+
+
+def _tier(options: argparse.Namespace) -> VisibleTier | None:
+    if options.visible is None:
+        if options.visible_code:
+            raise PolicyInvalid(reason="--visible-code needs --visible")
+        return None
+    return VisibleTier(words=options.visible, code=options.visible_code)
 
 
 def _detect(options: argparse.Namespace) -> str:

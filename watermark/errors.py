@@ -93,3 +93,11 @@ class MemoryShort(WatermarkError):
     code = "memory_short"
     zh = "内存不足：在允许的内存内无法处理该文件"
     en = "Out of memory: the file cannot be handled within the memory allowed"
+
+
+class ToolMissing(WatermarkError):
+    """A package that this needs is not installed. Fields: what, package."""
+
+    code = "tool_missing"
+    zh = "{what}需要 {package}：请执行 pip install zhenglian[report]"
+    en = "{what} needs {package}: pip install zhenglian[report]"

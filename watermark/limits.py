@@ -25,6 +25,13 @@ TIFF_FRAMES_MAX: Final = 200
 IMAGE_SIDE_PIXELS_MIN: Final = 64
 """Below this side an image has too few chips to be worth marking."""
 
+VISIBLE_WORDS_CHARS_MAX: Final = 200
+VISIBLE_CODE_BYTES_MAX: Final = 400
+"""Of the visible tier; the code is at most a QR code of version 15."""
+
+VISIBLE_SIDE_PIXELS_MIN: Final = 256
+"""Below this side a picture gets no visible tier."""
+
 PDF_PAGES_MAX: Final = 200
 """Pages that are marked in one PDF."""
 

@@ -173,7 +173,7 @@ def _made(original: bytes, layout_key: bytes, seed: bytes, policy: Policy, plan:
             copy.notes.append(_SMALL)
         if is_signed(document):
             copy.notes.append(_SIGNED)
-        packed = plan.packed and not _is_pdf_a_1(document)
+        packed = plan.packed and not is_pdf_a_1(document)
         mode = ObjectStreamMode.generate if packed else ObjectStreamMode.preserve
         out = io.BytesIO()
         document.save(out, deterministic_id=True, fix_metadata_version=False, object_stream_mode=mode)
@@ -274,7 +274,7 @@ def is_signed(document: pikepdf.Pdf) -> bool:
     return False
 
 
-def _is_pdf_a_1(document: pikepdf.Pdf) -> bool:
+def is_pdf_a_1(document: pikepdf.Pdf) -> bool:
     """PDF/A-1 forbids packed objects."""
     found = document.Root.get(Name.Metadata)
     raw = bytes(found.read_raw_bytes()[: 1 << 16]) if isinstance(found, pikepdf.Stream) else b""

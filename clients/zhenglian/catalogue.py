@@ -156,10 +156,12 @@ class MarksSpec(_Spec, frozen=True):
     Attributes:
         strength: 0.5 to 2, of marks in pixels; more survives more, and shows more.
         channels: the ways in which a copy may differ from the original; empty for all that its medium has.
+        visible: whether words and a code are drawn on copies that are pictures or PDF (可见水印).
     """
 
     strength: Annotated[float, Meta(ge=0.5, le=2)] = 1.0
     channels: Annotated[tuple[MarkChannel, ...], Meta(max_length=len(MARK_CHANNELS))] = ()
+    visible: bool = False
 
 
 class AttachmentSpec(_Spec, frozen=True):

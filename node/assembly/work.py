@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from ledger import domains
 from node.assembly.ground import Ground, wall_clock_ms
 from node.assembly.vault import Vault
 from node.config import NodeConfig
 from node.home import Home
 from node.services.counts import Counts
 from node.services.finding import Finding
-from node.services.finishing import Derive, Finisher
+from node.services.finishing import Copies, Finisher
 from node.services.leak_index import LeakIndex
 from node.services.leak_notes import LeakNotes
 from node.services.leak_reader import LeakReader
@@ -45,14 +46,19 @@ def assemble_work(ground: Ground, vault: Vault) -> Work:
     spool = Spool(ground.home.spool, suite, ground.identity.wrap_secret)
     leaks = LeakIndex(ground.home.root / "leaks.sqlite", suite, ground.identity.wrap_secret)
     notes = LeakNotes(leaks, wall_clock_ms)
-    derive = _derive(ground.config, ground.home)
+    finisher = Finisher(
+        suite=suite,
+        chain=chain,
+        sign=partial(ground.node.sign, domains.COPY_CODE),
+        copies=_copies(ground.config, ground.home),
+    )
     maker = ReleaseMaker(
         suite=suite,
         chain=chain,
         renderer=renderer,
         seeds=vault.seeds,
         notes=notes,
-        finisher=None if derive is None else Finisher(suite=suite, chain=chain, derive=derive),
+        finisher=finisher,
     )
     return Work(
         releases=Releases(
@@ -90,13 +96,13 @@ def assemble_work(ground: Ground, vault: Vault) -> Work:
     )
 
 
-def _derive(config: NodeConfig, home: Home) -> Derive | None:
+def _copies(config: NodeConfig, home: Home) -> Copies | None:
     """What makes derived copies here; None where none are made."""
     if not config.copies.key:
         return None
-    from node.services.derived_copies import (
-        derived_copy,
+    from node.services.derived_copies import (  # half a second, and not every node needs it
+        DerivedCopies,
         load_signer,
-    )  # half a second, and not every node needs it
+    )
 
-    return partial(derived_copy, signer=load_signer(home, config.copies.certificate, config.copies.key))
+    return DerivedCopies(load_signer(home, config.copies.certificate, config.copies.key))

@@ -1,4 +1,4 @@
-"""`zhenglian copy`: derived copies of a signed PDF (授权副本), made and checked with no network at all."""
+"""`zhenglian copy`: derived copies of a signed PDF (授权副本), made and checked with no network, and the codes on copies."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from ledger.crypto.registry import load_suite
 from ledger.receipts import RECEIPT_FILE_SIZE_BYTES_MAX
 from node.commands.context import EXIT_NEGATIVE, read_file, settings
 from node.commands.verify import trusted_files
+from zhenglian.copy_codes import maker_of, read_code
 from zhenglian.presentations import PRESENTATION_SIZE_BYTES_MAX
 from zhenglian.private_files import write_private
 
@@ -106,3 +108,35 @@ def check(
     )
     if not report.holds:
         raise typer.Exit(EXIT_NEGATIVE)
+
+
+@app.command("code")
+def code(
+    ctx: typer.Context,
+    text: Annotated[str, typer.Argument(help="What the QR code on a copy says. 副本二维码的内容。")],
+) -> None:
+    """Who made the copy that a QR code stands on, for which release? Exit 0 if the signature holds. 核对副本上的二维码。"""
+    found = settings(ctx)
+    said = read_code(text)
+    with found.client() as client:
+        network = client.network()
+        operators = [client.account(one) for one in sorted({node.account for node in client.nodes()})]
+    maker = maker_of(load_suite(network.suite), bytes.fromhex(network.chain_id), said, operators)
+    release_id = said.release_id.hex()
+    if maker is None:
+        found.emit(
+            {"holds": False, "release_id": release_id, "made_by": None, "made_by_name": None},
+            found.say(
+                "此码不是本网络任何运营方的节点签发的，请勿采信。",
+                "no operator's node of this network has signed this code; do not rely on it.",
+            ),
+        )
+        raise typer.Exit(EXIT_NEGATIVE)
+    found.emit(
+        {"holds": True, "release_id": release_id, "made_by": maker.account, "made_by_name": maker.name},
+        found.say(
+            f"{maker.name} 的节点为下链 {release_id} 签发了此码；当事各方可查：zhenglian release show {release_id}",
+            f"the node of {maker.name} has signed this code for release {release_id}; its parties can look at it: "
+            f"zhenglian release show {release_id}",
+        ),
+    )

@@ -14,6 +14,7 @@ import hashlib
 import io
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -174,33 +175,62 @@ def ec_key(der: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def derived_copy(marked: bytes, papers: Papers, signer: CopySigner) -> bytes:
-    """Make a derived copy.
+@dataclass(frozen=True, slots=True)
+class DerivedCopies:
+    """Makes derived copies: first all that is seen and attached, then the signature. Implements `finishing.Copies`.
 
-    Args:
-        marked: the marked PDF; signatures in it are of the original and no longer hold.
-        papers: what it brings along.
+    Attributes:
         signer: of the releasing organisation.
-
-    Raises:
-        VerificationFailed: the file is no PDF that can be made a copy of.
-        Unavailable: the certificate that signs has ended.
     """
-    statement = papers.statement
-    line = headline(statement)
-    try:
-        with pikepdf.open(io.BytesIO(marked)) as document:
-            remove_signatures(document)
-            font = document.make_indirect(_header_font())
-            for page in document.pages:
-                _head(document, page, font, line)
-            _attach(document, papers)
-            out = io.BytesIO()
-            document.save(out, deterministic_id=True, min_version="1.7")
-    except (pikepdf.PdfError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise VerificationFailed(reason=f"no copy can be made of this PDF: {error}"[:200]) from None
-    reason = f"授权副本 {statement.release_id}"
-    return signer.sign(out.getvalue(), reason=reason, name=statement.released_by_name, made_ms=papers.made_ms)
+
+    signer: CopySigner
+
+    def headed(self, marked: bytes, papers: Papers) -> bytes:
+        """The copy before it is signed.
+
+        Args:
+            marked: the marked PDF; signatures in it are of the original and no longer hold.
+            papers: what it brings along.
+
+        Raises:
+            VerificationFailed: the file is no PDF that can be made a copy of.
+        """
+        line = headline(papers.statement)
+        try:
+            with pikepdf.open(io.BytesIO(marked)) as document:
+                remove_signatures(document)
+                font = document.make_indirect(_header_font())
+                for page in document.pages:
+                    _head(document, page, font, line)
+                _attach(document, papers)
+                out = io.BytesIO()
+                document.save(out, deterministic_id=True, min_version="1.7")
+                return out.getvalue()
+        except (pikepdf.PdfError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+            raise VerificationFailed(reason=f"no copy can be made of this PDF: {error}"[:200]) from None
+
+    def signed(self, headed: bytes, papers: Papers) -> bytes:
+        """The copy.
+
+        Args:
+            headed: as `headed` gave it, or with more drawn on it.
+            papers: that it brings along.
+
+        Raises:
+            Unavailable: the certificate that signs has ended.
+        """
+        return self.signer.sign(
+            headed,
+            reason=f"授权副本 {papers.statement.release_id}",
+            name=papers.statement.released_by_name,
+            made_ms=papers.made_ms,
+        )
+
+
+def derived_copy(marked: bytes, papers: Papers, signer: CopySigner) -> bytes:
+    """Make a derived copy; raises as `DerivedCopies` does."""
+    copies = DerivedCopies(signer)
+    return copies.signed(copies.headed(marked, papers), papers)
 
 
 def headline(statement: CopyStatement) -> str:

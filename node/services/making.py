@@ -52,7 +52,7 @@ class ReleaseMaker:
         renderer: opens and renders.
         seeds: of marks.
         notes: where files that are made are noted, to be found again by.
-        finisher: makes derived copies; None where this node makes none.
+        finisher: gives files their finish; None for none.
     """
 
     def __init__(
@@ -90,7 +90,9 @@ class ReleaseMaker:
 
     def finishes(self, output: Output) -> bool:
         """Whether the file of an output is made with a finish."""
-        return self._finisher is not None and self._finisher.finishes(output)
+        return self._finisher is not None and self._finisher.finishes(
+            output, self.schema(self._certificate(output))
+        )
 
     async def finish_of(self, release: Release, index: int, opened: OpenedRelease) -> Finish | None:
         """Decide on the finish of one file, by what the ledger says now; None where it gets none.
@@ -105,9 +107,11 @@ class ReleaseMaker:
             VerificationFailed: what was opened is not what the ledger says.
         """
         output = release.outputs[index]
-        if self._finisher is None or not self._finisher.finishes(output):
+        certificate = self._certificate(output)
+        schema = self.schema(certificate)
+        if self._finisher is None or not self._finisher.finishes(output, schema):
             return None
-        return await self._finisher.decide(release, output, self._certificate(output), opened.unlocked)
+        return await self._finisher.decide(release, output, certificate, schema, opened.unlocked)
 
     async def make(
         self, release: Release, index: int, opened: OpenedRelease, finish: Finish | None = None
@@ -137,19 +141,19 @@ class ReleaseMaker:
                 layout,
                 copy,
                 opened.seeds[index],
-                self._giving(finish),
+                self._giving(rendering.media_type, finish),
             )
             if self._notes is not None:
                 await self._notes.made(certificate, schema, output, opened.unlocked, rendering, marked.data)
             return marked
 
-    def _giving(self, finish: Finish | None) -> Callable[[Marked], Marked]:
+    def _giving(self, media_type: str, finish: Finish | None) -> Callable[[Marked], Marked]:
         finisher = self._finisher
         if finish is None:
             return lambda marked: marked
         if finisher is None:
-            raise Unavailable(what="finish", reason="this node makes no derived copies any more")
-        return lambda marked: finisher.give(marked, finish)
+            raise Unavailable(what="finish", reason="this node gives files none")
+        return lambda marked: finisher.give(marked, media_type, finish)
 
     def as_of_ms(self, release: Release, output: Output) -> int:
         """Of when the answer to an output's question is, as the ledger fixed it; 0 where nothing is asked."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from contracts.calls import Args, call
 from ledger.crypto.suite import CryptoSuite, Signer, key_id
+from ledger.domains import Domain
 from ledger.errors import Unavailable
 from ledger.hashing import sign_transaction
 from ledger.types import NONCE_SIZE_BYTES, RESULT_OK, TransactionBody
@@ -39,6 +40,10 @@ class NodeAccount:
         self._chain = chain
         self._submission = submission
         self._clock_ms = clock_ms
+
+    def sign(self, domain: Domain, message: bytes) -> bytes:
+        """The node's signature, with the key that its transactions are signed with."""
+        return self._signer.sign(domain, message)
 
     async def submit(self, args: Args) -> TransactionStatus:
         """Submit `args` and wait until they are decided.

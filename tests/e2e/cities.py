@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import msgspec
+
 from contracts.calls import RegisterCertificateTypes, RegisterOrganization, RegisterPurposes
 from contracts.people_actions import SetRegistrar
 from contracts.people_records import AssertionMethod, AssertionUse
@@ -29,7 +31,7 @@ from tests.keeping import lend_passphrase
 from tests.suites import suite_under_test
 from zhenglian import ApiError, Attachment, Client, KeyFile
 from zhenglian.api import TraceView
-from zhenglian.catalogue import CertificateTypeSpec, load_catalogue
+from zhenglian.catalogue import CertificateTypeSpec, MarksSpec, load_catalogue
 from zhenglian.type_records import certificate_type_of as on_chain_type
 from zhenglian_demo.certificates import make_certificate
 from zhenglian_demo.people import make_people
@@ -160,7 +162,7 @@ class City:
 @contextmanager
 def found_city(devnet: Devnet) -> Iterator[City]:
     """Types, a purpose and organisations on a running network."""
-    specs = {spec.code: spec for spec in load_catalogue()}
+    specs = {spec.code: _showing_who(spec) for spec in load_catalogue()}
     used = [specs[code] for code in ("resident_identity_card", "social_security_card")]
     decide(devnet, RegisterCertificateTypes(types=tuple(on_chain_type(spec) for spec in used)))
     template = PurposeTemplate(
@@ -278,6 +280,11 @@ class Holder:
             self.output(INSURANCE, OutputFormat.CSV, "payments"),
             self.output(IDENTITY, OutputFormat.PDF, attachment="document"),
         ]
+
+
+def _showing_who(spec: CertificateTypeSpec) -> CertificateTypeSpec:
+    """A type whose copies show who got them."""
+    return msgspec.structs.replace(spec, marks=MarksSpec(visible=True))
 
 
 def seen(client: Client, grant_id: str, state: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,7 @@ from node.mempool import PoolLimits
 from node.poollog import PoolLog
 from node.services.deposits import Deposits, Place
 from node.services.finding import Finding
-from node.services.finishing import Derive, Finisher
+from node.services.finishing import Copies, Finisher
 from node.services.keeper import Keeper
 from node.services.leak_index import LeakIndex
 from node.services.leak_notes import LeakNotes
@@ -83,7 +84,7 @@ class Node(Replica):
         limits: Limits | None = None,
         pool: PoolLimits | None = None,
         at: int = 0,
-        derive: Derive | None = None,
+        copies: Copies | None = None,
     ) -> None:
         self.services: list[Callable[[FinalizedExecution], None]] = []
         super().__init__(folder, limits, pool, at)
@@ -132,7 +133,12 @@ class Node(Replica):
             renderer=self.renderer,
             seeds=self.seeds,
             notes=self.notes,
-            finisher=None if derive is None else Finisher(suite=SUITE, chain=self.chain, derive=derive),
+            finisher=Finisher(
+                suite=SUITE,
+                chain=self.chain,
+                sign=partial(NODES[at].signer.sign, domains.COPY_CODE),
+                copies=copies,
+            ),
         )
         self.finding = Finding(
             suite=SUITE,
@@ -349,7 +355,7 @@ async def running(
     populated: bool = False,
     frozen: bool = False,
     pool: PoolLimits | None = None,
-    derive: Derive | None = None,
+    copies: Copies | None = None,
 ) -> AsyncIterator[Node]:
     """A node whose chain and index move; opened again over the same folder, it is the same node after a restart.
 
@@ -358,9 +364,9 @@ async def running(
         populated: begin with the story of `Replica.populate`.
         frozen: no block is made until `Node.thaw`.
         pool: limits of its pool.
-        derive: makes its derived copies.
+        copies: makes its derived copies.
     """
-    node = Node(folder, pool=pool, derive=derive)
+    node = Node(folder, pool=pool, copies=copies)
     node.frozen = frozen
     if populated:
         node.populate()

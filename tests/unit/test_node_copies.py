@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pypdfium2
 import pytest
+from msgspec.structs import replace
+from PIL import Image
 
 from contracts.calls import ReleasesPrepare
-from contracts.records import Output, OutputFormat, Release, ReleaseState
-from ledger import codec
+from contracts.records import Certificate, Output, OutputFormat, Release, ReleaseState
+from ledger import codec, domains
 from ledger.errors import Unavailable
 from ledger.types import CALL_ARGS_SIZE_BYTES_MAX
+from node.leakreading import qr_codes
 from node.services import releases
 from node.services.copy_checks import CopyReport, check_copy
 from node.services.copy_papers import Papers
-from node.services.derived_copies import CopySigner, derived_copy
-from node.services.finishing import HOLDER, Derive
+from node.services.derived_copies import CopySigner, DerivedCopies
+from node.services.finishing import HOLDER, Copies
 from node.services.ports import AttachmentInput
 from node.services.releases import FinishLost
-from tests.unit.contracts_world import BANK, LI, SUITE, identity
+from tests.unit.contracts_world import BANK, LI, NODES, SUITE, identity
 from tests.unit.node_world import Node, card, card_fields, eventually, running
 from tests.unit.test_derived_copies import identity as certificate_of
 from tests.unit.test_derived_copies import licence
 from tests.unit.test_node_releases import JSON_FIELDS, Lent, freeze_at, pooled
+from tests.unit.watermark_covers import file_of, page_image
+from watermark.limits import VISIBLE_WORDS_CHARS_MAX
+from zhenglian.catalogue import CertificateTypeSpec, MarksSpec
+from zhenglian.copy_codes import CopyCode, code_message, read_code
 
 OFFICE, OFFICE_KEY = certificate_of("市政务数据局")
-DERIVE = partial(derived_copy, signer=CopySigner(OFFICE, OFFICE_KEY))
+COPIES = DerivedCopies(CopySigner(OFFICE, OFFICE_KEY))
 PAPER = licence({"name": str(card_fields()["name"]), "issued_on": "2026-11-03", "code": "11010519491231002X"})
 
 
@@ -39,10 +48,12 @@ def paper(lent: Lent) -> Output:
 
 
 @asynccontextmanager
-async def lending(folder: Path, *, derive: Derive | None = DERIVE) -> AsyncIterator[Lent]:
+async def lending(
+    folder: Path, *, copies: Copies | None = COPIES, attachment: AttachmentInput | None = None
+) -> AsyncIterator[Lent]:
     """A node with Li's card and its paper on it, which a bank may download."""
-    content = AttachmentInput(name="document", media_type="application/pdf", data=PAPER)
-    async with running(folder, populated=True, derive=derive) as node:
+    content = attachment or AttachmentInput(name="document", media_type="application/pdf", data=PAPER)
+    async with running(folder, populated=True, copies=copies) as node:
         draft = await node.deposit(card(attachments=(content,)))
         yield Lent(node, draft, await node.grant(BANK, draft))
 
@@ -123,7 +134,7 @@ async def test_an_original_stays_as_it_was_issued(lent: Lent) -> None:
 
 
 async def test_a_node_that_signs_no_copies_hands_out_the_marked_file(tmp_path: Path) -> None:
-    async with lending(tmp_path, derive=None) as lent:
+    async with lending(tmp_path, copies=None) as lent:
         release = await released(lent, paper(lent))
         data = await bytes_of(lent.node, release)
         assert data.startswith(b"%PDF")
@@ -163,7 +174,7 @@ async def test_a_node_that_was_stopped_before_prepared_makes_the_copy_that_it_ha
         promised = prepare_of(lent.node, await pooled(lent.node, "releases", "prepare"))
         lent.node.mempool.remove(await pooled(lent.node, "releases", "prepare"))
         await eventually(lambda: bool(lent.node.submission._promises))
-    async with running(tmp_path, derive=DERIVE) as again:
+    async with running(tmp_path, copies=COPIES) as again:
         after = Lent(again, lent.draft, lent.grant_id)
         await again.releases.resume()
         release = await after.until(request, ReleaseState.PREPARED)
@@ -176,24 +187,33 @@ def prepare_of(node: Node, transaction_id: bytes) -> ReleasesPrepare:
     return codec.decode(found.body.call.args, ReleasesPrepare, size_bytes_max=CALL_ARGS_SIZE_BYTES_MAX)
 
 
+class EndedAtFirst:
+    """Copies whose certificate has ended until the third try."""
+
+    def __init__(self) -> None:
+        self.tries: list[Papers] = []
+
+    def headed(self, marked: bytes, papers: Papers) -> bytes:
+        return COPIES.headed(marked, papers)
+
+    def signed(self, headed: bytes, papers: Papers) -> bytes:
+        self.tries.append(papers)
+        signer = CopySigner(OFFICE, OFFICE_KEY)
+        if len(self.tries) < 3:
+            signer.ends_ms = 0
+        return DerivedCopies(signer).signed(headed, papers)
+
+
 async def test_a_copy_waits_while_its_certificate_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(releases, "RETRY_FIRST_S", 0.001)
     monkeypatch.setattr(releases, "RETRY_LONGEST_S", 0.001)
-    tries: list[Papers] = []
-    signer = CopySigner(OFFICE, OFFICE_KEY)
-
-    def derive(marked: bytes, papers: Papers) -> bytes:
-        tries.append(papers)
-        ended = CopySigner(OFFICE, OFFICE_KEY)
-        ended.ends_ms = 0
-        return derived_copy(marked, papers, ended if len(tries) < 3 else signer)
-
-    async with lending(tmp_path, derive=derive) as lent:
+    copies = EndedAtFirst()
+    async with lending(tmp_path, copies=copies) as lent:
         await released(lent, paper(lent))
-    assert len(tries) == 3
-    assert tries[0] == tries[2]
+    assert len(copies.tries) == 3
+    assert copies.tries[0] == copies.tries[2]
 
 
 def test_a_certificate_that_has_ended_signs_nothing() -> None:
@@ -209,3 +229,75 @@ async def test_a_holder_is_named_as_such(tmp_path: Path) -> None:
         assert finisher is not None
         assert finisher._name(LI.account) == HOLDER
         assert finisher._name(identity("nobody")) == HOLDER
+
+
+# --- the visible tier ---
+
+
+def seen(lent: Lent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the card's type say that copies show who got them."""
+    schema = lent.node.maker.schema
+
+    def visible(certificate: Certificate) -> CertificateTypeSpec:
+        return replace(schema(certificate), marks=MarksSpec(visible=True))
+
+    monkeypatch.setattr(lent.node.maker, "schema", visible)
+
+
+def code_on(page: Image.Image) -> CopyCode:
+    (text,) = qr_codes(np.asarray(page.convert("L")))
+    return read_code(text)
+
+
+def signed_here(lent: Lent, code: CopyCode) -> bool:
+    message = code_message(lent.node.chain.chain_id, code.release_id)
+    signer = NODES[0].signer
+    return SUITE.verify(signer.scheme, signer.public_key, domains.COPY_CODE, message, code.signature)
+
+
+async def test_a_derived_copy_shows_its_recipient_and_a_code_where_its_type_says_so(
+    lent: Lent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(lent, monkeypatch)
+    release = await released(lent, paper(lent), lent.json())
+    data = await bytes_of(lent.node, release)
+    found = await checked(lent.node, data)
+    assert found.holds, found
+    code = code_on(pypdfium2.PdfDocument(data)[0].render(scale=200 / 72).to_pil())
+    assert code.release_id == release.release_id
+    assert signed_here(lent, code)
+    marks = await lent.node.releases.marks(release.release_id, 0)
+    assert marks is not None
+    (told,) = (words["zh"] for words in json.loads(marks)["differences"] if "平铺" in words["zh"])
+    assert found.copy.details["grantee_name"] in told
+    assert release.release_id.hex()[:8] in told
+    # A file of fields has no page to draw on.
+    assert json.loads(await bytes_of(lent.node, release, 1))["fields"]
+    drop(lent.node, "-0")
+    assert await bytes_of(lent.node, release) == data
+
+
+async def test_a_picture_shows_its_recipient_on_a_node_that_signs_no_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = AttachmentInput(name="card", media_type="image/png", data=file_of(page_image(1240, 1754)))
+    async with lending(tmp_path, copies=None, attachment=page) as lent:
+        seen(lent, monkeypatch)
+        picture = Output(certificate=lent.certificate, format=OutputFormat.PNG, fields=(), attachment="card")
+        release = await released(lent, picture)
+        code = code_on(Image.open(io.BytesIO(await bytes_of(lent.node, release))))
+        assert code.release_id == release.release_id
+        assert signed_here(lent, code)
+
+
+async def test_a_long_name_leaves_room_for_the_time_and_the_code(
+    lent: Lent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen(lent, monkeypatch)
+    finisher = lent.node.maker._finisher
+    assert finisher is not None
+    monkeypatch.setattr(finisher, "_name", lambda _account: "长\n" * VISIBLE_WORDS_CHARS_MAX)
+    words = finisher._tier(await released(lent, lent.json())).words
+    assert len(words) == VISIBLE_WORDS_CHARS_MAX
+    assert "UTC" in words
+    assert words.isprintable()

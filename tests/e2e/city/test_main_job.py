@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pypdfium2
 import pytest
 from PIL import Image
@@ -19,6 +20,7 @@ from contracts.state import GRANTS
 from ledger.errors import Category, DecodeError, VerificationFailed
 from ledger.receipts import trust_from_json
 from node.devnet import Devnet
+from node.leakreading import qr_codes
 from tests.e2e.cities import COMMAND_S, IDENTITY, INSURANCE, READY_S, City, Holder, seen, until
 from zhenglian import ApiError, Client, Denied, verify_state
 from zhenglian.evidence import check_evidence
@@ -70,6 +72,30 @@ def test_a_released_pdf_is_a_derived_copy_that_anybody_can_check(
     assert found["copy"]["details"]["grantee_name"] == city.banks[0].name
     other = check("--certificate", str(city.devnet.home(2) / "copies.pem"))
     assert json.loads(other.stdout)["copy"]["answer"] == "unknown"
+
+
+def test_the_code_on_a_copy_leads_to_its_release_and_its_maker(
+    city: City, holder: Holder, folder: Path
+) -> None:
+    bank = city.banks[0].client
+    got = bank.retrieve(holder.granted(bank), holder.everything(), folder, node=city.devnet.account(1))
+    page = pypdfium2.PdfDocument(got.files[2].read_bytes())[0].render(scale=200 / 72).to_pil()
+    (text,) = qr_codes(np.asarray(page.convert("L")))
+
+    def ask(code: str) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "node.cli", "--json", "--node", city.devnet.url(2)]
+        return subprocess.run(
+            [*command, "copy", "code", code], capture_output=True, check=False, timeout=COMMAND_S
+        )
+
+    done = ask(text)
+    found = json.loads(done.stdout)
+    assert done.returncode == 0, found
+    assert found["release_id"] == got.release.release_id
+    assert found["made_by"] == city.devnet.account(1)
+    forged = ask(text.replace(got.release.release_id.upper(), "0" * 16))
+    assert forged.returncode == 1
+    assert json.loads(forged.stdout)["made_by"] is None
 
 
 def test_asking_again_gives_the_same_bytes_and_costs_no_second_use(
