@@ -31,8 +31,9 @@ PDF_ATTACHMENTS_MAX: Final = 20
 PICTURES_MAX: Final = 20
 CODES_MAX: Final = 40
 CODE_CHARS_MAX: Final = 4_096
-# A picture is looked at in this size, and once more in half of it; a code that is drawn smaller than that is no code.
+# A picture is looked at in this size at most, once more in half of it, and enlarged up to twice as far as this size allows.
 PICTURE_PIXELS_MAX: Final = 6_000_000
+_ENLARGED_MIN: Final = 1.3
 PAGE_DPI: Final = 150
 _PICTURES: Final = {".png": PNG, ".jpg": JPEG, ".jpeg": JPEG, ".webp": WEBP, ".tif": TIFF, ".tiff": TIFF}
 _IMAGES: Final = frozenset(_PICTURES.values())
@@ -116,11 +117,14 @@ def qr_codes(raster: U8) -> list[str]:
     """The texts of the QR codes in a grey picture."""
     texts: dict[str, None] = {}
     scale = min(1.0, math.sqrt(PICTURE_PIXELS_MAX / max(raster.size, 1)))
-    for factor in (scale, scale / 2):
+    # Small modules are read when they are enlarged, within the same bound.
+    larger = min(2.0, math.sqrt(PICTURE_PIXELS_MAX / max(raster.size, 1)))
+    for factor in (scale, scale / 2, *((larger,) if larger >= _ENLARGED_MIN else ())):
         height, width = (int(side * factor) for side in raster.shape[:2])
         if min(height, width) < 21:
-            break
-        small = cv2.resize(raster, (width, height), interpolation=cv2.INTER_AREA) if factor < 1 else raster
+            continue
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LANCZOS4
+        small = cv2.resize(raster, (width, height), interpolation=how) if factor != 1 else raster
         for detector in (cv2.QRCodeDetector(), cv2.QRCodeDetectorAruco()):
             try:
                 _, decoded, _, _ = detector.detectAndDecodeMulti(small)

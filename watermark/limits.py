@@ -32,6 +32,9 @@ VISIBLE_CODE_BYTES_MAX: Final = 400
 VISIBLE_SIDE_PIXELS_MIN: Final = 256
 """Below this side a picture gets no visible tier."""
 
+VISIBLE_TILES_MAX: Final = 2_000
+"""Times that the words stand on one page, however long and narrow it is."""
+
 PDF_PAGES_MAX: Final = 200
 """Pages that are marked in one PDF."""
 

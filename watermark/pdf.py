@@ -8,6 +8,7 @@ cannot be followed stays as it is.
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ GROWTH_MAX: Final = 0.10
 CARRIERS_ENOUGH: Final = 160
 """Carriers in the text with which a small file does without chips."""
 _FIELDS_MAX: Final = 10_000
+_PART_1: Final = re.compile(rb"""pdfaid:part(?:\s[^<>]{0,200})?>\s*1\s*<|pdfaid:part\s*=\s*["']1["']""")
+"""ISO 19005-1, 6.7.11: as an element, which may declare its name space itself, or as an attribute."""
 _THINNEST: Final = 4
 _END: Final = b"%%EOF"
 _END_WITHIN: Final = 4096
@@ -275,10 +278,10 @@ def is_signed(document: pikepdf.Pdf) -> bool:
 
 
 def is_pdf_a_1(document: pikepdf.Pdf) -> bool:
-    """PDF/A-1 forbids packed objects."""
+    """PDF/A-1 forbids packed objects and transparency."""
     found = document.Root.get(Name.Metadata)
     raw = bytes(found.read_raw_bytes()[: 1 << 16]) if isinstance(found, pikepdf.Stream) else b""
-    return b"pdfaid:part" in raw and (b"part>1<" in raw or b'part="1"' in raw)
+    return _PART_1.search(raw) is not None
 
 
 def _manifest(copy: _Copy, policy: Policy, before: int) -> Manifest:

@@ -27,6 +27,7 @@ DOTS_SHARE: Final = 0.001
 _SURE_LEVELS: Final = 64.0
 _FLAT_LEVELS: Final = 12.0
 _AROUND: Final = np.ones((5, 5), np.uint8)
+_SOLID: Final = np.ones((3, 3), np.uint8)
 _SHARPNESS_MAX: Final = 2.5
 """Of the log-odds a level: what rounding leaves."""
 _VARIANCE: Final = np.pi**2 / 3
@@ -57,8 +58,10 @@ def is_dithered(leak: U8, original: U8, placed: align.Alignment) -> bool:
     level, _ = sides.threshold(light, plane)
     flat = cv2.dilate(plane, _AROUND) - cv2.erode(plane, _AROUND) <= _FLAT_LEVELS
     sure = flat & (np.abs(plane - np.float32(level)) > _SURE_LEVELS)
-    dots = np.count_nonzero(sure & (light != (plane > level)))
-    return bool(dots > DOTS_SHARE * np.count_nonzero(sure))
+    wrong = (sure & (light != (plane > level))).astype(np.uint8)
+    # What is three pixels wide is no dot: a code or a stamp that lies over the page.
+    dots = wrong - cv2.morphologyEx(wrong, cv2.MORPH_OPEN, _SOLID)
+    return bool(np.count_nonzero(dots) > DOTS_SHARE * np.count_nonzero(sure))
 
 
 def read_cells(

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from node.leakreading import qr_codes
+from tests.unit.watermark_bombs import BOMBS
 from tests.unit.watermark_covers import (
     CANDIDATES,
     RECIPIENTS,
@@ -31,9 +33,15 @@ from tests.unit.watermark_covers import (
 )
 from watermark import MediaMalformed, MediaTooLarge, PolicyInvalid, WatermarkError
 from watermark.errors import ToolMissing
-from watermark.limits import VISIBLE_CODE_BYTES_MAX, VISIBLE_SIDE_PIXELS_MIN, VISIBLE_WORDS_CHARS_MAX
+from watermark.limits import (
+    VISIBLE_CODE_BYTES_MAX,
+    VISIBLE_SIDE_PIXELS_MIN,
+    VISIBLE_TILES_MAX,
+    VISIBLE_WORDS_CHARS_MAX,
+)
 from watermark.visible import VISIBLE_MEDIA, Drawn, VisibleTier, draw, stencils
-from watermark.visible.places import CODE_DARKEN, INK_MAX, WORDS_DARKEN
+from watermark.visible.places import CODE_DARKEN, INK_MAX, WORDS_DARKEN, word_places
+from watermark.visible.stencils import words_stencil
 
 PDF, PNG, JPEG, WEBP, TIFF = "application/pdf", "image/png", "image/jpeg", "image/webp", "image/tiff"
 CODE = "ZL1.0123456789ABCDEF." + "A7" * 51 + "Q"
@@ -89,6 +97,16 @@ def test_words_and_code_are_seen_and_nothing_is_hidden(kind: str) -> None:
     assert after[paper].min() > lightest_ink - 20
 
 
+@pytest.mark.parametrize("picture", [page_image(), photo_image()], ids=["page", "photo"])
+def test_words_are_sparse_and_move_each_pixel_by_a_tenth_at_most(picture: Image.Image) -> None:
+    words = VisibleTier(words=TIER.words)
+    before = np.asarray(picture, np.int64)
+    after = np.asarray(image_of(draw(file_of(picture), PNG, words).data), np.int64)
+    assert 0 < (before != after).any(axis=2).mean() <= INK_MAX
+    assert (before - after <= np.rint(WORDS_DARKEN * before) + 1).all()
+    assert (after - before <= np.rint(WORDS_DARKEN * (255 - before)) + 1).all()
+
+
 def test_on_dark_ground_words_are_lighter() -> None:
     cover = file_of(Image.new("RGB", (800, 800), (30, 40, 50)))
     before, after = grey(marked(cover, PNG)), grey(with_tier(cover, PNG))
@@ -142,10 +160,18 @@ def test_text_of_a_pdf_stays_as_it_is() -> None:
         assert before.get_textpage().get_text_range() == after.get_textpage().get_text_range()
 
 
-def test_without_transparency_the_tier_lies_under_the_content() -> None:
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b"<x><pdfaid:part>1</pdfaid:part></x>",
+        b"<x pdfaid:part='1'/>",
+        b'<pdfaid:part xmlns:pdfaid="http://www.aiim.org/pdfa/ns/id/"> 1 </pdfaid:part>',
+    ],
+)
+def test_without_transparency_the_tier_lies_under_the_content(metadata: bytes) -> None:
     out = io.BytesIO()
     with pikepdf.open(io.BytesIO(pdf_file())) as document:
-        document.Root.Metadata = document.make_stream(b"<x><pdfaid:part>1</pdfaid:part></x>")
+        document.Root.Metadata = document.make_stream(metadata)
         document.save(out, deterministic_id=True, fix_metadata_version=False, compress_streams=False)
     drawn = draw(out.getvalue(), PDF, TIER).data
     with pikepdf.open(io.BytesIO(drawn)) as document:
@@ -166,7 +192,10 @@ def test_a_tiff_has_the_tier_on_every_page() -> None:
 
 def test_the_code_survives_paper_tones_and_bad_jpeg() -> None:
     assert codes_in(two_tones(raster(DRAWN_PAPER, 200)).convert("L")) == [CODE]
-    assert codes_in(image_of(file_of(image_of(DRAWN[PNG]), "JPEG", quality=50))) == [CODE]
+    page = image_of(DRAWN[PNG])
+    half = page.resize((page.width // 2, page.height // 2), Image.Resampling.LANCZOS)
+    for leak in (image_of(file_of(page, "JPEG", quality=50)), half):
+        assert codes_in(leak) == [CODE]
 
 
 # --- traces ---
@@ -185,6 +214,12 @@ def test_copies_with_the_tier_name_their_recipient() -> None:
     }
     for name, (leak, kind) in leaks.items():
         assert names_only_the_second(traced(leak, PICTURES[kind], kind)), name
+
+
+def test_pictures_of_two_tones_with_a_code_are_not_taken_for_dithered_ones() -> None:
+    for cover in (PICTURES[PNG], file_of(page_image())):
+        leak = file_of(two_tones(image_of(with_tier(cover, PNG)).convert("L")))
+        assert names_only_the_second(traced(leak, cover, PNG))
 
 
 def test_papers_with_the_tier_name_their_recipient_also_after_a_fax() -> None:
@@ -263,6 +298,30 @@ def test_limits_have_names_and_hold() -> None:
         VisibleTier(words="a", code="A" * (VISIBLE_CODE_BYTES_MAX + 1))
     with pytest.raises(PolicyInvalid):
         VisibleTier(words="a", code="二维码")
+
+
+def test_a_long_and_narrow_page_has_no_more_words_than_the_limit() -> None:
+    places = list(word_places(words_stencil("."), 0.1, 100.0, 100_000.0))
+    assert 0 < len(places) < 1.5 * VISIBLE_TILES_MAX
+    with pikepdf.new() as document:
+        document.add_blank_page(page_size=(150, 14_400))
+        document.add_blank_page(page_size=(14_400, 14_400))
+        out = io.BytesIO()
+        document.save(out)
+    drawn = draw(out.getvalue(), PDF, TIER)
+    assert drawn.differences
+    assert len(drawn.data) < 200_000
+
+
+@pytest.mark.parametrize("name", ["pdf: page of no size", "pdf: page of no numbers"])
+def test_hostile_pages_end_in_a_fault_or_a_file(name: str) -> None:
+    with suppress(WatermarkError):
+        assert draw(BOMBS[name](), PDF, TIER).data
+
+
+def test_much_lzw_is_refused_before_anything_is_unpacked() -> None:
+    with pytest.raises(MediaTooLarge, match="PDF_LZW_BYTES_MAX"):
+        draw(BOMBS["pdf: LZW twice"](), PDF, TIER)
 
 
 @pytest.mark.parametrize("kind", sorted(VISIBLE_MEDIA))

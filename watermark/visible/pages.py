@@ -19,8 +19,10 @@ import pikepdf
 from pikepdf import Array, Dictionary, Name, ObjectStreamMode
 
 from watermark.chips import U8
+from watermark.limits import RENDER_PIXELS_MAX
 from watermark.pdf import is_pdf_a_1, opened
 from watermark.pdf_chips import displayed_points, multiply_state, square_to_page
+from watermark.pdf_streams import check_lzw
 from watermark.pdf_text import Matrix, times
 from watermark.render import render_fine
 from watermark.visible.places import CODE_DARKEN, WORDS_DARKEN, code_place, word_places, word_scale
@@ -37,16 +39,18 @@ _STENCIL_PART: Final = 0.5
 def draw_on_pdf(data: bytes, _media_type: str, words: Stencil, code: Stencil | None) -> tuple[bytes, bool]:
     """Draw the words on every page that is large enough, and the code on the first of these; whether it found a place."""
     with opened(data) as document:
+        check_lzw(document)
         under = is_pdf_a_1(document)
-        words_image = _image(document, _thinned(words), WORDS_DARKEN)
+        thinned = _thinned(words)
+        words_image = _image(document, thinned, WORDS_DARKEN)
         coded = drawn = False
         for index, page in enumerate(document.pages):
             width, height = displayed_points(page)
             if min(width, height) < PAGE_POINTS_MIN:
                 continue
-            tier = _words(document, page, words_image, words, under, width, height)
+            tier = _words(document, page, words_image, thinned, under, width, height)
             place = None
-            if code is not None and not drawn:
+            if code is not None and not drawn and width * height <= RENDER_PIXELS_MAX:
                 place = code_place(_seen(data, index, width, height), code, MODULE_POINTS)
             if code is not None and place is not None:
                 tier += _code(document, page, code, place, under, width, height)
@@ -75,9 +79,9 @@ def _seen(data: bytes, index: int, width: float, height: float) -> U8:
 
 
 def _thinned(words: Stencil) -> Stencil:
-    return np.asarray(
-        cv2.resize(words, None, fx=_STENCIL_PART, fy=_STENCIL_PART, interpolation=cv2.INTER_AREA), np.uint8
-    )
+    """A stencil of all or nothing, with as few pixels as print shows."""
+    small = cv2.resize(words, None, fx=_STENCIL_PART, fy=_STENCIL_PART, interpolation=cv2.INTER_AREA)
+    return np.where(small >= 128, 255, 0).astype(np.uint8)
 
 
 def _image(document: pikepdf.Pdf, stencil: Stencil, darken: float) -> pikepdf.Stream:
@@ -106,7 +110,7 @@ def _words(
     height: float,
 ) -> bytes:
     """Operators that draw the words all over a page."""
-    scale = word_scale(min(width, height))
+    scale = word_scale(min(width, height)) / _STENCIL_PART
     wide, high = words.shape[1] * scale, words.shape[0] * scale
     places = [
         (wide, 0.0, 0.0, high, left, height - top - high)

@@ -49,7 +49,7 @@ def _words(stencil: Stencil, height: int, width: int) -> U8:
     high, wide = (max(1, round(side * scale)) for side in stencil.shape)
     small = np.asarray(cv2.resize(stencil, (wide, high), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     cover = np.zeros((height, width), np.uint8)
-    for left, top in word_places(stencil, scale, width, height):
+    for left, top in word_places(small, 1.0, width, height):
         _lay(cover, small, round(left), round(top))
     return cover
 

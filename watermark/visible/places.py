@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import cv2
 import numpy as np
 
 from watermark.chips import U8
+from watermark.limits import VISIBLE_TILES_MAX
 from watermark.visible.stencils import WORD_PIXELS, Stencil
 
 WORDS_DARKEN: Final = 0.10
@@ -16,7 +16,9 @@ WORDS_DARKEN: Final = 0.10
 CODE_DARKEN: Final = 0.60
 """The same, under the modules of the code."""
 INK_MAX: Final = 0.03
-"""Of a page's area, in words."""
+"""Of a page's pixels, touched by words."""
+_INK_AIM: Final = 0.025
+"""The pattern does not begin at a page's corner: what is aimed at leaves room for that."""
 QUIET_MODULES: Final = 4
 """Free of ink around a code (ISO/IEC 18004, 6.3.8)."""
 MODULE_PIXELS_MIN: Final = 3
@@ -42,19 +44,23 @@ def word_scale(shorter: float) -> float:
     return shorter * _WORD_PART / WORD_PIXELS
 
 
-def word_places(stencil: Stencil, scale: float, width: float, height: float) -> Iterator[tuple[float, float]]:
+def word_places(stamp: Stencil, unit: float, width: float, height: float) -> Iterator[tuple[float, float]]:
     """Left upper corners of the words on a page, in a brick pattern that keeps to `INK_MAX` and leaves gaps.
 
     Args:
-        stencil: of the words.
-        scale: of the stencil on the page.
+        stamp: the words as they are laid on the page.
+        unit: side of the stamp's pixels on the page.
         width, height: of the page.
+
+    Yields:
+        At most about `VISIBLE_TILES_MAX` places.
     """
-    high, wide = stencil.shape[0] * scale, stencil.shape[1] * scale
-    ink = float(stencil.astype(np.float64).sum()) / 255 * scale**2
-    gap = WORD_PIXELS * scale
+    high, wide = stamp.shape[0] * unit, stamp.shape[1] * unit
+    gap = min(width, height) * _WORD_PART
     across, down = wide + gap, high + gap
-    spread = max(1.0, ink / INK_MAX / (across * down)) ** 0.5
+    inked = float(np.count_nonzero(stamp)) * unit**2
+    room = max(inked / _INK_AIM, width * height / VISIBLE_TILES_MAX)
+    spread = max(1.0, room / (across * down)) ** 0.5
     across, down = across * spread, down * spread
     row, top = 0, -high / 2
     while top < height:
@@ -88,16 +94,13 @@ def code_place(grey: U8, code: Stencil, module: int) -> tuple[int, int, int] | N
     side = module * (code.shape[0] + 2 * QUIET_MODULES)
     if side > min(height, width) * _CODE_PART_MAX:
         return None
-    levels, squares = cv2.integral2(grey)
     best: tuple[int, int, int, int] | None = None
     for order, (left, top) in enumerate(_rim(width - side, height - side)):
-        corners = (top, left), (top, left + side), (top + side, left), (top + side, left + side)
-        mean, square = (
-            float(sums[corners[3]] - sums[corners[2]] - sums[corners[1]] + sums[corners[0]]) / side**2
-            for sums in (levels.astype(np.float64), squares)
-        )
-        restless = max(square - mean**2, 0.0) ** 0.5
-        if mean >= _EMPTY_LEVELS_MIN and restless <= _RESTLESS_LEVELS_MAX:
+        # Every pixel of a small picture, three by three a module of a large one.
+        step = max(1, module // 3)
+        levels = grey[top : top + side : step, left : left + side : step]
+        restless = float(levels.std())
+        if levels.mean() >= _EMPTY_LEVELS_MIN and restless <= _RESTLESS_LEVELS_MAX:
             found = (round(restless / _RESTLESS_STEP_LEVELS), order, left, top)
             best = found if best is None else min(best, found)
     if best is None:
