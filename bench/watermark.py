@@ -32,10 +32,19 @@ from docx import Document
 from PIL import Image
 
 from bench.machine import machine
+from contracts.records import Output, OutputFormat
+from contracts.shared_key_records import KeyPurpose
+from ledger import domains
+from ledger.crypto.threshold.group import Element
+from node.holders.ports import BASES_PER_ASK_MAX, OwnShare, Permitted
+from node.holders.work import ShareWork
 from node.index.ports import INDEX_PAGE_MAX
 from node.index.sqlite import SqliteIndex
+from node.vault.mark_seeds import Copy, copy_name
 from tests.attacks.watermark import covers, images, rows
 from tests.attacks.watermark.covers import Cover
+from tests.unit.contracts_world import SUITE
+from tests.unit.vault_world import ACCOUNTS, GROUP, dealt
 from watermark import AssetKey, Policy, codeword_seed, detect, embed, phantom_seeds
 
 RESULTS: Final = Path(__file__).parent / "results" / "watermark_costs.json"
@@ -243,6 +252,50 @@ async def among_a_million(folder: Path) -> Row:
     return Row(what, "s", cost, _TRACE_GOAL_S)
 
 
+async def seeds_of_a_trace() -> Row:
+    """Have the seeds of 10,000 copies computed as a trace does, by four operators who all work on this machine.
+
+    Each of the four derives the bases and multiplies, the asker decodes the others' and combines. In a city the four work beside
+    each other.
+    """
+    suite, chain = SUITE, bytes(32)
+    keys = dealt(1, 0, purpose=KeyPurpose.MARKS)
+    workers = [ShareWork(GROUP, suite.hash) for _ in ACCOUNTS]
+    output = Output(certificate=bytes(16), format=OutputFormat.PDF, fields=(), attachment="document")
+    names = [
+        copy_name(chain, Copy(release_id=number.to_bytes(8, "big"), index=0, output=output))
+        for number in range(CANDIDATES)
+    ]
+    own = [OwnShare(holder=number, secret=secret) for number, secret in enumerate(keys.secrets, start=1)]
+
+    async def of_holder(place: int, batch: Sequence[bytes]) -> tuple[Permitted, tuple[Element, ...]]:
+        bases = await workers[place].hash_to_elements(domains.MARK_SEED, batch)
+        permitted = Permitted(bases=bases, context=b"")
+        return permitted, await workers[place].own(own[place], permitted)
+
+    begun = time.perf_counter()
+    seeds: set[bytes] = set()
+    for at in range(0, CANDIDATES, BASES_PER_ASK_MAX):
+        batch = names[at : at + BASES_PER_ASK_MAX]
+        answers = await asyncio.gather(*(of_holder(place, batch) for place in range(len(ACCOUNTS))))
+        permitted, mine = answers[0]
+        checked = {1: mine}
+        for holder, (_, elements) in enumerate(answers[1:], start=2):
+            decoded = await workers[0].decode(permitted, [element.encode() for element in elements])
+            if decoded is None:
+                raise ValueError("a share is none")
+            checked[holder] = decoded
+        combined = await workers[0].combine(keys.key, checked)
+        seeds |= {
+            suite.hash(domains.MARK_SEED, name + element.encode())
+            for name, element in zip(batch, combined, strict=True)
+        }
+    cost = time.perf_counter() - begun
+    if len(seeds) != CANDIDATES:
+        raise ValueError(f"{len(seeds)} seeds were made")
+    return Row(f"seeds of {CANDIDATES:,} copies, four operators on this machine", "s", cost, None)
+
+
 def render(found: Sequence[Row]) -> str:
     """The table in Markdown."""
     lines = ["| what | measured | goal |  |", "| --- | --- | --- | --- |"]
@@ -267,6 +320,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"{row.what}: {row.value:.3g} {row.unit} {row.status}\n")
     with tempfile.TemporaryDirectory() as folder:
         found.append(asyncio.run(among_a_million(Path(folder))))
+    found.append(asyncio.run(seeds_of_a_trace()))
     costs = Costs(machine(), " ".join(["python -m bench.watermark", *arguments]), given.repeat, found)
     given.json.write_bytes(msgspec.json.format(msgspec.json.encode(costs), indent=1) + b"\n")
     sys.stdout.write(render(found))
