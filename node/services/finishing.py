@@ -35,6 +35,7 @@ from zhenglian.copy_codes import CopyCode, code_message, code_text
 
 _SHORT_CODE_DIGITS: Final = 8
 HOLDER: Final = "证照持有人 the holder"
+_PERSON: Final = "个人 a person"
 
 _COPY: Final = Words(
     zh="此为授权副本：每页页眉写明提供方、取得方与时间；原件的电子签名已移除，改由提供方签名；附签发方承诺与下链的账本证明",
@@ -135,7 +136,7 @@ class Finisher:
         made = datetime.fromtimestamp(release.requested_ms / 1000, UTC)
         short = release.release_id.hex()[:_SHORT_CODE_DIGITS]
         rest = f" · {made:%Y-%m-%d %H:%M} UTC · {short}"
-        name = "".join(char for char in self._name(release.grantee) if char.isprintable())
+        name = "".join(char for char in self._name(release.grantee, release) if char.isprintable())
         signature = self._sign(code_message(self._chain.chain_id, release.release_id))
         code = CopyCode(release_id=release.release_id, signature=signature)
         return VisibleTier(words=name[: VISIBLE_WORDS_CHARS_MAX - len(rest)] + rest, code=code_text(code))
@@ -182,8 +183,8 @@ class Finisher:
                 certificate,
                 attachment=output.attachment,
                 original_hash=content_hash.hex(),
-                released_by_name=self._name(release.released_by),
-                grantee_name=self._name(release.grantee),
+                released_by_name=self._name(release.released_by, release),
+                grantee_name=self._name(release.grantee, release),
             ),
             presentation=presentations.to_json(presentation),
             release_receipt=self._receipt(
@@ -214,10 +215,12 @@ class Finisher:
     def _receipt(self, key: bytes, height: int) -> str:
         return state_receipt_to_json(self._chain.state_receipt(key, height))
 
-    def _name(self, account_id: bytes) -> str:
+    def _name(self, account_id: bytes, release: Release) -> str:
         """As it is printed: people have no name on the ledger."""
         account = self._chain.records.account(account_id)
-        return (account.name if account is not None else "") or HOLDER
+        if account is not None and account.name:
+            return account.name
+        return HOLDER if account_id == release.pii_principal_id else f"{_PERSON} {account_id.hex()[:8]}"
 
 
 def encode_finish(finish: Finish) -> bytes:

@@ -222,13 +222,14 @@ def test_a_certificate_that_has_ended_signs_nothing() -> None:
         signer.sign(PAPER, reason="", name="", made_ms=signer.ends_ms + 1)
 
 
-async def test_a_holder_is_named_as_such(tmp_path: Path) -> None:
-    """People have no name on the ledger."""
-    async with lending(tmp_path) as lent:
-        finisher = lent.node.maker._finisher
-        assert finisher is not None
-        assert finisher._name(LI.account) == HOLDER
-        assert finisher._name(identity("nobody")) == HOLDER
+async def test_people_are_named_by_what_they_are(lent: Lent) -> None:
+    """They have no name on the ledger."""
+    release = await released(lent, lent.json())
+    finisher = lent.node.maker._finisher
+    assert finisher is not None
+    assert finisher._name(LI.account, release) == HOLDER
+    stranger = identity("nobody")
+    assert stranger.hex()[:8] in finisher._name(stranger, release)
 
 
 # --- the visible tier ---
@@ -296,7 +297,7 @@ async def test_a_long_name_leaves_room_for_the_time_and_the_code(
     seen(lent, monkeypatch)
     finisher = lent.node.maker._finisher
     assert finisher is not None
-    monkeypatch.setattr(finisher, "_name", lambda _account: "长\n" * VISIBLE_WORDS_CHARS_MAX)
+    monkeypatch.setattr(finisher, "_name", lambda _account, _release: "长\n" * VISIBLE_WORDS_CHARS_MAX)
     words = finisher._tier(await released(lent, lent.json())).words
     assert len(words) == VISIBLE_WORDS_CHARS_MAX
     assert "UTC" in words
