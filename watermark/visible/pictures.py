@@ -12,7 +12,7 @@ from watermark.chips import F32, U8
 from watermark.limits import VISIBLE_SIDE_PIXELS_MIN
 from watermark.rasters import Raster, bands, decode, encode
 from watermark.visible.places import CODE_DARKEN, WORDS_DARKEN, code_place, module_of, word_places, word_scale
-from watermark.visible.stencils import Stencil
+from watermark.visible.stencils import WORD_PIXELS, Stencil
 
 DARK_LEVELS: Final = 96
 """Where the surroundings are darker than this, words are lighter than they instead."""
@@ -45,7 +45,7 @@ def draw_on_picture(data: bytes, media_type: str, words: Stencil, code: Stencil 
 def _words(stencil: Stencil, height: int, width: int) -> U8:
     """How much ink of words lies on each pixel."""
     shorter = min(height, width)
-    scale = max(word_scale(shorter), _WORD_PIXELS_MIN / 48)
+    scale = max(word_scale(shorter), _WORD_PIXELS_MIN / WORD_PIXELS)
     high, wide = (max(1, round(side * scale)) for side in stencil.shape)
     small = np.asarray(cv2.resize(stencil, (wide, high), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     cover = np.zeros((height, width), np.uint8)
