@@ -75,6 +75,13 @@ async def nobody(_peer: bytes, _payload: bytes, _timeout_s: float) -> bytes:
     raise AssertionError("there is no peer")
 
 
+# Long enough for a machine that others use too: a trace of pages takes some seconds of two idle cores.
+BLOCK_S: Final = 120.0
+EVENTUALLY_S: Final = 60.0
+# Short beside what is waited for.
+LOOK_AGAIN_S: Final = 0.002
+
+
 class Node(Replica):
     """A replica with its services; `running` gives one whose chain moves by itself."""
 
@@ -330,12 +337,7 @@ class Node(Replica):
         """Wait, block by block, for something that the chain will show."""
         while not holds():
             height = self.chain.height
-            assert await self.chain.wait_height_above(height, 30) > height, "nothing more happens"
-
-
-# Long enough for a machine that others use too, and short beside what is waited for.
-EVENTUALLY_S: Final = 60.0
-LOOK_AGAIN_S: Final = 0.002
+            assert await self.chain.wait_height_above(height, BLOCK_S) > height, "nothing more happens"
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
