@@ -426,6 +426,7 @@ def test_what_signs_copies_is_found_unusable_before_and_after_it_ends(home: Home
     assert [one.code for one in copies_found(home, NOW_MS)] == ["copies_unusable"]
     write_file(home.root / "copies.pem", certificate)
     write_file(home.root / "copies.key", key)
+    (home.root / "copies.key").chmod(0o644)
     assert "copies.key" in copies_found(home, NOW_MS)[0].text("en")
     (home.root / "copies.key").chmod(0o600)
     ends_ms = load_signer(home, "copies.pem", "copies.key").ends_ms
