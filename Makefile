@@ -116,7 +116,7 @@ passkeys: setup chromium ## passkeys in a real Chromium with its virtual authent
 	$(call part,passkeys in Chromium,ZHENGLIAN_SUITE=intl $(PY) -m pytest tests/browser)
 
 chromium:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || test -n "$$CHROMIUM" \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || test -n "$${CHROMIUM:-}" \
 		|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
 		|| { echo "需要 Chromium：apt-get install chromium。Chromium is needed: apt-get install chromium."; exit 1; }
 
