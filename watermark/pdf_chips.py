@@ -86,6 +86,12 @@ def _chip_image(document: pikepdf.Pdf, signs: npt.NDArray[np.float32], strength:
     )
 
 
+def free_name(page: pikepdf.Page, kind: Any, prefix: str) -> Any:
+    """A name that no resource of this kind has on the page; one that pikepdf chose would be another every time."""
+    taken = page.resources.get(kind, Dictionary())
+    return next(Name(f"/{prefix}{n}") for n in range(len(taken) + 1) if f"/{prefix}{n}" not in taken)
+
+
 def turn(page: pikepdf.Page) -> int:
     """Quarter turns clockwise that the page is displayed with."""
     return int(page.obj.get(Name.Rotate, 0)) // 90 % 4

@@ -43,7 +43,7 @@ from pyhanko_certvalidator.registry import SimpleCertificateStore
 from ledger.errors import DecodeError, Unavailable, VerificationFailed
 from node.home import Home, read_file
 from node.services.copy_papers import CopyStatement, Papers
-from watermark.pdf_chips import displayed_points, square_to_page
+from watermark.pdf_chips import displayed_points, free_name, square_to_page
 from watermark.pdf_text import times
 
 STATEMENT: Final = "zhenglian-copy.json"
@@ -315,17 +315,11 @@ def _keep_picture(page: pikepdf.Page, widget: Any) -> None:
     if min(abs(x1 - x0), abs(y1 - y0), width, height) < 1e-6 or Name.Matrix in shown:
         return
     shown[Name.Type], shown[Name.Subtype] = Name.XObject, Name.Form
-    name = page.add_resource(shown, Name.XObject, _free(page, Name.XObject, "ZhenglianSeal"))
+    name = page.add_resource(shown, Name.XObject, free_name(page, Name.XObject, "ZhenglianSeal"))
     a, d = abs(x1 - x0) / width, abs(y1 - y0) / height
     e, f = min(x0, x1) - min(box[0], box[2]) * a, min(y0, y1) - min(box[1], box[3]) * d
     page.contents_add(b"q\n", prepend=True)
     page.contents_add(f"\nQ\nq {a:.5f} 0 0 {d:.5f} {e:.4f} {f:.4f} cm {name} Do Q\n".encode("ascii"))
-
-
-def _free(page: pikepdf.Page, kind: Any, prefix: str) -> Any:
-    """A name that no resource of the page has; a name that pikepdf chose would be another every time."""
-    taken = page.resources.get(kind, Dictionary())
-    return next(Name(f"/{prefix}{n}") for n in range(len(taken) + 1) if f"/{prefix}{n}" not in taken)
 
 
 def _header_font() -> Dictionary:
@@ -365,7 +359,7 @@ def _head(document: pikepdf.Pdf, page: pikepdf.Page, font: Any, line: str) -> No
     width, height = displayed_points(page)
     to_page = times((1 / width, 0, 0, 1 / height, 0, 0), square_to_page(page))
     size = min(_HEADER_POINTS, (width - 2 * _MARGIN_POINTS) / max(1, _units(line)))
-    name = page.add_resource(font, Name.Font, _free(page, Name.Font, "ZhenglianHeader"))
+    name = page.add_resource(font, Name.Font, free_name(page, Name.Font, "ZhenglianHeader"))
     matrix = " ".join(f"{value:.6f}" for value in to_page)
     text = line.encode("utf-16-be").hex()
     page.contents_add(b"q\n", prepend=True)

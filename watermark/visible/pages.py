@@ -16,12 +16,12 @@ from typing import Any, Final
 import cv2
 import numpy as np
 import pikepdf
-from pikepdf import Array, Dictionary, Name, ObjectStreamMode
+from pikepdf import Array, Name, ObjectStreamMode
 
 from watermark.chips import U8
 from watermark.limits import RENDER_PIXELS_MAX
 from watermark.pdf import is_pdf_a_1, opened
-from watermark.pdf_chips import displayed_points, multiply_state, square_to_page
+from watermark.pdf_chips import displayed_points, free_name, multiply_state, square_to_page
 from watermark.pdf_streams import check_lzw
 from watermark.pdf_text import Matrix, times
 from watermark.render import render_fine
@@ -145,22 +145,16 @@ def _drawn(
     size: tuple[float, float],
 ) -> bytes:
     """Have a stencil at hand on the page; returns the operators that draw it in these places of the page as displayed."""
-    stencil = page.add_resource(image, Name.XObject, _free(page, Name.XObject, f"ZhenglianVisible{name}"))
+    stencil = page.add_resource(image, Name.XObject, free_name(page, Name.XObject, f"ZhenglianVisible{name}"))
     state = "q"
     if not under:
         # A name serves one kind of resource: under another kind it would replace the first.
-        free = _free(page, Name.ExtGState, f"ZhenglianVisible{name}State")
+        free = free_name(page, Name.ExtGState, f"ZhenglianVisible{name}State")
         state = f"q {page.add_resource(multiply_state(document), Name.ExtGState, free)} gs"
     upright = times((1 / size[0], 0, 0, 1 / size[1], 0, 0), square_to_page(page))
     lines = [state, f"{_numbers(upright)} cm"]
     lines += [f"q {_numbers(place)} cm {stencil} Do Q" for place in places]
     return "\n".join([*lines, "Q\n"]).encode("ascii")
-
-
-def _free(page: pikepdf.Page, kind: Any, prefix: str) -> Any:
-    """A name that no resource of the page has."""
-    taken = page.resources.get(kind, Dictionary())
-    return next(Name(f"/{prefix}{n}") for n in range(len(taken) + 1) if f"/{prefix}{n}" not in taken)
 
 
 def _numbers(matrix: Matrix) -> str:
