@@ -137,8 +137,9 @@ def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequenc
     named = [
         index for index in np.argsort(log10_np, kind="stable") if log10_np[index] <= INVESTIGATE_LOG10_NP
     ]
+    alone = {channel: _own(evidence, channel) for channel in carriers} if named else {}
     matches = tuple(
-        Match(ids[index], float(log10_np[index]), _channels(evidence, seeds[index])) for index in named
+        Match(ids[index], float(log10_np[index]), _channels(alone, seeds[index])) for index in named
     )
     phantom_best = None
     if evidence and phantoms:
@@ -177,14 +178,19 @@ def _kind(matches: tuple[Match, ...], best_possible: float) -> VerdictKind:
     return VerdictKind.ACCUSED if matches[0].log10_np <= ACCUSE_LOG10_NP else VerdictKind.INVESTIGATE
 
 
-def _channels(evidence: Sequence[Evidence], seed: bytes) -> tuple[Channel, ...]:
+def _own(evidence: Sequence[Evidence], channel: Channel) -> tuple[Bound, Sequence[Evidence]]:
+    """What one channel says by itself."""
+    own = [item for item in evidence if item.channel is channel]
+    return Bound.of(own), own
+
+
+def _channels(alone: Mapping[Channel, tuple[Bound, Sequence[Evidence]]], seed: bytes) -> tuple[Channel, ...]:
     """Channels that speak for one seed by themselves."""
-    speaking = []
-    for channel in Channel:
-        own = [item for item in evidence if item.channel is channel]
-        if own and float(Bound.of(own).log10_p(total_score(own, [seed]))[0]) <= CHANNEL_LOG10_P:
-            speaking.append(channel)
-    return tuple(speaking)
+    return tuple(
+        channel
+        for channel, (bound, own) in alone.items()
+        if float(bound.log10_p(total_score(own, [seed]))[0]) <= CHANNEL_LOG10_P
+    )
 
 
 def _power_notes(evidence: Sequence[Evidence], best_possible: float) -> tuple[Words, ...]:

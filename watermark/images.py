@@ -177,11 +177,12 @@ def add_chips(colour: U8, signs: F32, amplitude: F32, strength: float) -> U8:
     marked = np.empty_like(colour)
     for _ in range(4):
         for rows in bands(colour.shape):
+            least, most, moved = d[rows], 255 - d[rows], signs[rows] * d[rows]
             for channel in range(colour.shape[2]):
                 plane = colour[rows, :, channel].astype(np.float32)
-                shift = np.maximum(d[rows] - plane, 0) - np.maximum(d[rows] - (255 - plane), 0)
-                moved = plane + signs[rows] * d[rows] + shift
-                marked[rows, :, channel] = np.clip(np.rint(moved), 0, 255).astype(np.uint8)
+                # On black or white there is room for one sign alone: the middle moves.
+                between = np.minimum(np.maximum(plane, least), most)
+                marked[rows, :, channel] = np.clip(np.rint(between + moved), 0, 255).astype(np.uint8)
         error = math.sqrt(_squared_error(colour, marked))
         if error <= error_max:
             break
@@ -237,12 +238,8 @@ def psnr_db(before: U8, after: U8) -> float:
 
 
 def _squared_error(before: U8, after: U8) -> float:
-    """The mean; of whole numbers, so it is the same in whatever bands it is summed."""
-    total = 0.0
-    for rows in bands(before.shape):
-        difference = before[rows].astype(np.float32) - after[rows]
-        total += float((difference**2).sum(dtype=np.float64))
-    return total / before.size
+    """The mean; of whole numbers, so it is exact."""
+    return float(cv2.norm(before, after, cv2.NORM_L2SQR)) / before.size
 
 
 def _amplitude(grey: U8) -> F32:

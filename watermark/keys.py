@@ -17,6 +17,7 @@ from watermark.errors import KeyInvalid
 
 KEY_BYTES: Final = 32
 RELEASE_ID_BYTES: Final = 8
+_BLOCK_BYTES: Final = 64
 _CONTEXT: Final = b"zhenglian/watermark/v1/"
 
 
@@ -35,6 +36,30 @@ def derive(key: bytes, label: str, *parts: bytes) -> bytes:
     for part in parts:
         message += len(part).to_bytes(4, "big") + part
     return hmac.digest(key, bytes(message), "sha256")
+
+
+class KeyedHash:
+    """HMAC-SHA-256 under one key for many messages: the key's two blocks are hashed once (RFC 2104, section 4).
+
+    A table asks for one a carrier, and `hmac.digest` takes three times as long.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        """Be ready; `key` has at most 64 bytes."""
+        if len(key) > _BLOCK_BYTES:
+            raise KeyInvalid(what="key of a hash", reason=f"{_BLOCK_BYTES} bytes at most, got {len(key)}")
+        block = key.ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def digest(self, message: bytes) -> bytes:
+        """32 bytes."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def check_secret(what: str, secret: bytes) -> None:

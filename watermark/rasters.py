@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import cv2
 import numpy as np
 from PIL import Image
 
-from watermark.chips import F64, U8
+from watermark.chips import U8
 from watermark.errors import MediaMalformed, MediaTooLarge, MediaUnsupported
 from watermark.limits import IMAGE_PIXELS_MAX, JPEG_SCANS_MAX, TIFF_FRAMES_MAX, within
 
@@ -27,13 +28,17 @@ WEBP: Final = "image/webp"
 TIFF: Final = "image/tiff"
 LOSSY: Final = frozenset({JPEG, WEBP})
 """Encoded again with loss; a WebP file without loss stays without."""
-_LUMA: Final = np.array([0.299, 0.587, 0.114])
 _FORMATS: Final = {PNG: "PNG", JPEG: "JPEG", WEBP: "WEBP", TIFF: "TIFF"}
 _MODES: Final = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
 _WEBP_CHUNKS_MAX: Final = 64
-_PNG_LEVEL: Final = 6
+_PNG_LEVEL: Final = 3
+"""On marked pages smaller than level 6, and twice as fast."""
+_WEBP_METHOD: Final = 2
+"""As small as 4 on marked pages and photographs, and twice as fast."""
+_WEBP_METHOD_LOSSLESS: Final = 4
 _BAND_PIXELS: Final = 4_000_000
-_RESTLESS_BYTES_PER_PIXEL: Final = 0.5
+_SAMPLE_STRIPS: Final = 4
+_SAMPLE_ROWS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +70,14 @@ class Raster:
         return out
 
     def _grey(self, rows: slice) -> U8:
-        mix = _LUMA if self.colour.shape[2] == 3 else np.ones(1)
-        luma: F64 = np.asarray(self.colour[rows] @ mix, dtype=np.float64)
-        if self.alpha is not None:
-            cover = self.alpha[rows].astype(np.float64) / 255
-            luma = luma * cover + 255 * (1 - cover)
-        return np.clip(np.rint(luma), 0, 255).astype(np.uint8)
+        part = self.colour[rows]
+        luma = np.asarray(
+            cv2.cvtColor(part, cv2.COLOR_RGB2GRAY) if part.shape[2] == 3 else part[:, :, 0], np.uint8
+        )
+        if self.alpha is None:
+            return luma
+        cover = self.alpha[rows].astype(np.float64) / 255
+        return np.clip(np.rint(luma * cover + 255 * (1 - cover)), 0, 255).astype(np.uint8)
 
 
 def bands(shape: tuple[int, ...]) -> Iterator[slice]:
@@ -224,8 +231,9 @@ def encode(rasters: Sequence[Raster], media_type: str) -> bytes:
         case "image/png":
             return _png(images[0], options)
         case "image/webp":
+            method = _WEBP_METHOD_LOSSLESS if first.lossless else _WEBP_METHOD
             images[0].save(
-                out, "WEBP", quality=QUALITY, method=4, lossless=first.lossless, exact=True, **options
+                out, "WEBP", quality=QUALITY, method=method, lossless=first.lossless, exact=True, **options
             )
         case "image/tiff":
             for image, raster in zip(images, rasters, strict=True):
@@ -246,14 +254,25 @@ def encode(rasters: Sequence[Raster], media_type: str) -> bytes:
 
 
 def _png(image: Image.Image, options: dict[str, Any]) -> bytes:
-    """PNG by the strategy that suits the picture: on restless ground run lengths are smaller and many times faster."""
-    runs = io.BytesIO()
-    image.save(runs, "PNG", compress_level=_PNG_LEVEL, compress_type=zlib.Z_RLE, **options)
-    if len(runs.getvalue()) > _RESTLESS_BYTES_PER_PIXEL * image.width * image.height:
-        return runs.getvalue()
-    matches = io.BytesIO()
-    image.save(matches, "PNG", compress_level=_PNG_LEVEL, **options)
-    return min(matches.getvalue(), runs.getvalue(), key=len)
+    """PNG by the strategy that suits the picture: on restless ground run lengths alone are smaller and faster."""
+    sample = _sample(image)
+    strategy = min((zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE), key=lambda one: len(_packed(sample, one, {})))
+    return _packed(image, strategy, options)
+
+
+def _packed(image: Image.Image, strategy: int, options: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=_PNG_LEVEL, compress_type=strategy, **options)
+    return out.getvalue()
+
+
+def _sample(image: Image.Image) -> Image.Image:
+    """Some strips of it, from top to bottom."""
+    strips = Image.new(image.mode, (image.width, _SAMPLE_STRIPS * _SAMPLE_ROWS))
+    for strip in range(_SAMPLE_STRIPS):
+        top = image.height * (2 * strip + 1) // (2 * _SAMPLE_STRIPS)
+        strips.paste(image.crop((0, top, image.width, top + _SAMPLE_ROWS)), (0, strip * _SAMPLE_ROWS))
+    return strips
 
 
 def _image(raster: Raster) -> Image.Image:

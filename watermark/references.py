@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from watermark.evidence import F64
+from watermark.keys import KeyedHash
 from watermark.limits import REFERENCES_READ_MAX, REFERENCES_SCORED_MAX
 from watermark.policy import Channel
 from watermark.shapes import Shape, kept_shapes, own_shape, permuted, read_text, unpermuted
@@ -167,7 +168,7 @@ class References:
         kept: whether the shapes are the original's.
     """
 
-    shapes: tuple[tuple[Shape, bytes], ...]
+    shapes: tuple[tuple[Shape, KeyedHash], ...]
     row_shapes: Mapping[int, int]
     originals: frozenset[str]
     kept: bool
@@ -192,7 +193,7 @@ class References:
         of_row = {row: own or (found or {})[text] for row, text in cells.items()}
         shapes = list(dict.fromkeys(of_row.values()))
         return cls(
-            shapes=tuple((shape, hmac.digest(key, shape.name, "sha256")) for shape in shapes),
+            shapes=tuple((shape, KeyedHash(hmac.digest(key, shape.name, "sha256"))) for shape in shapes),
             row_shapes={row: shapes.index(shape) for row, shape in of_row.items()},
             originals=frozenset(read_text(text).casefold() for text in cells.values()),
             kept=own is None,

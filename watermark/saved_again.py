@@ -34,11 +34,12 @@ _LUMA: Final = np.array(
 QUALITIES: Final = range(5, 91)
 """Above, the noise of rounding is small beside a mark."""
 _SIDE: Final = 8
-_TURN: Final[F64] = np.array(
+_TURN: Final[F32] = np.array(
     [
         [np.sqrt((1 if u == 0 else 2) / _SIDE) * np.cos((2 * x + 1) * u * np.pi / 16) for x in range(_SIDE)]
         for u in range(_SIDE)
-    ]
+    ],
+    dtype=np.float32,
 )
 """Rows: the cosines of one dimension."""
 JPEG_SIDE_MAX: Final = 65_500
@@ -55,10 +56,10 @@ _SURPRISE_MAX: Final = 1.5
 _FAR: Final = 12.0
 
 
-def steps(quality: int) -> F64:
+def steps(quality: int) -> F32:
     """The steps of luma at a quality, 8 × 8."""
     factor = 5000 / quality if quality < 50 else 200 - 2 * quality
-    return np.clip(np.floor((_LUMA * factor + 50) / 100), 1, 255).astype(np.float64)
+    return np.clip(np.floor((_LUMA * factor + 50) / 100), 1, 255).astype(np.float32)
 
 
 def quality_of(leak: U8, piece: U8, otherwise: F32) -> int | None:
@@ -144,10 +145,10 @@ def read_cells(
     if quality is None:
         return None
     (height, width), (rows, columns) = original.shape, shape
-    step, after = steps(quality), _turned(leak.astype(np.float64) - 128.0)
+    step, after = steps(quality), _turned(leak.astype(np.float32) - np.float32(128))
     # Where there is no room for both signs, on white paper, a mark moves the mean.
-    before = original + np.maximum(amplitude - original, 0) - np.maximum(amplitude - (255.0 - original), 0)
-    low = (np.rint(after / step) - 0.5) * step - _turned(before[shown] - 128.0)
+    before = np.minimum(np.maximum(original, amplitude), 255 - amplitude)
+    low = (np.rint(after / step) - np.float32(0.5)) * step - _turned(before[shown] - np.float32(128))
     variance = (_spectrum(height, width, rows, columns) * _block_means(amplitude[shown])) ** 2 + _NOISE**2
     spread = np.sqrt(variance)
     score = np.clip(_mean_within(low, low + step, spread) / spread, -_SURPRISE_MAX, _SURPRISE_MAX) / spread
@@ -167,32 +168,32 @@ def _gathered(speaking: F32, seen: F32, rows: int, columns: int) -> F64:
     return np.asarray(value / np.sqrt(local_mean(value**2, weight) + 1), dtype=np.float64)
 
 
-def _spectrum(height: int, width: int, rows: int, columns: int) -> F64:
+def _spectrum(height: int, width: int, rows: int, columns: int) -> F32:
     """Standard deviation of each coefficient over a field of chips of one level, whatever their signs: 8 × 8."""
     signs = np.where(np.random.default_rng(0).random((rows, columns)) < 0.5, -1.0, 1.0).astype(np.float32)
-    coefficients = _turned(field(signs, height, width).astype(np.float64))
-    return np.asarray(np.sqrt((coefficients**2).mean(axis=0)), dtype=np.float64)
+    coefficients = _turned(field(signs, height, width))
+    return np.asarray(np.sqrt((coefficients**2).mean(axis=0, dtype=np.float64)), dtype=np.float32)
 
 
-def _block_means(plane: F32) -> F64:
+def _block_means(plane: F32) -> F32:
     """Blocks × 1 × 1."""
-    means = _blocks(plane.astype(np.float64)).mean(axis=(1, 2), keepdims=True)
-    return np.asarray(means, dtype=np.float64)
+    return np.asarray(_blocks(plane).mean(axis=(1, 2), keepdims=True), dtype=np.float32)
 
 
-def _mean_within(low: F64, high: F64, spread: F64) -> F64:
+def _mean_within(low: F32, high: F32, spread: F32) -> F32:
     """Mean of a logistic variable with this standard deviation, given that it lies between two bounds."""
-    scale = spread * (np.sqrt(3) / np.pi)
+    scale = spread * np.float32(math.sqrt(3) / math.pi)
     a, b = np.clip(low / scale, -_FAR, _FAR), np.clip(high / scale, -_FAR, _FAR)
-    below, above = 1 / (1 + np.exp(-a)), 1 / (1 + np.exp(-b))
+    odds_a, odds_b = 1 + np.exp(a), 1 + np.exp(b)
+    below, above = 1 - 1 / odds_a, 1 - 1 / odds_b
     share = above - below
-    gain = b * above - np.logaddexp(0, b) - a * below + np.logaddexp(0, a)
+    gain = b * above - a * below - np.log(odds_b / odds_a)
     mean = np.divide(gain, share, out=np.zeros_like(gain), where=share > 1e-5)
     # Far out in a tail the variable stands at the nearer bound.
-    return np.asarray(np.clip(mean, a, b) * scale, dtype=np.float64)
+    return np.asarray(np.clip(mean, a, b) * scale, dtype=np.float32)
 
 
-def _blocks(plane: F64) -> F64:
+def _blocks(plane: F32) -> F32:
     """Blocks × 8 × 8; the last row and column repeat up to a whole block."""
     height, width = plane.shape
     padded = np.pad(plane, ((0, -height % _SIDE), (0, -width % _SIDE)), mode="edge")
@@ -200,12 +201,12 @@ def _blocks(plane: F64) -> F64:
     return np.asarray(padded.reshape(rows, _SIDE, columns, _SIDE).swapaxes(1, 2)).reshape(-1, _SIDE, _SIDE)
 
 
-def _turned(plane: F64) -> F64:
+def _turned(plane: F32) -> F32:
     """The coefficients of each block."""
-    return np.asarray(_TURN @ _blocks(plane) @ _TURN.T, dtype=np.float64)
+    return np.asarray(_TURN @ _blocks(plane) @ _TURN.T, dtype=np.float32)
 
 
-def _raster(coefficients: F64, height: int, width: int) -> F32:
+def _raster(coefficients: F32, height: int, width: int) -> F32:
     rows, columns = -(-height // _SIDE), -(-width // _SIDE)
     blocks = (_TURN.T @ coefficients @ _TURN).reshape(rows, columns, _SIDE, _SIDE).swapaxes(1, 2)
     return np.asarray(blocks.reshape(rows * _SIDE, columns * _SIDE)[:height, :width], dtype=np.float32)

@@ -10,7 +10,6 @@ walking, the construction of NIST SP 800-38G with HMAC-SHA-256 as the round func
 
 from __future__ import annotations
 
-import hmac
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from itertools import takewhile
 from math import isqrt
 from typing import Final
 
+from watermark.keys import KeyedHash
 from watermark.sheets import visible
 
 BITS_OWN: Final = 47
@@ -124,7 +124,7 @@ class Shape:
         return total
 
 
-def permuted(key: bytes, value: int, size: int) -> int:
+def permuted(key: KeyedHash, value: int, size: int) -> int:
     """A keyed permutation of the numbers below `size`."""
     side = isqrt(size - 1) + 1
     while True:
@@ -136,7 +136,7 @@ def permuted(key: bytes, value: int, size: int) -> int:
             return value
 
 
-def unpermuted(key: bytes, value: int, size: int) -> int:
+def unpermuted(key: KeyedHash, value: int, size: int) -> int:
     """The inverse of `permuted`."""
     side = isqrt(size - 1) + 1
     while True:
@@ -148,8 +148,8 @@ def unpermuted(key: bytes, value: int, size: int) -> int:
             return value
 
 
-def _round(key: bytes, number: int, half: int) -> int:
-    return int.from_bytes(hmac.digest(key, bytes((number,)) + half.to_bytes(32, "big"), "sha256"), "big")
+def _round(key: KeyedHash, number: int, half: int) -> int:
+    return int.from_bytes(key.digest(bytes((number,)) + half.to_bytes(32, "big")), "big")
 
 
 def kept_shapes(texts: set[str], rows: int, few: bool) -> dict[str, Shape] | None:

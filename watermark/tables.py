@@ -7,7 +7,6 @@ segment and its own sub-key of the layout.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from watermark import zero_width
 from watermark.evidence import BitEvidence, Evidence
-from watermark.keys import derive
+from watermark.keys import KeyedHash, derive
 from watermark.linking import Links, link, row_keys, unlinked
 from watermark.payload import CODE_POSITIONS, U16, biases, codeword, even_biases
 from watermark.policy import Channel, Policy, TableSchema
@@ -72,7 +71,7 @@ class Carriers:
     layout_key: bytes
     keys: list[str | None]
     references: References | None
-    _subkeys: dict[Channel, bytes] = field(default_factory=dict)
+    _subkeys: dict[Channel, KeyedHash] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sheet: Sheet, policy: Policy, layout_key: bytes) -> Carriers:
@@ -141,8 +140,9 @@ class Carriers:
     def _digest(self, channel: Channel, *names: str) -> bytes:
         key = self._subkeys.get(channel)
         if key is None:
-            key = self._subkeys[channel] = derive(self.layout_key, f"cells/{channel.value}")
-        return hmac.digest(key, "\x1e".join(names).encode("utf-8", "surrogatepass"), "sha256")
+            key = KeyedHash(derive(self.layout_key, f"cells/{channel.value}"))
+            self._subkeys[channel] = key
+        return key.digest("\x1e".join(names).encode("utf-8", "surrogatepass"))
 
 
 def mark_sheet(carriers: Carriers, seed: bytes) -> SheetMarks:

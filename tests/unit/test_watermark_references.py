@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watermark.evidence import Bound, total_score
+from watermark.keys import KeyedHash
 from watermark.references import References
 from watermark.shapes import permuted, unpermuted
 
 KEY = hashlib.sha256(b"layout of a column").digest()
+KEYED = KeyedHash(KEY)
 SEED = hashlib.sha256(b"the leaking release").digest()
 STRANGERS = [hashlib.sha256(b"stranger %d" % index).digest() for index in range(2_000)]
 
@@ -222,10 +224,10 @@ def test_of_more_rows_than_the_limit_those_that_were_linked_are_compared(
 @given(st.integers(2, 1 << 80), st.data())
 def test_the_permutation_is_undone_and_stays_below_its_size(size: int, data: st.DataObject) -> None:
     value = data.draw(st.integers(0, size - 1))
-    image = permuted(KEY, value, size)
+    image = permuted(KEYED, value, size)
     assert 0 <= image < size
-    assert unpermuted(KEY, image, size) == value
+    assert unpermuted(KEYED, image, size) == value
 
 
 def test_the_permutation_takes_every_value_once() -> None:
-    assert sorted(permuted(KEY, value, 1_000) for value in range(1_000)) == list(range(1_000))
+    assert sorted(permuted(KEYED, value, 1_000) for value in range(1_000)) == list(range(1_000))

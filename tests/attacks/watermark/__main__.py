@@ -128,11 +128,11 @@ def run_cells(workers: Executor, cells: Sequence[Cell], given: argparse.Namespac
     late = partial(_later_than, deadline)
     order = {cell.name: at for at, cell in enumerate(all_cells())}
     known = {result.cell: result for result in report.cells}
-    for result in rounds(workers, cells, given.trials, known, late):
-        known[result.cell] = result
+    for done in rounds(workers, cells, given.trials, known, late):
+        known |= done
         report.cells = sorted(known.values(), key=lambda one: order.get(one.cell, len(order)))
         write(report, given.json)
-        say(f"{result.cell}: {result.hits}/{result.trials} {result.status} ({result.seconds} s)\n")
+        say(progress(list(done.values()), given.trials))
     # Other strides than the trials', so that a short run meets every medium.
     stride = max(1, len(cells) * nulls.A_LEAK // max(1, given.nulls))
     for sums in null_trials(workers, cells[::stride], given.nulls, report.nulls or nulls.NONE, late):
@@ -140,6 +140,18 @@ def run_cells(workers: Executor, cells: Sequence[Cell], given: argparse.Namespac
         write(report, given.json)
         say(f"\rnull trials: {sums.scored}/{given.nulls}")
     say("\n")
+
+
+def progress(results: Sequence[Result], trials: int) -> str:
+    """A line for the round, and one for each cell that has missed a trial."""
+    fewest = min(one.trials for one in results)
+    lines = [
+        f"{len(results)} cells, {fewest} of {trials} trials, {sum(one.seconds for one in results):,.0f} s of work"
+    ]
+    lines += [
+        f"  {one.cell}: {one.hits}/{one.trials} {one.status}" for one in results if one.hits < one.trials
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _later_than(deadline: float) -> bool:

@@ -1,16 +1,17 @@
 """A trial and a cell of the campaign.
 
 Rule: the recipient is one of 10,000 candidates of the trace, innocents are scored in the same detection, and a trial counts only
-by the verdict the library gives: `accused` names, `investigate` does not.
+by the verdict the library gives: `accused` names, `investigate` does not. Trials of one cell share nothing; trials of several cells
+that have the same number attack the same copies.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -37,13 +38,25 @@ class Leak:
     guilty: tuple[bytes, ...]
 
 
-def leak_of(cell: Cell, number: int) -> Leak:
-    """The leak of a trial: cover, recipients and the attack's seed all come from its number and the cell's name."""
-    seed = cell.seed(number)
-    cover = cell.cover(number)
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A cover, and the copies of it that were handed out."""
+
+    cover: Cover
+    keys: AssetKey
+    copies: tuple[bytes, ...]
+    recipients: tuple[bytes, ...]
+
+
+@lru_cache(maxsize=1)
+def marked(medium: str, draw: Callable[[int], Cover], number: int, recipients: int) -> Marked:
+    """What the cells of a medium attack in their trial of this number: the same copies, in every way."""
+    cover = draw(number)
     keys = AssetKey.from_master(MASTER, cover.data)
-    guilty = tuple(hashlib.sha256(f"{seed}/{copy}".encode()).digest()[:8] for copy in range(cell.recipients))
-    copies = [
+    releases = tuple(
+        hashlib.sha256(f"{medium}/{number}/{copy}".encode()).digest()[:8] for copy in range(recipients)
+    )
+    copies = tuple(
         embed(
             cover.data,
             cover.media_type,
@@ -51,9 +64,16 @@ def leak_of(cell: Cell, number: int) -> Leak:
             seed=codeword_seed(keys.mark, release),
             policy=cover.policy,
         ).data
-        for release in guilty
-    ]
-    return Leak(cover, cell.leak(copies, seed), keys, guilty)
+        for release in releases
+    )
+    return Marked(cover, keys, copies, releases)
+
+
+def leak_of(cell: Cell, number: int) -> Leak:
+    """The leak of a trial: cover and recipients come from its number and the medium, the attack's seed from the cell too."""
+    found = marked(cell.medium, cell.cover, number, cell.recipients)
+    leak = cell.leak(list(found.copies), cell.seed(number))
+    return Leak(found.cover, leak, found.keys, found.recipients)
 
 
 def trace(leak: Leak, innocents: int, first: int = 0) -> Verdict:
@@ -124,9 +144,9 @@ def trial(cell: Cell, number: int) -> Trial:
     )
 
 
-def trial_by_name(name: str, number: int) -> Trial:
-    """The same for a worker process, to which a cell cannot be sent."""
-    return trial(cells_by_name()[name], number)
+def trials_by_name(names: Sequence[str], number: int) -> list[Trial]:
+    """A trial of each of some cells, for a worker process, to which a cell cannot be sent."""
+    return [trial(cells_by_name()[name], number) for name in names]
 
 
 @cache

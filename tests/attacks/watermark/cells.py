@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from tests.attacks.watermark import covers, images, row_collusion, rows
@@ -18,6 +18,7 @@ from tests.attacks.watermark.covers import Cover, Pixels
 PixelAttack = Callable[[Pixels, int], bytes]
 FileAttack = Callable[[bytes, int], bytes]
 _PDF_DPI: Final = 150
+_COPIES_KEPT: Final = 8
 
 
 class Success(StrEnum):
@@ -41,6 +42,7 @@ class Cell:
         success: what counts.
         recipients: copies that are marked.
         on_pixels: the attack by itself, for other tools on the same files.
+        drawn_by: what the seeds are drawn from; the name where it is empty. Cells that share it do the same to the copies.
     """
 
     name: str
@@ -50,17 +52,33 @@ class Cell:
     success: Success = Success.NAMED
     recipients: int = 1
     on_pixels: PixelAttack | None = None
+    drawn_by: str = ""
+
+    @property
+    def medium(self) -> str:
+        """What is marked, as its name says."""
+        return self.name.partition(":")[0]
 
     def seed(self, number: int) -> int:
-        """The seed of a trial, 32 bits: from its number and the name of the cell."""
-        return int.from_bytes(hashlib.sha256(f"{self.name}/{number}".encode()).digest()[:4], "big")
+        """The seed of a trial, 32 bits."""
+        text = f"{self.drawn_by or self.name}/{number}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
+@lru_cache(maxsize=_COPIES_KEPT)
 def pixels_of(data: bytes) -> Pixels:
-    """What a picture or the first page of a PDF shows."""
-    if data.startswith(b"%PDF-"):
-        return covers.raster(data, _PDF_DPI)
-    return images.decode(data)
+    """What a picture or the first page of a PDF shows; not to be written to."""
+    pixels = covers.raster(data, _PDF_DPI) if data.startswith(b"%PDF-") else images.decode(data)
+    pixels.flags.writeable = False
+    return pixels
+
+
+@lru_cache(maxsize=1)
+def mixed(copies: tuple[bytes, ...], seed: int, strategy: str) -> Pixels:
+    """The picture that colluders make of their copies; not to be written to."""
+    pixels = images.collude([pixels_of(copy) for copy in copies], seed, strategy)
+    pixels.flags.writeable = False
+    return pixels
 
 
 def _pictures(
@@ -105,7 +123,7 @@ def _image_cells() -> Iterator[Cell]:
 
 def _collusion_cells() -> Iterator[Cell]:
     outputs: dict[str, PixelAttack] = {
-        "PNG": lambda pixels, seed: covers.png(pixels),
+        "PNG": lambda pixels, seed: images.png(pixels),
         "JPEG 75": partial(images.jpeg, quality=75),
         "print-scan": images.print_scan,
     }
@@ -117,11 +135,10 @@ def _collusion_cells() -> Iterator[Cell]:
                 def leak(
                     copies: list[bytes], seed: int, strategy: str = strategy, output: PixelAttack = output
                 ) -> bytes:
-                    mixed = images.collude([images.decode(copy) for copy in copies], seed, strategy)
-                    return output(mixed, seed)
+                    return output(mixed(tuple(copies), seed, strategy), seed)
 
-                name = f"page: {count} collude, {strategy}, {kind}"
-                yield Cell(name, covers.page, leak, 0.99, success, count)
+                who = f"page: {count} collude, {strategy}"
+                yield Cell(f"{who}, {kind}", covers.page, leak, 0.99, success, count, drawn_by=who)
 
 
 def _rows(name: str, attack: FileAttack, cover: Callable[[int], Cover], goal: float) -> Cell:

@@ -16,14 +16,16 @@ from typing import Final
 import cv2
 
 from tests.attacks.watermark import nulls
-from tests.attacks.watermark.campaign import added, summed, trial_by_name
+from tests.attacks.watermark.campaign import added, summed, trials_by_name
 from tests.attacks.watermark.cells import Cell
 from tests.attacks.watermark.nulls import A_LEAK, Nulls
 from tests.attacks.watermark.table import Result
 
 A_ROUND: Final = 3
-"""Trials of a cell before the next cell has its turn: a run that ends early has tried all cells about as often."""
+"""Trials of every cell before the file of results is written: a run that ends early has tried all cells equally often."""
 _ENGINE: Final = Path("watermark")
+_OF_NO_CELL: Final = frozenset({"__main__", "parquet", "parquet_worker", "xlsx"})
+"""Media, and the command line, that no cell tries."""
 _ATTACKS: Final = Path("tests/attacks/watermark")
 _DECIDE: Final = ("campaign", "cells", "covers", "images", "nulls", "photos", "row_collusion", "rows")
 
@@ -31,7 +33,8 @@ _DECIDE: Final = ("campaign", "cells", "covers", "images", "nulls", "photos", "r
 def fingerprint() -> str:
     """What the figures depend on, as a hash: the sources of engine, attacks and covers."""
     found = hashlib.sha256()
-    for file in (*sorted(_ENGINE.glob("*.py")), *(_ATTACKS / f"{name}.py" for name in _DECIDE)):
+    engine = [file for file in sorted(_ENGINE.glob("*.py")) if file.stem not in _OF_NO_CELL]
+    for file in (*engine, *(_ATTACKS / f"{name}.py" for name in _DECIDE)):
         found.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return found.hexdigest()[:16]
 
@@ -47,7 +50,7 @@ def _alone() -> None:
 
 def rounds(
     workers: Executor, cells: Sequence[Cell], trials: int, known: dict[str, Result], late: Callable[[], bool]
-) -> Iterator[Result]:
+) -> Iterator[dict[str, Result]]:
     """Cells with more and more trials, until each has so many or it is late.
 
     Args:
@@ -55,20 +58,39 @@ def rounds(
         cells: what is tried.
         trials: how many of each.
         known: results so far, by cell; trials go on behind them.
-        late: asked before each cell has its turn.
+        late: asked before each round.
+
+    Yields:
+        The results, by cell, after each round.
     """
-    done = dict(known)
-    for upto in range(A_ROUND, trials + A_ROUND, A_ROUND):
-        for cell in cells:
-            before = done.get(cell.name, summed(cell, ()))
-            numbers = range(before.trials, min(upto, trials))
-            if not numbers:
-                continue
-            if late():
-                return
-            names = [cell.name] * len(numbers)
-            done[cell.name] = added(before, summed(cell, tuple(workers.map(trial_by_name, names, numbers))))
-            yield done[cell.name]
+    done = {cell.name: known.get(cell.name, summed(cell, ())) for cell in cells}
+    by_name = {cell.name: cell for cell in cells}
+    for first in range(0, trials, A_ROUND):
+        tasks = [
+            (names, number)
+            for number in range(first, min(first + A_ROUND, trials))
+            for group in together(cells)
+            if (names := [name for name in group if done[name].trials <= number])
+        ]
+        if not tasks:
+            continue
+        if late():
+            return
+        for (names, _), found in zip(
+            tasks, workers.map(trials_by_name, *zip(*tasks, strict=True)), strict=True
+        ):
+            for name, one in zip(names, found, strict=True):
+                done[name] = added(done[name], summed(by_name[name], (one,)))
+        yield done
+
+
+def together(cells: Sequence[Cell]) -> list[list[str]]:
+    """The names of cells that attack the same copies: whoever tries them one after another makes the copies once."""
+    groups: dict[tuple[object, int], list[str]] = {}
+    for cell in cells:
+        groups.setdefault((cell.cover, cell.recipients), []).append(cell.name)
+    # What takes long begins first, so that no worker waits for it at the end of a round.
+    return sorted(groups.values(), key=len, reverse=True)
 
 
 def null_trials(
