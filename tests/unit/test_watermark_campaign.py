@@ -105,6 +105,22 @@ def test_colluders_make_a_picture_that_none_of_them_had(strategy: str, count: in
     assert np.array_equal(mixed, images.collude(copies, 7, strategy))
 
 
+@pytest.mark.parametrize("count", [2, 3, 5, 8])
+def test_colluders_mix_by_what_their_strategy_is_called(count: int) -> None:
+    drawn = np.random.default_rng(count)
+    copies = [drawn.integers(0, 256, (40, 50, 3)).astype(np.uint8) for _ in range(count)]
+    stack = np.stack(copies).astype(float)
+    plain = {
+        "average": np.round(stack.mean(axis=0)),
+        "median": np.round(np.median(stack, axis=0)),
+        "minmax": (stack.min(axis=0) + stack.max(axis=0)) // 2,
+    }
+    for strategy, expected in plain.items():
+        assert np.array_equal(images.collude(copies, 1, strategy), expected), strategy
+    away = np.abs(images.collude(copies, 1, "minority") - stack.mean(axis=0))
+    assert np.allclose(away, np.abs(stack - stack.mean(axis=0)).max(axis=0))
+
+
 @pytest.mark.parametrize("bare", [True, False])
 @pytest.mark.parametrize("strategy", row_collusion.STRATEGIES)
 def test_colluders_make_a_table_of_values_that_somebody_had_or_of_their_mean(
@@ -202,15 +218,35 @@ def test_trials_go_on_behind_earlier_ones_and_come_to_the_same(monkeypatch: pyte
     cells = [rows_cell("one"), rows_cell("other")]
     monkeypatch.setattr(campaign, "cells_by_name", lambda: {cell.name: cell for cell in cells})
     monkeypatch.setattr(workers, "A_ROUND", 2)
-    at_once = list(workers.rounds(Here(), cells, 3, {}, lambda: False))
-    assert [(one.cell, one.trials) for one in at_once] == [("one", 2), ("other", 2), ("one", 3), ("other", 3)]
-    first = {one.cell: one for one in workers.rounds(Here(), cells, 1, {}, lambda: False)}
-    later = {one.cell: one for one in workers.rounds(Here(), cells, 3, first, lambda: False)}
-    for whole in at_once[2:]:
-        assert msgspec.structs.replace(later[whole.cell], seconds=0.0) == msgspec.structs.replace(
+    rounds = [dict(done) for done in workers.rounds(Here(), cells, 3, {}, lambda: False)]
+    counts = [{name: one.trials for name, one in done.items()} for done in rounds]
+    assert counts == [{"one": 2, "other": 2}, {"one": 3, "other": 3}]
+    (first,) = workers.rounds(Here(), cells[:1], 1, {}, lambda: False)
+    *_, later = workers.rounds(Here(), cells, 3, first, lambda: False)
+    for name, whole in rounds[-1].items():
+        assert msgspec.structs.replace(later[name], seconds=0.0) == msgspec.structs.replace(
             whole, seconds=0.0
         )
     assert list(workers.rounds(Here(), cells, 3, {}, lambda: True)) == []
+    assert "2 cells, 3 of 3 trials" in main.progress(list(later.values()), 3)
+
+
+def test_cells_of_one_medium_attack_the_same_copies_each_in_its_way() -> None:
+    cells = campaign.cells_by_name()
+    one, other = cells["table of 1,000 rows: sorted"], cells["table of 1,000 rows: NFKC"]
+    assert [one.name, other.name] == [
+        name for name in next(group for group in workers.together([one, other])) if name in cells
+    ]
+    first, second = campaign.leak_of(one, 1), campaign.leak_of(other, 1)
+    assert first.guilty == second.guilty
+    assert first.data != second.data
+    assert campaign.leak_of(one, 2).guilty != first.guilty
+    mixed = [cell for name, cell in cells.items() if name.startswith("page: 3 collude, median, ")]
+    assert (
+        len({cell.seed(1) for cell in mixed})
+        == 1
+        < len({cell.seed(number) for cell in mixed for number in (1, 2)})
+    )
 
 
 def test_null_trials_go_on_where_they_ended_and_meet_other_innocents(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -164,3 +165,16 @@ def test_more_frames_of_a_leak_than_are_compared_are_left_out() -> None:
     opened = media.open_leak(many, TIFF)
     assert isinstance(opened, media.Rasters)
     assert len(opened.rasters) == limits.PDF_PAGES_COMPARED_MAX
+
+
+@pytest.mark.parametrize("restless", [False, True], ids=["scan", "noise in every colour"])
+def test_a_png_is_packed_in_the_way_that_suits_it(restless: bool) -> None:
+    drawn = np.random.default_rng(3)
+    grain = drawn.normal(0, 8, (300, 400, 3 if restless else 1))
+    picture = Image.fromarray(np.clip(200 + grain * np.ones(3), 0, 255).astype(np.uint8))
+    copy = marked(file_of(picture), PNG)
+    other = io.BytesIO()
+    image_of(copy).save(
+        other, "PNG", compress_level=3, compress_type=zlib.Z_DEFAULT_STRATEGY if restless else zlib.Z_RLE
+    )
+    assert len(copy) < len(other.getvalue())

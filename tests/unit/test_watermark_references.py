@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import math
 import random
 import re
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watermark.errors import KeyInvalid
 from watermark.evidence import Bound, total_score
 from watermark.keys import KeyedHash
 from watermark.references import References
@@ -227,6 +229,18 @@ def test_the_permutation_is_undone_and_stays_below_its_size(size: int, data: st.
     image = permuted(KEYED, value, size)
     assert 0 <= image < size
     assert unpermuted(KEYED, image, size) == value
+
+
+@given(st.binary(max_size=64), st.lists(st.binary(max_size=200)))
+def test_one_key_hashes_many_messages_as_hmac_does(key: bytes, messages: list[bytes]) -> None:
+    keyed = KeyedHash(key)
+    for message in messages:
+        assert keyed.digest(message) == hmac.digest(key, message, "sha256")
+
+
+def test_a_key_longer_than_a_block_is_refused() -> None:
+    with pytest.raises(KeyInvalid, match="64 bytes at most, got 65"):
+        KeyedHash(b"k" * 65)
 
 
 def test_the_permutation_takes_every_value_once() -> None:
