@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 
 from watermark.errors import MediaMalformed, MemoryShort
-from watermark.evidence import F64, Bound, Evidence, take, total_score
+from watermark.evidence import F64, Bound, Evidence, in_way, take, ways_of
 from watermark.keys import check_release_id, check_secret
 from watermark.limits import CANDIDATES_MAX, FILE_BYTES_MAX, PHANTOMS_MAX, within
 from watermark.media import codec, read
@@ -119,21 +120,19 @@ def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequenc
         n: the N of N·p, at least 1.
     """
     evidence = reading.evidence
-    codes = [evidence, *(tuple(evidence[index] for index in chosen) for chosen in reading.alternatives)]
+    subsets = [tuple(evidence[index] for index in chosen) for chosen in reading.alternatives]
+    codes = [Code.of(items, way) for items in (evidence, *subsets) for way in ways_of(items)]
     # The best of several codes is at most so many times as likely by chance (Bonferroni).
     log10_n = math.log10(n * len(codes))
-    bounds = [(Bound.of(code), code) for code in codes]
     carriers = {
         channel: sum(item.carriers for item in evidence if item.channel is channel)
         for channel in Channel
         if any(item.channel is channel for item in evidence)
     }
-    best_possible = log10_n + min(
-        float(bound.log10_p(np.array([sum(item.score_max() for item in code)]))[0]) for bound, code in bounds
-    )
+    best_possible = log10_n + min(code.log10_p_max() for code in codes)
     ids = list(candidates)
     seeds = [candidates[release_id] for release_id in ids]
-    log10_np = _best(bounds, seeds) + log10_n
+    log10_np = _best(codes, seeds) + log10_n
     named = [
         index for index in np.argsort(log10_np, kind="stable") if log10_np[index] <= INVESTIGATE_LOG10_NP
     ]
@@ -143,7 +142,7 @@ def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequenc
     )
     phantom_best = None
     if evidence and phantoms:
-        phantom_best = float(_best(bounds, phantoms).min()) + log10_n
+        phantom_best = float(_best(codes, phantoms).min()) + log10_n
     return Verdict(
         verdict=_kind(matches, best_possible),
         matches=matches,
@@ -155,17 +154,39 @@ def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequenc
     )
 
 
-def _best(bounds: Sequence[tuple[Bound, Sequence[Evidence]]], seeds: Sequence[bytes]) -> F64:
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Some evidence as one long code, scored in one way.
+
+    Attributes:
+        items: the evidence.
+        way: see `watermark.evidence`.
+        bound: its Chernoff bound.
+    """
+
+    items: Sequence[Evidence]
+    way: int
+    bound: Bound
+
+    @classmethod
+    def of(cls, items: Sequence[Evidence], way: int) -> Code:
+        return cls(items, way, Bound.of(items, way))
+
+    def log10_p(self, scores: Callable[[Evidence], F64], count: int) -> F64:
+        """For each of so many seeds, given the scores of an item in all its ways."""
+        return self.bound.log10_p(
+            sum((in_way(scores(item), self.way) for item in self.items), np.zeros(count))
+        )
+
+    def log10_p_max(self) -> float:
+        """Of a codeword that agrees everywhere."""
+        return float(self.log10_p(lambda item: item.score_max()[:, None], 1)[0])
+
+
+def _best(codes: Sequence[Code], seeds: Sequence[bytes]) -> F64:
     """For each seed the smallest log₁₀ p over the codes; each item of evidence is scored once."""
-    scores: dict[int, F64] = {}
-    for _, code in bounds:
-        for item in code:
-            if id(item) not in scores:
-                scores[id(item)] = item.score(seeds)
-    rows = [
-        bound.log10_p(sum((scores[id(item)] for item in code), np.zeros(len(seeds))))
-        for bound, code in bounds
-    ]
+    scores = {id(item): item.score(seeds) for code in codes if code.way == 0 for item in code.items}
+    rows = [code.log10_p(lambda item: scores[id(item)], len(seeds)) for code in codes]
     best: F64 = np.min(rows, axis=0)
     return best
 
@@ -178,18 +199,18 @@ def _kind(matches: tuple[Match, ...], best_possible: float) -> VerdictKind:
     return VerdictKind.ACCUSED if matches[0].log10_np <= ACCUSE_LOG10_NP else VerdictKind.INVESTIGATE
 
 
-def _own(evidence: Sequence[Evidence], channel: Channel) -> tuple[Bound, Sequence[Evidence]]:
+def _own(evidence: Sequence[Evidence], channel: Channel) -> list[Code]:
     """What one channel says by itself."""
     own = [item for item in evidence if item.channel is channel]
-    return Bound.of(own), own
+    return [Code.of(own, way) for way in ways_of(own)]
 
 
-def _channels(alone: Mapping[Channel, tuple[Bound, Sequence[Evidence]]], seed: bytes) -> tuple[Channel, ...]:
+def _channels(alone: Mapping[Channel, list[Code]], seed: bytes) -> tuple[Channel, ...]:
     """Channels that speak for one seed by themselves."""
     return tuple(
         channel
-        for channel, (bound, own) in alone.items()
-        if float(bound.log10_p(total_score(own, [seed]))[0]) <= CHANNEL_LOG10_P
+        for channel, codes in alone.items()
+        if float(_best(codes, [seed])[0]) + math.log10(len(codes)) <= CHANNEL_LOG10_P
     )
 
 

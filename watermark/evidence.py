@@ -9,8 +9,12 @@ score of somebody who never had the file is a sum of independent bounded variabl
 single λ; a fixed grid of λ gives up a little sharpness and no validity. All channels make one long code with one
 bound; their weights are fixed before a candidate is looked at.
 
+Evidence may be scored in several ways; each is a code of its own, and the best of k is at most k times as likely by chance
+(Bonferroni).
+
 Source: B. Škorić, S. Katzenbeisser, M. Celik, "Symmetric Tardos fingerprinting codes for arbitrary alphabet sizes",
-Des. Codes Cryptogr. 46 (2008), the symmetric score; H. Chernoff (1952), the bound.
+Des. Codes Cryptogr. 46 (2008), the symmetric score; J.-J. Oosterwijk, B. Škorić, J. Doumen, "Optimal suspicion functions
+for Tardos traitor tracing schemes", IH&MMSec 2013, the score against interleaving; H. Chernoff (1952), the bound.
 """
 
 from __future__ import annotations
@@ -32,10 +36,11 @@ F64 = npt.NDArray[np.float64]
 LAMBDA_GRID: Final[F64] = np.geomspace(1e-4, 64.0, 128)
 _SCORED_AT_ONCE: Final = 256
 _LEVELS: Final = 65536.0
+_EVEN: Final = 32768
 
 
 class Evidence(Protocol):
-    """One channel's reading of the leak."""
+    """One channel's reading of the leak, scored in one way or in several; a row of what it returns belongs to a way."""
 
     @property
     def channel(self) -> Channel: ...
@@ -45,22 +50,30 @@ class Evidence(Protocol):
         """Code positions, or ordered keys, that could be read."""
         ...
 
-    def score(self, seeds: Sequence[bytes]) -> F64:
-        """The score of each seed; larger means better agreement."""
+    @property
+    def ways(self) -> int:
+        """In how many ways it is scored, at least 1."""
         ...
 
-    def score_max(self) -> float:
-        """The score of a codeword that agrees everywhere."""
+    def score(self, seeds: Sequence[bytes]) -> F64:
+        """The score of each seed, ways × seeds; larger means better agreement."""
+        ...
+
+    def score_max(self) -> F64:
+        """The score of a codeword that agrees everywhere, in each way."""
         ...
 
     def cumulant(self, lambdas: F64) -> F64:
-        """log E exp(λ · score) for a seed that is independent of the leak, at each λ > 0."""
+        """log E exp(λ · score) for a seed that is independent of the leak, at each λ > 0: ways × lambdas."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BitEvidence:
-    """Soft decisions about code positions, scored with the symmetric Tardos score.
+    """Soft decisions about code positions, scored in two ways that are fixed for each position by its bias and weight.
+
+    The symmetric score says most about one recipient, and whatever up to six of them mix, nothing that they do changes it. The
+    other is the best there is when each symbol is some colluder's, drawn at random; it says more about three or more of them.
 
     Attributes:
         channel: whose codeword segment.
@@ -76,37 +89,48 @@ class BitEvidence:
     def carriers(self) -> int:
         return int(np.count_nonzero(self.weights))
 
+    @property
+    def ways(self) -> int:
+        # With even bits both are the same.
+        return 1 if bool((self.thresholds == _EVEN).all()) else 2
+
     def score(self, seeds: Sequence[bytes]) -> F64:
+        ones, zeros = self._gains()
+        scores = np.repeat(zeros.sum(axis=1)[:, None], len(seeds), axis=1)
         used = np.flatnonzero(self.weights)
         if not used.size:
-            return np.zeros(len(seeds))
+            return scores
         last = int(used[-1]) + 1
-        ones, zeros = self._gains()
-        base = float((self.weights * zeros).sum())
-        slope = (self.weights * (ones - zeros))[:last]
-        scores = np.empty(len(seeds))
+        slopes = (ones - zeros)[:, :last].T
         for start in range(0, len(seeds), _SCORED_AT_ONCE):
             batch = seeds[start : start + _SCORED_AT_ONCE]
-            scores[start : start + len(batch)] = (
-                codewords(batch, self.channel, self.thresholds[:last]) @ slope
-            )
-        return scores + base
+            words = codewords(batch, self.channel, self.thresholds[:last])
+            scores[:, start : start + len(batch)] += (words @ slopes).T
+        return scores
 
-    def score_max(self) -> float:
-        ones, zeros = self._gains()
-        return float(np.maximum(self.weights * ones, self.weights * zeros).sum())
+    def score_max(self) -> F64:
+        best: F64 = np.maximum(*self._gains()).sum(axis=1)
+        return best
 
     def cumulant(self, lambdas: F64) -> F64:
         used = np.flatnonzero(self.weights)
-        ones, zeros = self._gains()
         p = self.thresholds[used] / _LEVELS
-        up, down = self.weights[used] * ones[used], self.weights[used] * zeros[used]
         log_p, log_q = np.log(p), np.log1p(-p)
-        return np.array([_log_sum(log_p + lam * up, log_q + lam * down) for lam in lambdas])
+        rows = [
+            [_log_sum(log_p + lam * up, log_q + lam * down) for lam in lambdas]
+            for up, down in zip(*(gain[:, used] for gain in self._gains()), strict=True)
+        ]
+        return np.array(rows)
 
     def _gains(self) -> tuple[F64, F64]:
-        p = self.thresholds / _LEVELS
-        return np.sqrt((1 - p) / p), -np.sqrt(p / (1 - p))
+        """What bit 1, and bit 0, of each position adds to the score: ways × positions."""
+        p, w = self.thresholds / _LEVELS, self.weights
+        odds = (1 - p) / p
+        symmetric = w * np.sqrt(odds), -w / np.sqrt(odds)
+        interleaving = np.where(w > 0, w * odds, w), np.where(w > 0, -w, -w / odds)
+        both = zip(symmetric, interleaving, strict=True)
+        ones, zeros = (np.stack(gains)[: self.ways] for gains in both)
+        return ones, zeros
 
 
 def _log_sum(a: F64, b: F64) -> float:
@@ -139,6 +163,10 @@ class OrderEvidence:
     def carriers(self) -> int:
         return len(self.order)
 
+    @property
+    def ways(self) -> int:
+        return 1
+
     def score(self, seeds: Sequence[bytes]) -> F64:
         found = np.array(self.order, dtype=np.intp)
         first, second = np.triu_indices(len(found), 1)
@@ -147,16 +175,16 @@ class OrderEvidence:
             batch = seeds[start : start + _SCORED_AT_ONCE]
             ranks = _rank_rows(batch, self.label, self.size)[:, found]
             scores[start : start + len(batch)] = -np.count_nonzero(ranks[:, first] > ranks[:, second], axis=1)
-        return scores
+        return scores[None]
 
-    def score_max(self) -> float:
-        return 0.0
+    def score_max(self) -> F64:
+        return np.zeros(1)
 
     def cumulant(self, lambdas: F64) -> F64:
         total = np.zeros(len(lambdas))
         for i in range(2, len(self.order) + 1):
             total += np.log(np.exp(-np.outer(lambdas, np.arange(i))).mean(axis=1))
-        return total
+        return total[None]
 
 
 def key_ranks(seed: bytes, label: str, size: int) -> npt.NDArray[np.intp]:
@@ -183,10 +211,11 @@ class Bound:
     cumulants: F64
 
     @classmethod
-    def of(cls, evidence: Iterable[Evidence]) -> Bound:
+    def of(cls, evidence: Iterable[Evidence], way: int = 0) -> Bound:
+        """Of all of it as one code, scored in one way."""
         total = np.zeros(len(LAMBDA_GRID))
         for item in evidence:
-            total += item.cumulant(LAMBDA_GRID)
+            total += in_way(item.cumulant(LAMBDA_GRID), way)
         return cls(total)
 
     def log10_p(self, scores: F64) -> F64:
@@ -197,11 +226,22 @@ class Bound:
         return best / math.log(10)
 
 
-def total_score(evidence: Sequence[Evidence], seeds: Sequence[bytes]) -> F64:
+def in_way(rows: F64, way: int) -> F64:
+    """The row of a way; evidence that is scored in fewer ways has the same score in the others."""
+    row: F64 = rows[min(way, len(rows) - 1)]
+    return row
+
+
+def ways_of(evidence: Iterable[Evidence]) -> range:
+    """The ways in which some evidence is scored as one code."""
+    return range(max((item.ways for item in evidence), default=1))
+
+
+def total_score(evidence: Sequence[Evidence], seeds: Sequence[bytes], way: int = 0) -> F64:
     """The sum of the channels' scores for each seed."""
     total = np.zeros(len(seeds))
     for item in evidence:
-        total += item.score(seeds)
+        total += in_way(item.score(seeds), way)
     return total
 
 

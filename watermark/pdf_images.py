@@ -59,10 +59,14 @@ class SeededEvidence:
     def carriers(self) -> int:
         return self.inner.carriers
 
+    @property
+    def ways(self) -> int:
+        return self.inner.ways
+
     def score(self, seeds: Sequence[bytes]) -> F64:
         return self.inner.score([picture_seed(seed, self.label) for seed in seeds])
 
-    def score_max(self) -> float:
+    def score_max(self) -> F64:
         return self.inner.score_max()
 
     def cumulant(self, lambdas: F64) -> F64:

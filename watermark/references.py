@@ -105,6 +105,10 @@ class ReferenceEvidence:
     def carriers(self) -> int:
         return len(self.anywhere)
 
+    @property
+    def ways(self) -> int:
+        return 1
+
     def score(self, seeds: Sequence[bytes]) -> F64:
         own, other = self._worth()
         scores = np.empty(len(seeds))
@@ -120,12 +124,13 @@ class ReferenceEvidence:
             found = np.isin(numbers[seed_rows, places], self.anywhere)
             total += other * np.bincount(seed_rows[found], minlength=len(batch))
             scores[start : start + len(batch)] = total
-        return scores
+        return scores[None]
 
-    def score_max(self) -> float:
+    def score_max(self) -> F64:
         own, other = self._worth()
         linked = self._linked_rows()
-        return own * linked + other * min(len(self.linked) - linked, max(len(self.anywhere) - linked, 0))
+        elsewhere = min(len(self.linked) - linked, max(len(self.anywhere) - linked, 0))
+        return np.array([own * linked + other * elsewhere])
 
     def cumulant(self, lambdas: F64) -> F64:
         own, other = self._worth()
@@ -137,7 +142,7 @@ class ReferenceEvidence:
         both = np.logaddexp(_log(q) + lambdas * own, _log(count * q) + lambdas * other)
         with_own = np.logaddexp(_log(1 - q - count * q), both)
         total: F64 = without * (len(self.linked) - linked) + with_own * linked
-        return total
+        return total[None]
 
     def _linked_rows(self) -> int:
         return int(np.count_nonzero(self.linked != np.uint64(_NO_NUMBER)))

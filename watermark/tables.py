@@ -8,7 +8,7 @@ segment and its own sub-key of the layout.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
@@ -71,7 +71,6 @@ class Carriers:
     layout_key: bytes
     keys: list[str | None]
     references: References | None
-    _subkeys: dict[Channel, KeyedHash] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sheet: Sheet, policy: Policy, layout_key: bytes) -> Carriers:
@@ -91,6 +90,8 @@ class Carriers:
         """Row, column, value, step, position and sign (of bit 1) of each number that may move."""
         if Channel.NUMBERS not in self.channels:
             return
+        found: list[tuple[int, int, Decimal, Decimal]] = []
+        names: list[tuple[str, str]] = []
         for name, delta in self.schema.tolerances.items():
             if name not in self.sheet.columns:
                 continue
@@ -99,12 +100,17 @@ class Carriers:
                 value = number(self.sheet.rows[row][column])
                 step = None if value is None else _step(value, delta)
                 if key is not None and value is not None and step is not None:
-                    yield row, column, value, step, *self._place(Channel.NUMBERS, name, key)
+                    found.append((row, column, value, step))
+                    names.append((name, key))
+        for carrier, place in zip(found, self._places(Channel.NUMBERS, names), strict=True):
+            yield *carrier, *place
 
     def texts(self) -> Iterator[tuple[int, int, str, dict[int, tuple[int, int]]]]:
         """Row, column, text and, for each gap, position and sign of each free text."""
         if Channel.ZERO_WIDTH not in self.channels:
             return
+        found: list[tuple[int, int, str, list[int]]] = []
+        names: list[tuple[str, str, str]] = []
         for name in self.schema.free_text:
             if name not in self.sheet.columns:
                 continue
@@ -114,11 +120,11 @@ class Carriers:
                 if key is not None and text and not isinstance(text, Literal):
                     offsets = zero_width.gaps(text, len(self.sheet.rows))
                     if offsets:
-                        gaps = {
-                            offset: self._place(Channel.ZERO_WIDTH, name, key, str(index))
-                            for index, offset in enumerate(offsets)
-                        }
-                        yield row, column, text, gaps
+                        found.append((row, column, text, offsets))
+                        names += ((name, key, str(index)) for index in range(len(offsets)))
+        places = self._places(Channel.ZERO_WIDTH, names)
+        for row, column, text, offsets in found:
+            yield row, column, text, dict(zip(offsets, places, strict=False))
 
     def pairs(self) -> Iterator[tuple[int, int, int]]:
         """First row, position and sign of each pair of neighbours that may change places."""
@@ -128,21 +134,26 @@ class Carriers:
             or len(self.keys) < 2 * ROW_PAIRS_MIN
         ):
             return
-        for first in range(0, len(self.keys) - 1, 2):
-            a, b = self.keys[first], self.keys[first + 1]
-            if a is not None and b is not None:
-                yield first, *self._place(Channel.ROW_ORDER, a, b)
+        pairs = zip(range(0, len(self.keys) - 1, 2), self.keys[::2], self.keys[1::2], strict=False)
+        found = [(first, (a, b)) for first, a, b in pairs if a is not None and b is not None]
+        places = self._places(Channel.ROW_ORDER, [names for _, names in found])
+        for (first, _), place in zip(found, places, strict=True):
+            yield first, *place
 
-    def _place(self, channel: Channel, *names: str) -> tuple[int, int]:
-        digest = self._digest(channel, *names)
-        return int.from_bytes(digest[:4], "big") % CODE_POSITIONS, 1 if digest[4] & 1 else -1
+    def _places(self, channel: Channel, names: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, int]]:
+        """Position and sign of each carrier of a channel: no position has two before every other one has one.
 
-    def _digest(self, channel: Channel, *names: str) -> bytes:
-        key = self._subkeys.get(channel)
-        if key is None:
-            key = KeyedHash(derive(self.layout_key, f"cells/{channel.value}"))
-            self._subkeys[channel] = key
-        return key.digest("\x1e".join(names).encode("utf-8", "surrogatepass"))
+        Args:
+            channel: whose carriers.
+            names: of all of them, each different.
+        """
+        key = KeyedHash(derive(self.layout_key, f"cells/{channel.value}"))
+        digests = [key.digest("\x1e".join(name).encode("utf-8", "surrogatepass")) for name in names]
+        ranked = sorted(range(len(digests)), key=digests.__getitem__)
+        positions = [0] * len(digests)
+        for rank, index in enumerate(ranked):
+            positions[index] = rank % CODE_POSITIONS
+        return zip(positions, (1 if digest[-1] & 1 else -1 for digest in digests), strict=True)
 
 
 def mark_sheet(carriers: Carriers, seed: bytes) -> SheetMarks:

@@ -201,7 +201,7 @@ def test_invisible_text_alone_still_speaks_for_the_recipient() -> None:
     assert {item.channel for item in evidence} == {Channel.ZERO_WIDTH}
     scores = total_score(evidence, list(CANDIDATES.values()))
     assert int(np.argmax(scores)) == GUILTY
-    assert scores[GUILTY] == pytest.approx(sum(item.score_max() for item in evidence))
+    assert scores[GUILTY] == pytest.approx(sum(item.score_max()[0] for item in evidence))
 
 
 def test_nobody_is_accused_for_the_original_or_for_a_stranger() -> None:
@@ -225,7 +225,7 @@ def test_the_bound_of_a_perfect_order_is_the_share_of_one_order() -> None:
     size = 9
     order = tuple(np.argsort(key_ranks(seed(0), "", size)).tolist())
     evidence = OrderEvidence(Channel.KEY_ORDER, "", size, order)
-    score = evidence.score([seed(0)])
+    score = total_score([evidence], [seed(0)])
     assert score[0] == 0
     assert Bound.of([evidence]).log10_p(score)[0] == pytest.approx(
         -math.log10(math.factorial(size)), abs=1e-3

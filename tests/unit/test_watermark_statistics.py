@@ -50,24 +50,31 @@ def leak_like(kind: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
 @pytest.mark.parametrize(
     "kind", ["a guilty copy", "a noisy guilty copy", "all ones", "chosen with the biases known", "noise"]
 )
-def test_innocents_pass_each_threshold_no_more_often_than_the_bound_allows(kind: str) -> None:
+@pytest.mark.parametrize("way", [0, 1], ids=["symmetric", "interleaving"])
+def test_innocents_pass_each_threshold_no_more_often_than_the_bound_allows(kind: str, way: int) -> None:
     trials = 20_000
     evidence = BitEvidence(Channel.PIXELS, THRESHOLDS, leak_like(kind))
-    log10_p = Bound.of([evidence]).log10_p(evidence.score(seeds(trials)))
+    log10_p = Bound.of([evidence], way).log10_p(total_score([evidence], seeds(trials), way))
     for digits in range(1, 5):
         expected = trials * 10.0**-digits
         assert np.count_nonzero(log10_p <= -digits) <= expected + 4 * math.sqrt(expected) + 1
     assert np.count_nonzero(log10_p <= -1) > 0, "the bound must not be vacuous"
 
 
-def test_a_hundred_thousand_innocents_of_a_tabled_null_stay_within_the_bound() -> None:
+@pytest.mark.parametrize("way", [0, 1], ids=["symmetric", "interleaving"])
+def test_a_hundred_thousand_innocents_of_a_tabled_null_stay_within_the_bound(way: int) -> None:
     rng = np.random.default_rng(7)
     evidence = BitEvidence(Channel.PIXELS, THRESHOLDS, leak_like("a noisy guilty copy"))
-    p = THRESHOLDS / 65536
+    p, w = THRESHOLDS / 65536, evidence.weights
     bits = rng.random((100_000, POSITIONS)) < p
-    ones, zeros = np.sqrt((1 - p) / p), -np.sqrt(p / (1 - p))
-    scores = bits @ (evidence.weights * (ones - zeros)) + (evidence.weights * zeros).sum()
-    log10_p = Bound.of([evidence]).log10_p(scores)
+    ones, zeros = w * np.sqrt((1 - p) / p), -w * np.sqrt(p / (1 - p))
+    if way == 1:
+        ones, zeros = np.where(w > 0, w * (1 - p) / p, w), np.where(w > 0, -w, -w * p / (1 - p))
+    scores = bits @ (ones - zeros) + zeros.sum()
+    assert total_score([evidence], [b"G" * 32], way)[0] == pytest.approx(
+        np.where(codeword(b"G" * 32, Channel.PIXELS, THRESHOLDS), ones, zeros).sum()
+    )
+    log10_p = Bound.of([evidence], way).log10_p(scores)
     for digits in range(1, 6):
         expected = 10.0 ** (5 - digits)
         assert np.count_nonzero(log10_p <= -digits) <= expected + 4 * math.sqrt(expected) + 1
@@ -76,7 +83,7 @@ def test_a_hundred_thousand_innocents_of_a_tabled_null_stay_within_the_bound() -
 def test_perfect_agreement_of_even_bits_is_worth_exactly_their_number() -> None:
     weights = np.where(codeword(b"G" * 32, Channel.REFERENCE, even_biases(50)), 1.0, -1.0)
     evidence = BitEvidence(Channel.REFERENCE, even_biases(50), weights)
-    log10_p = Bound.of([evidence]).log10_p(evidence.score([b"G" * 32]))
+    log10_p = Bound.of([evidence]).log10_p(total_score([evidence], [b"G" * 32]))
     assert log10_p[0] == pytest.approx(-50 * math.log10(2), abs=1e-6)
 
 
@@ -84,14 +91,14 @@ def test_perfect_agreement_of_even_bits_is_worth_exactly_their_number() -> None:
 def test_perfect_agreement_of_an_order_is_worth_exactly_n_factorial(size: int) -> None:
     order = tuple(int(key) for key in np.argsort(key_ranks(b"G" * 32, "holder", size)))
     evidence = OrderEvidence(Channel.KEY_ORDER, "holder", size, order)
-    log10_p = Bound.of([evidence]).log10_p(evidence.score([b"G" * 32]))
+    log10_p = Bound.of([evidence]).log10_p(total_score([evidence], [b"G" * 32]))
     assert log10_p[0] == pytest.approx(-math.log10(math.factorial(size)), abs=1e-6)
 
 
 def test_orders_of_innocents_stay_within_the_bound() -> None:
     trials = 20_000
     evidence = OrderEvidence(Channel.KEY_ORDER, "", 9, tuple(range(9)))
-    log10_p = Bound.of([evidence]).log10_p(evidence.score(seeds(trials)))
+    log10_p = Bound.of([evidence]).log10_p(total_score([evidence], seeds(trials)))
     for digits in range(1, 4):
         expected = trials * 10.0**-digits
         assert np.count_nonzero(log10_p <= -digits) <= expected + 4 * math.sqrt(expected) + 1
@@ -105,8 +112,8 @@ def test_channels_make_one_code_with_one_bound() -> None:
     both: list[Evidence] = [bits, order]
     guilty = [b"G" * 32]
     together = Bound.of(both).log10_p(total_score(both, guilty))[0]
-    assert together < Bound.of([bits]).log10_p(bits.score(guilty))[0]
-    assert together < Bound.of([order]).log10_p(order.score(guilty))[0]
+    assert together < Bound.of([bits]).log10_p(total_score([bits], guilty))[0]
+    assert together < Bound.of([order]).log10_p(total_score([order], guilty))[0]
     null = Bound.of(both).log10_p(total_score(both, seeds(5_000)))
     assert np.count_nonzero(null <= -2) <= 50 + 4 * math.sqrt(50)
 
@@ -191,10 +198,41 @@ def test_beyond_six_colluders_the_choice_matters() -> None:
 
 def test_the_grid_of_lambda_gives_up_less_than_a_hundredth_of_the_exponent() -> None:
     evidence = BitEvidence(Channel.PIXELS, THRESHOLDS, leak_like("a noisy guilty copy"))
-    score = evidence.score([b"G" * 32])
     fine = np.geomspace(LAMBDA_GRID[0], LAMBDA_GRID[-1], 20_000)
-    best = float((evidence.cumulant(fine) - fine * score[0]).min()) / math.log(10)
-    assert best <= Bound.of([evidence]).log10_p(score)[0] <= best * 0.99
+    for way, cumulant in enumerate(evidence.cumulant(fine)):
+        score = total_score([evidence], [b"G" * 32], way)
+        best = float((cumulant - fine * score[0]).min()) / math.log(10)
+        assert best <= Bound.of([evidence], way).log10_p(score)[0] <= best * 0.99
+
+
+@pytest.mark.parametrize("strategy", ["somebody's", "what most have"])
+@pytest.mark.parametrize("colluders", [3, 5])
+def test_the_second_score_says_more_about_three_colluders_and_more(colluders: int, strategy: str) -> None:
+    thresholds = biases(LAYOUT, Channel.NUMBERS, 3_000)
+    guilty = seeds(colluders, b"guilty")
+    words = codewords(guilty, Channel.NUMBERS, thresholds)
+    rng = np.random.default_rng(colluders)
+    mixed = words[rng.integers(0, colluders, 3_000), np.arange(3_000)]
+    leak = mixed if strategy == "somebody's" else 2 * words.sum(axis=0) > colluders
+    evidence = BitEvidence(Channel.NUMBERS, thresholds, np.where(leak, 1.0, -1.0))
+    first, second = (
+        Bound.of([evidence], way).log10_p(total_score([evidence], guilty, way)).sum() for way in (0, 1)
+    )
+    assert second < 1.1 * first < 0
+
+
+def test_two_ways_of_scoring_cost_their_share_of_the_bound_and_even_bits_have_one() -> None:
+    weights = leak_like("a guilty copy")
+    uneven = BitEvidence(Channel.PIXELS, THRESHOLDS, weights)
+    best = min(
+        float(Bound.of([uneven], way).log10_p(total_score([uneven], [b"G" * 32], way))[0]) for way in (0, 1)
+    )
+    verdict = judge(Reading((uneven,), ""), {b"guilty  ": b"G" * 32}, [], 1)
+    assert verdict.matches[0].log10_np == pytest.approx(best + math.log10(2))
+    word = np.where(codeword(b"G" * 32, Channel.PIXELS, even_biases(50)), 1.0, -1.0)
+    even = BitEvidence(Channel.PIXELS, even_biases(50), word)
+    verdict = judge(Reading((even,), ""), {b"guilty  ": b"G" * 32}, [], 1)
+    assert verdict.matches[0].log10_np == pytest.approx(-50 * math.log10(2), abs=1e-6)
 
 
 def test_what_was_not_marked_is_not_read() -> None:
