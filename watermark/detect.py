@@ -26,6 +26,8 @@ R = TypeVar("R")
 
 ACCUSE_LOG10_NP: Final = -9.0
 INVESTIGATE_LOG10_NP: Final = -6.0
+WAY_SHARES: Final = (0.95, 0.05)
+"""Of the bound, for each way of scoring: most leaks are one recipient's, about whom the first says most."""
 CHANNEL_LOG10_P: Final = -3.0
 """A channel is named with a match when it alone speaks for it at this level."""
 
@@ -121,9 +123,9 @@ def judge(reading: Reading, candidates: Mapping[bytes, bytes], phantoms: Sequenc
     """
     evidence = reading.evidence
     subsets = [tuple(evidence[index] for index in chosen) for chosen in reading.alternatives]
-    codes = [Code.of(items, way) for items in (evidence, *subsets) for way in ways_of(items)]
+    codes = [code for items in (evidence, *subsets) for code in Code.each_way(items)]
     # The best of several codes is at most so many times as likely by chance (Bonferroni).
-    log10_n = math.log10(n * len(codes))
+    log10_n = math.log10(n * (1 + len(subsets)))
     carriers = {
         channel: sum(item.carriers for item in evidence if item.channel is channel)
         for channel in Channel
@@ -162,21 +164,24 @@ class Code:
         items: the evidence.
         way: see `watermark.evidence`.
         bound: its Chernoff bound.
+        share: of the false accusations that the ways of the same evidence may make together.
     """
 
     items: Sequence[Evidence]
     way: int
     bound: Bound
+    share: float
 
     @classmethod
-    def of(cls, items: Sequence[Evidence], way: int) -> Code:
-        return cls(items, way, Bound.of(items, way))
+    def each_way(cls, items: Sequence[Evidence]) -> list[Code]:
+        """The codes of some evidence, in every way in which it is scored."""
+        shares = WAY_SHARES if len(ways_of(items)) > 1 else (1.0,)
+        return [cls(items, way, Bound.of(items, way), share) for way, share in enumerate(shares)]
 
     def log10_p(self, scores: Callable[[Evidence], F64], count: int) -> F64:
-        """For each of so many seeds, given the scores of an item in all its ways."""
-        return self.bound.log10_p(
-            sum((in_way(scores(item), self.way) for item in self.items), np.zeros(count))
-        )
+        """For each of so many seeds, given the scores of an item in all its ways, the share taken into account."""
+        found = sum((in_way(scores(item), self.way) for item in self.items), np.zeros(count))
+        return self.bound.log10_p(found) - math.log10(self.share)
 
     def log10_p_max(self) -> float:
         """Of a codeword that agrees everywhere."""
@@ -201,16 +206,13 @@ def _kind(matches: tuple[Match, ...], best_possible: float) -> VerdictKind:
 
 def _own(evidence: Sequence[Evidence], channel: Channel) -> list[Code]:
     """What one channel says by itself."""
-    own = [item for item in evidence if item.channel is channel]
-    return [Code.of(own, way) for way in ways_of(own)]
+    return Code.each_way([item for item in evidence if item.channel is channel])
 
 
 def _channels(alone: Mapping[Channel, list[Code]], seed: bytes) -> tuple[Channel, ...]:
     """Channels that speak for one seed by themselves."""
     return tuple(
-        channel
-        for channel, codes in alone.items()
-        if float(_best(codes, [seed])[0]) + math.log10(len(codes)) <= CHANNEL_LOG10_P
+        channel for channel, codes in alone.items() if float(_best(codes, [seed])[0]) <= CHANNEL_LOG10_P
     )
 
 

@@ -9,8 +9,7 @@ score of somebody who never had the file is a sum of independent bounded variabl
 single λ; a fixed grid of λ gives up a little sharpness and no validity. All channels make one long code with one
 bound; their weights are fixed before a candidate is looked at.
 
-Evidence may be scored in several ways; each is a code of its own, and the best of k is at most k times as likely by chance
-(Bonferroni).
+Evidence may be scored in two ways; each is a code of its own with a fixed share of the bound (Bonferroni, weighted).
 
 Source: B. Škorić, S. Katzenbeisser, M. Celik, "Symmetric Tardos fingerprinting codes for arbitrary alphabet sizes",
 Des. Codes Cryptogr. 46 (2008), the symmetric score; J.-J. Oosterwijk, B. Škorić, J. Doumen, "Optimal suspicion functions

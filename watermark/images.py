@@ -31,6 +31,8 @@ PSNR_DB_MIN: Final = 42.0
 _CONTRAST_LEVELS: Final = 10.0
 _CONTRAST_GAIN_MAX: Final = 2.5
 _PAPER_LEVELS: Final = 32.0
+_DITHER_PIXELS: Final = 2.0
+"""Over which the dots of a dithered leak are averaged before cells are, as a standard deviation."""
 COPY_PIXELS: Final = 6_000_000
 """Larger originals are compared at this size."""
 
@@ -196,7 +198,10 @@ def read_chips(
     """Normalised chip values of an aligned leak; where dots stand for greys, none of them is taken for what lies over the page."""
     difference, mask = align.residual(leak, reference, alignment)
     trust = chips.quiet(reference) * mask
-    if not dithered:
+    if dithered:
+        # A dot is paid for by its neighbours: their mean is far steadier than each of them.
+        difference = np.asarray(cv2.GaussianBlur(difference, (0, 0), _DITHER_PIXELS), np.float32)
+    else:
         trust = trust * chips.clean(difference, trust)
     return chips.read_cells(difference, trust, rows, columns)
 

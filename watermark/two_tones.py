@@ -22,8 +22,8 @@ LEAK_PIXELS: Final = 16_000_000
 """Of a larger leak every second, third … pixel is read along each side."""
 FLAT_SHARE: Final = 0.7
 """Of a leak of pure tones at least so many pixels have exactly one of two values; a marked page of two tones has not."""
-DOTS_SHARE: Final = 0.001
-"""Of flat paper far from the threshold at most so many pixels are on the wrong side, unless their density is a grey."""
+DOTS_SHARE: Final = 0.005
+"""Of flat paper far from the threshold at most so many pixels are on the wrong side, unless they are a grey: dust is less."""
 _SURE_LEVELS: Final = 64.0
 _FLAT_LEVELS: Final = 12.0
 _AROUND: Final = np.ones((5, 5), np.uint8)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from watermark.detect import judge
+from watermark.detect import WAY_SHARES, judge
 from watermark.evidence import (
     LAMBDA_GRID,
     BitEvidence,
@@ -225,10 +225,12 @@ def test_two_ways_of_scoring_cost_their_share_of_the_bound_and_even_bits_have_on
     weights = leak_like("a guilty copy")
     uneven = BitEvidence(Channel.PIXELS, THRESHOLDS, weights)
     best = min(
-        float(Bound.of([uneven], way).log10_p(total_score([uneven], [b"G" * 32], way))[0]) for way in (0, 1)
+        float(Bound.of([uneven], way).log10_p(total_score([uneven], [b"G" * 32], way))[0]) - math.log10(share)
+        for way, share in enumerate(WAY_SHARES)
     )
+    assert sum(WAY_SHARES) == pytest.approx(1)
     verdict = judge(Reading((uneven,), ""), {b"guilty  ": b"G" * 32}, [], 1)
-    assert verdict.matches[0].log10_np == pytest.approx(best + math.log10(2))
+    assert verdict.matches[0].log10_np == pytest.approx(best)
     word = np.where(codeword(b"G" * 32, Channel.PIXELS, even_biases(50)), 1.0, -1.0)
     even = BitEvidence(Channel.PIXELS, even_biases(50), word)
     verdict = judge(Reading((even,), ""), {b"guilty  ": b"G" * 32}, [], 1)
