@@ -58,6 +58,15 @@ def test_a_faxed_page_names_its_recipient(factor: float, degrees: float) -> None
     assert names_only_the_second(traced(faxed(copy, factor, degrees), file_of(page), "image/png"))
 
 
+@pytest.mark.parametrize("share", [0.001, 0.003])
+def test_dust_on_a_page_of_two_tones_is_not_taken_for_the_dots_of_a_grey(share: float) -> None:
+    cover = file_of(page_image())
+    copy = np.asarray(image_of(marked(cover, "image/png")).convert("L"))
+    dusty = np.where(copy > 128, 255, 0).astype(np.uint8)
+    dusty[np.random.default_rng(5).random(dusty.shape) < share] = 0
+    assert names_only_the_second(traced(file_of(Image.fromarray(dusty)), cover, "image/png"))
+
+
 def test_a_faxed_page_of_somebody_else_names_nobody() -> None:
     page = page_image()
     copy = image_of(marked(file_of(page), "image/png", seed=NEVER_ISSUED))
