@@ -1,8 +1,9 @@
 """Read or rewrite a Parquet file in a process of its own.
 
 Rule: this file is run as a script, never imported by the package. It bounds its own memory and processor time before it looks at a
-byte, so that a hostile file can end only this process. Standard input: one JSON line (`input_bytes`, and to rewrite also
-`changes` and `order`), then the file. Standard output: to read, one JSON document; to rewrite, the new file.
+byte, so that a hostile file can end only this process. Standard input: one JSON line (`input_bytes`), then the file; it may be
+followed by another JSON line (`changes`, `order`), which asks for the file rewritten. Standard output: for each, eight bytes of
+length, then one JSON document, or the new file.
 
 A text, a whole or decimal number and a floating-point number are told as `[kind, text]`; every other value as `["fixed", text]`.
 
@@ -44,8 +45,7 @@ def main() -> int:
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    task = json.loads(sys.stdin.buffer.readline())
-    data = sys.stdin.buffer.read(task["input_bytes"])
+    data = sys.stdin.buffer.read(json.loads(sys.stdin.buffer.readline())["input_bytes"])
     try:
         file = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False)
         rows, columns = file.metadata.num_rows, len(file.schema_arrow.names)
@@ -58,15 +58,22 @@ def main() -> int:
             if actual > maximum:
                 raise TooLarge(name, maximum, actual)
         table = file.read(use_threads=False)
-        out = rewritten(pa, pq, file, table, task) if "order" in task else told(pa, table, chars_max)
+        answer(told(pa, table, chars_max))
+        if line := sys.stdin.buffer.readline():
+            answer(rewritten(pa, pq, file, table, json.loads(line)))
     except TooLarge as error:
         limit, maximum, actual = error.args
         sys.stderr.write(json.dumps({"limit": limit, "maximum": maximum, "actual": actual}))
         return TOO_LARGE
     except (pa.ArrowException, MemoryError, OSError, ValueError, KeyError, TypeError, OverflowError):
         return UNREADABLE
-    sys.stdout.buffer.write(out)
     return 0
+
+
+def answer(out: bytes) -> None:
+    """What was asked for."""
+    sys.stdout.buffer.write(len(out).to_bytes(8, "big") + out)
+    sys.stdout.buffer.flush()
 
 
 def kind_of(pa: Any, type_: Any) -> str:

@@ -7,8 +7,10 @@ import csv
 import datetime
 import io
 import random
+import subprocess
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -173,3 +175,31 @@ def test_damage_anywhere_never_ends_in_anything_but_a_watermark_error() -> None:
             data[source.randrange(4, len(data))] = source.randrange(256)
         with contextlib.suppress(WatermarkError):
             marked(bytes(data), PARQUET, TABLE_POLICY)
+
+
+def test_one_reader_reads_and_rewrites_and_ends_with_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+
+    monkeypatch.setattr("watermark.parquet.subprocess.Popen", Watched)
+    assert marked(COVER, PARQUET, TABLE_POLICY) == COPY
+    (reader,) = started
+    assert reader.returncode is not None
+    with pytest.raises(MediaMalformed):
+        marked(COVER[:100], PARQUET, TABLE_POLICY)
+    assert started[1].returncode is not None
+
+
+def test_a_reader_that_gives_no_answer_in_time_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    silent = tmp_path / "silent.py"
+    silent.write_text("import sys\nsys.stdin.buffer.read()\n")
+    monkeypatch.setattr("watermark.parquet._WORKER", silent)
+    monkeypatch.setattr("watermark.parquet.PARQUET_SECONDS_MAX", 0.5)
+    with pytest.raises(MediaMalformed, match="not read within"):
+        marked(COVER, PARQUET, TABLE_POLICY)
