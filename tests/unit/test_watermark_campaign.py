@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -16,7 +17,7 @@ from tests.attacks.watermark import __main__ as main
 from tests.attacks.watermark import campaign, covers, images, nulls, row_collusion, rows, workers
 from tests.attacks.watermark.cells import Cell, FileAttack, Success, all_cells
 from tests.attacks.watermark.statistics import interval
-from tests.attacks.watermark.table import Result, render
+from tests.attacks.watermark.table import GOAL_ROWS, Result, by_goal, render, render_goals
 
 SMALL = covers.table(40)
 
@@ -66,6 +67,30 @@ def test_other_tools_stand_beside_the_same_cell_and_are_left_open_where_not_run(
     printed = render([one, result(1, 1, 0.9)], ("a tool",)).splitlines()
     assert "| 0/1 |" in printed[2]
     assert "| – |" in printed[3]
+
+
+def test_every_cell_belongs_to_one_row_of_the_goals_and_has_its_goal() -> None:
+    cells = [Result(cell.name, cell.success, cell.goal, 9, 9, 0, 0, -20.0, [], 0.0) for cell in all_cells()]
+    rows = by_goal(cells)
+    assert [name for name, _ in GOAL_ROWS] == list(rows)
+    assert sum(len(row) for row in rows.values()) == len(cells)
+    for row in rows.values():
+        assert len({(one.goal, one.success) for one in row}) == 1
+    for one in cells:
+        attack = one.cell.split(": ", 1)[1]
+        assert sum(bool(re.fullmatch(pattern, attack)) for _, pattern in GOAL_ROWS) == 1, attack
+
+
+def test_a_row_of_the_goals_misses_where_one_of_its_cells_does() -> None:
+    cells = [
+        msgspec.structs.replace(result(hits, 300, 0.99), cell=f"page: {attack}")
+        for attack, hits in (("median 5", 300), ("WebP 20", 290), ("print-scan", 300))
+    ]
+    first, second = render_goals(cells).splitlines()[2:]
+    assert "300/300" in first
+    assert first.endswith("| met |")
+    assert "590/600" in second
+    assert second.endswith("| **MISS**: page: WebP 20 |")
 
 
 def test_every_cell_has_a_name_of_its_own_and_a_goal() -> None:

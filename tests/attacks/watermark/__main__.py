@@ -31,7 +31,7 @@ from tests.attacks.watermark import nulls
 from tests.attacks.watermark.cells import Cell, all_cells
 from tests.attacks.watermark.nulls import Nulls
 from tests.attacks.watermark.peers import PYTHON, TOOLS, Peers
-from tests.attacks.watermark.table import Result, render
+from tests.attacks.watermark.table import Result, render, render_goals
 from tests.attacks.watermark.workers import fingerprint, null_trials, pool, rounds
 
 TRIALS_DEFAULT: Final = 6
@@ -193,6 +193,8 @@ def summary(report: Report) -> str:
     }
     lines = [
         render(report.cells, tools),
+        "",
+        render_goals(report.cells),
         "",
         (
             f"{len(report.cells)} cells: {count['met']} met, {count['so far']} reach their goal so far, "

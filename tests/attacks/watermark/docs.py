@@ -15,7 +15,7 @@ from bench import watermark as bench
 from tests.attacks.watermark import quality
 from tests.attacks.watermark.nulls import Nulls
 from tests.attacks.watermark.peers import TOOLS
-from tests.attacks.watermark.table import Result, render
+from tests.attacks.watermark.table import Result, render, render_goals
 
 PAGE: Final = Path("docs/watermark.md")
 RESULTS: Final = Path("bench/results/watermark.json")
@@ -52,7 +52,7 @@ def campaign(found: Campaign) -> str:
     plain = [one for one in found.cells if not _COLLUSION.fullmatch(one.cell)]
     together = [one for one in found.cells if _COLLUSION.fullmatch(one.cell)]
     tools = TOOLS if found.peer_trials else ()
-    parts = [_summary(found), render(plain, tools)]
+    parts = [_summary(found), render_goals(found.cells), "Cell by cell:", render(plain, tools)]
     if together:
         parts.append(
             "Collusion: copies mixed pixel by pixel, or in blocks of 64 pixels (mosaic); trials reached when the mixture leaks as "

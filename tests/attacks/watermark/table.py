@@ -6,6 +6,7 @@ the design asks for is only "so far". The interval stands beside every rate.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -54,6 +55,62 @@ class Result(msgspec.Struct, frozen=True):
         if not self.trials:
             return "not run"
         return "met" if self.trials >= TRIALS_ASKED else "so far"
+
+
+GOAL_ROWS: Final = (
+    ("JPEG 90 to 30", r"JPEG \d+"),
+    ("resize 0.5 to 1.5, rotation to 5°, crop to 50 %", r"resize .*|rotate .*|crop (25|50) %"),
+    ("crop 90 %, 0.2 MP left", r"crop 90 %, 0\.2 MP left"),
+    ("crop 90 %, 0.03 MP left", r"crop 90 %, 0\.03 MP left"),
+    ("print-scan", r"print-scan"),
+    ("camera", r"camera"),
+    ("crop 25 %, rotate 2°, × 0.75, JPEG 50", r"crop 25 %, rotate 2°.*"),
+    ("blur σ 2, bend 1.5 px, median 5, WebP 20", r"blur .*|bend .*|median 5|WebP 20"),
+    ("binarised, fax", r"binarised|fax, 1 bit"),
+    ("pictures: 2 collude", r"2 collude, .*(PNG|JPEG 75|print-scan)"),
+    ("pictures: 3 collude", r"3 collude, .*(PNG|JPEG 75|print-scan)"),
+    ("pictures: 5 collude", r"5 collude, .*(PNG|JPEG 75|print-scan)"),
+    ("pictures: 8 collude", r"8 collude, .*(PNG|JPEG 75|print-scan)"),
+    ("tables of 1,000 rows", r"90 % of rows.*|half of .*|30 % of cells.*|sorted|CSV .*|NFKC"),
+    ("table of 10,000 rows, 99 % of rows deleted", r"99 % of rows deleted"),
+    ("tables of 1,000 rows: 2, 3 and 5 collude", r"\d collude(, numbers alone, .*)?"),
+    ("JSON record, serialised again", r"serialised again.*"),
+    ("text, stripped or retyped", r"invisibles stripped|retyped"),
+)
+"""The rows of the goals, and which attacks each of them names."""
+
+
+def by_goal(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The cells of each row of the goals, in the order of the goals."""
+    rows: dict[str, list[Result]] = {name: [] for name, _ in GOAL_ROWS}
+    for one in results:
+        attack = one.cell.split(": ", 1)[1]
+        rows[next(name for name, pattern in GOAL_ROWS if re.fullmatch(pattern, attack))].append(one)
+    return {name: cells for name, cells in rows.items() if cells}
+
+
+def render_goals(results: Sequence[Result]) -> str:
+    """A line for each row of the goals: all its cells together, and whether every one of them reaches its goal."""
+    header = ["goal", "", "cells", "reached", "trials", "95 % interval", "worst log₁₀ N·p", ""]
+    rows = [header, ["---"] * len(header)]
+    for name, cells in by_goal(results).items():
+        hits, trials = sum(one.hits for one in cells), sum(one.trials for one in cells)
+        low, high = interval(hits, trials)
+        missed = [one.cell for one in cells if one.status == "MISS"]
+        status = "met" if all(one.status == "met" for one in cells) else "so far"
+        rows.append(
+            [
+                name,
+                f"{cells[0].success} ≥ {percent(cells[0].goal)} %",
+                str(len(cells)),
+                f"{percent(hits / trials)} %" if trials else _UNTESTED,
+                f"{hits}/{trials}",
+                f"{percent(low)}–{percent(high)} %",
+                f"{max(one.worst_log10_np for one in cells):.0f}",
+                f"**MISS**: {'; '.join(missed)}" if missed else status,
+            ]
+        )
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def percent(rate: float) -> str:
