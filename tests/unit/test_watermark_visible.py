@@ -13,7 +13,7 @@ import numpy as np
 import pikepdf
 import pypdfium2
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from node.leakreading import qr_codes
 from tests.unit.watermark_bombs import BOMBS
@@ -95,6 +95,40 @@ def test_words_and_code_are_seen_and_nothing_is_hidden(kind: str) -> None:
     assert (after[before < 100] <= before[before < 100] + 12).all()
     lightest_ink = 255 * (1 - CODE_DARKEN)
     assert after[paper].min() > lightest_ink - 20
+
+
+LIES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""Orientation → how a picture is turned before it is stored with it."""
+
+
+@pytest.mark.parametrize("orientation", LIES)
+def test_a_picture_that_is_shown_turned_has_its_words_upright_as_it_is_shown(orientation: int) -> None:
+    shown = page_image(620, 877)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = io.BytesIO()
+    shown.transpose(LIES[orientation]).save(stored, "PNG", exif=exif)
+    drawn = draw(stored.getvalue(), PNG, TIER)
+    seen = ImageOps.exif_transpose(Image.open(io.BytesIO(drawn.data)))
+    assert np.array_equal(np.asarray(seen), np.asarray(image_of(draw(file_of(shown), PNG, TIER).data)))
+
+
+@pytest.mark.parametrize("block", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"nonsense", bytes(64)])
+def test_an_orientation_that_cannot_be_read_leaves_the_picture_as_it_lies(block: bytes) -> None:
+    stored = io.BytesIO()
+    page_image(620, 877).save(stored, "PNG", exif=block)
+    assert np.array_equal(
+        grey(draw(stored.getvalue(), PNG, TIER).data),
+        grey(draw(file_of(page_image(620, 877)), PNG, TIER).data),
+    )
 
 
 @pytest.mark.parametrize("picture", [page_image(), photo_image()], ids=["page", "photo"])

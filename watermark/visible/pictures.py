@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+import warnings
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from watermark.chips import F32, U8
 from watermark.limits import VISIBLE_SIDE_PIXELS_MIN
@@ -17,6 +21,20 @@ from watermark.visible.stencils import WORD_PIXELS, Stencil
 DARK_LEVELS: Final = 96
 """Where the surroundings are darker than this, words are lighter than they instead."""
 _WORD_PIXELS_MIN: Final = 12.0
+_ORIENTATION: Final = 0x0112
+_UNREADABLE: Final = (SyntaxError, ValueError, KeyError, TypeError, IndexError, OSError, struct.error)
+_SHOWN: Final = {
+    1: (False, 0),
+    2: (True, 0),
+    3: (False, 2),
+    4: (True, 2),
+    5: (True, 1),
+    6: (False, -1),
+    7: (True, -1),
+    8: (False, 1),
+}
+"""Orientation as declared (Exif 3.0, tag 274) → whether pixels are mirrored left to right, and then how many quarters they
+are turned counter-clockwise."""
 
 
 def draw_on_picture(data: bytes, media_type: str, words: Stencil, code: Stencil | None) -> tuple[bytes, bool]:
@@ -25,21 +43,39 @@ def draw_on_picture(data: bytes, media_type: str, words: Stencil, code: Stencil 
     drawn: list[Raster] = []
     coded: list[bool] = []
     for frame in frames:
-        height, width = frame.colour.shape[:2]
-        if min(height, width) < VISIBLE_SIDE_PIXELS_MIN:
+        if min(frame.colour.shape[:2]) < VISIBLE_SIDE_PIXELS_MIN:
             drawn.append(frame)
             continue
-        grey = frame.grey
-        cover = _words(words, height, width)
-        colour = _shaded(frame.colour, grey, cover)
+        mirrored, turns = _SHOWN[_orientation(frame.exif)]
+        grey = _as_shown(frame.grey, mirrored, turns)
+        cover = _words(words, *grey.shape)
+        colour = _shaded(_as_shown(frame.colour, mirrored, turns), grey, cover)
         placed = None if code is None else code_place(grey, code, module_of(grey, code))
         if code is not None and placed is not None:
             _print(colour, code, placed)
         coded.append(placed is not None)
-        drawn.append(replace(frame, colour=colour))
+        stored = np.rot90(colour, -turns)
+        drawn.append(replace(frame, colour=np.ascontiguousarray(stored[:, ::-1] if mirrored else stored)))
     if not coded:
         return data, False
     return encode(drawn, media_type), all(coded)
+
+
+def _orientation(exif: bytes | None) -> int:
+    """How the pixels are to be shown, 1 to 8; 1 where nothing readable says."""
+    declared: object = 1
+    if exif is not None:
+        block = Image.Exif()
+        with warnings.catch_warnings(), suppress(*_UNREADABLE):
+            warnings.simplefilter("ignore")
+            block.load(exif)
+            declared = block.get(_ORIENTATION, 1)
+    return declared if isinstance(declared, int) and declared in _SHOWN else 1
+
+
+def _as_shown(pixels: U8, mirrored: bool, turns: int) -> U8:
+    """The pixels as a viewer shows them."""
+    return np.ascontiguousarray(np.rot90(pixels[:, ::-1] if mirrored else pixels, turns))
 
 
 def _words(stencil: Stencil, height: int, width: int) -> U8:
