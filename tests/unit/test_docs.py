@@ -9,6 +9,7 @@ import re
 import shlex
 import struct
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
@@ -189,23 +190,31 @@ def command_lines(text: str) -> Iterator[list[str]]:
         yield words[:end]
 
 
+@cache
+def hollow() -> tuple[Any, list[bool]]:
+    """The program, which reads a command line and does nothing where the command would begin but say so."""
+    reached: list[bool] = []
+
+    def emptied(group: Any) -> None:
+        for command in group.commands.values():
+            if hasattr(command, "commands"):
+                emptied(command)
+            else:
+                command.callback = lambda **_options: reached.append(True)
+
+    root = typer.main.get_command(cli.app)
+    emptied(root)
+    return root, reached
+
+
 def parse(words: list[str]) -> None:
-    """Have the program read a command line, and do nothing where the command would begin.
+    """Have the program read a command line.
 
     Raises:
         click.UsageError: no such command, no such option, or an argument too many or missing.
     """
-    reached: list[bool] = []
-
-    def hollow(group: Any) -> None:
-        for command in group.commands.values():
-            if hasattr(command, "commands"):
-                hollow(command)
-            else:
-                command.callback = lambda **_options: reached.append(True)
-
-    root: Any = typer.main.get_command(cli.app)
-    hollow(root)
+    root, reached = hollow()
+    reached.clear()
     root.main(list(words), prog_name="zhenglian", standalone_mode=False)
     assert reached, "the line ends before a command"
 
