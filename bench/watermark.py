@@ -41,7 +41,7 @@ from node.holders.work import ShareWork
 from node.index.ports import INDEX_PAGE_MAX
 from node.index.sqlite import SqliteIndex
 from node.vault.mark_seeds import Copy, copy_name
-from tests.attacks.watermark import covers, images, rows
+from tests.attacks.watermark import covers, images, picture_covers, rows
 from tests.attacks.watermark.covers import Cover
 from tests.unit.contracts_world import SUITE
 from tests.unit.vault_world import ACCOUNTS, GROUP, dealt
@@ -90,7 +90,7 @@ def median_s(work: Callable[[], object], repeat: int) -> float:
     return statistics.median(times)
 
 
-def _as(pixels: covers.Pixels, kind: str) -> Cover:
+def _as(pixels: picture_covers.Pixels, kind: str) -> Cover:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, kind, quality=95)
     return Cover(kind, f"image/{kind.lower()}", out.getvalue(), Policy())
@@ -99,12 +99,12 @@ def _as(pixels: covers.Pixels, kind: str) -> Cover:
 def pictures() -> Iterator[tuple[str, float, Cover]]:
     """Name, megapixels and cover."""
     for dpi in (150, 300):
-        pixels = covers.raster(covers.certificate(0).data, dpi)
+        pixels = picture_covers.raster(picture_covers.certificate(0).data, dpi)
         millions = pixels.shape[0] * pixels.shape[1] / 1e6
         kinds = ("PNG", "JPEG", "WebP", "TIFF") if dpi == 150 else ("PNG", "JPEG")
         for kind in kinds:
             yield f"{kind} page, {millions:.1f} MP", millions, _as(pixels, kind)
-    pixels = images.decode(covers.texture(0).data)
+    pixels = images.decode(picture_covers.texture(0).data)
     for kind in ("PNG", "JPEG"):
         yield f"{kind} photo, 1.1 MP", pixels.shape[0] * pixels.shape[1] / 1e6, _as(pixels, kind)
 
@@ -188,9 +188,9 @@ def media(repeat: int) -> Iterator[Row]:
         leak = images.jpeg(images.decode(images.crop(pixels, 1, kept=0.8)), 1, quality=60)
         cost = median_s(lambda made=made, leak=leak: made.trace(leak), min(repeat, 3))
         yield Row(f"trace {name}: cropped to 80 %, JPEG 60", "s/MP", cost / millions, 2.0)
-    page = Marking(covers.certificate(0))
+    page = Marking(picture_covers.certificate(0))
     yield Row("mark PDF, a page of A4", "s", median_s(page.copy, repeat), 0.3)
-    leak = images.jpeg(covers.raster(page.copy(), 150), 1, quality=75)
+    leak = images.jpeg(picture_covers.raster(page.copy(), 150), 1, quality=75)
     yield Row(
         "trace PDF page: 150 dpi, JPEG 75", "s", median_s(lambda: page.trace(leak), min(repeat, 3)), None
     )
@@ -232,7 +232,7 @@ async def among_a_million(folder: Path) -> Row:
             ),
         )
     index = SqliteIndex(path, chain)
-    page = Marking(covers.page(0))
+    page = Marking(picture_covers.page(0))
     leak = images.jpeg(images.decode(page.copy()), 1, quality=60)
     begun = time.perf_counter()
     found: list[bytes] = []

@@ -29,8 +29,9 @@ FEATURE_PIXELS: Final = 800_000
 FEATURES_MAX: Final = 3_000
 REFINE_PIXELS: Final = 700_000
 JUDGE_PIXELS: Final = 300_000
-MISFIT_PIXELS: Final = 150_000
+MISFIT_PIXELS: Final = 300_000
 """Blurs are compared on about so many."""
+_BAND_ROWS: Final = 32
 MATCHES_MIN: Final = 12
 MATCH_RATIO: Final = 0.8
 CORRELATION_MIN: Final = 0.35
@@ -51,6 +52,7 @@ TEMPLATE_SIDE_MIN: Final = 24
 _TEMPLATE_SPREAD_MIN: Final = 2.5
 """Standard deviation in levels: of blank paper no place can be known."""
 OVERLAP_MIN: Final = 0.004
+_DETAIL_WINDOW: Final = 41
 _BLURS: Final = (0.0, 0.5, 0.8, 1.2, 1.8, 2.6)
 _ECC_STEPS: Final = 40
 
@@ -208,9 +210,26 @@ def residual(leak: U8, original: U8, alignment: Alignment) -> tuple[F32, F32]:
     height, width = original.shape
     warped, mask = _warp(leak, alignment.matrix, width, height)
     reference = original.astype(np.float32)
-    candidates = (reference if sigma == 0 else _blurred(reference, sigma) for sigma in _BLURS)
-    best = min(candidates, key=lambda candidate: _misfit(warped, candidate, mask))
-    return (warped - _toned(warped, best, mask)) * mask, mask
+    rows = [slice(first, first + _BAND_ROWS) for first in _band_starts(height, width)]
+
+    def misfit(sigma: float) -> float:
+        """Mean difference after blur and tone, in some bands of rows."""
+        shown = [part[band] for band in rows for part in (warped, reference, mask)]
+        leaks, originals, masks = shown[::3], shown[1::3], shown[2::3]
+        soft = [part if sigma == 0 else _blurred(part, sigma) for part in originals]
+        leak_bands, bands, inside = (np.concatenate(parts) for parts in (leaks, soft, masks))
+        return float((np.abs(leak_bands - _toned(leak_bands, bands, inside)) * inside).mean())
+
+    best = min(_BLURS, key=misfit)
+    soft = reference if best == 0 else _blurred(reference, best)
+    return (warped - _toned(warped, soft, mask)) * mask, mask
+
+
+def _band_starts(height: int, width: int) -> range:
+    """First rows of bands that have about `MISFIT_PIXELS` together and lie evenly from top to bottom; of a small raster all."""
+    count = max(1, round(MISFIT_PIXELS / (_BAND_ROWS * width)))
+    step = max(_BAND_ROWS, height // count)
+    return range(0, height, step)
 
 
 def _blurred(plane: F32, sigma: float) -> F32:
@@ -251,8 +270,9 @@ def _judged(leak: U8, original: U8, matrix: F64, method: str) -> Alignment | Non
 
 
 def _correlation(a: F32, b: F32, mask: F32) -> float:
-    """Correlation of details (what is left after a wide blur), inside the mask."""
-    fine_a, fine_b = (x - _blurred(x, 12) for x in (_blurred(a, 1), _blurred(b, 1)))
+    """Correlation of details (what is left when the mean of a wide window is taken off), inside the mask."""
+    window = (_DETAIL_WINDOW, _DETAIL_WINDOW)
+    fine_a, fine_b = (x - cv2.blur(x, window) for x in (_blurred(a, 1), _blurred(b, 1)))
     inside = cv2.erode(mask, np.ones((9, 9), np.uint8)) > 0
     if np.count_nonzero(inside) < 256:
         return 0.0
@@ -313,13 +333,6 @@ def _toned(warped: F32, reference: F32, mask: F32) -> F32:
     x = np.bincount(bands, weights=original, minlength=32)[used] / counts[used]
     y = np.bincount(bands, weights=leak, minlength=32)[used] / counts[used]
     return np.asarray(np.interp(reference, x, y), dtype=np.float32)
-
-
-def _misfit(warped: F32, reference: F32, mask: F32) -> float:
-    """Mean difference after toning, judged on some pixels: a few of each ten, of a large raster fewer."""
-    step = max(2, round(math.sqrt(warped.size / MISFIT_PIXELS)))
-    leak, original, inside = (plane[::step, ::step] for plane in (warped, reference, mask))
-    return float((np.abs(leak - _toned(leak, original, inside)) * inside).mean())
 
 
 def _reduced(raster: U8, pixels_max: int) -> tuple[U8, F64]:

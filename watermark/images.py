@@ -208,14 +208,14 @@ def read_chips(
 
 def _read(leak: U8, reference: U8, alignment: align.Alignment, grid: ChipGrid) -> chips.F64:
     """Chip values by what was done to the leak: saved again, made of two tones, or anything else."""
-    shape, amplitude = grid.position.shape, _amplitude(reference)
+    shape = grid.position.shape
     if two_tones.is_two_toned(leak):
         if two_tones.is_dithered(leak, reference, alignment):
             return read_chips(leak, reference, alignment, *shape, dithered=True)
-        cells = two_tones.read_cells(leak, reference, alignment, amplitude, *shape)
+        cells = two_tones.read_cells(leak, reference, alignment, _amplitude(reference), *shape)
         return cells if two_tones.is_flat(leak) else cells + read_chips(leak, reference, alignment, *shape)
     difference, mask = align.residual(leak, reference, alignment)
-    saved = saved_again.read_cells(leak, reference, alignment, difference, amplitude, (shape[0], shape[1]))
+    saved = saved_again.read_cells(leak, reference, alignment, difference, _amplitude, (shape[0], shape[1]))
     if saved is not None:
         return saved
     return chips.read_cells(difference, chips.quiet(reference) * mask, *shape)

@@ -11,6 +11,7 @@ Source: ITU-T T.81 (1992), Annex K: the tables of steps; the Independent JPEG Gr
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import cv2
@@ -33,6 +34,8 @@ _LUMA: Final = np.array(
 )
 QUALITIES: Final = range(5, 91)
 """Above, the noise of rounding is small beside a mark."""
+_COARSE: Final = 3
+"""Every so manieth quality is tried first, then those around the best."""
 _SIDE: Final = 8
 _TURN: Final[F32] = np.array(
     [
@@ -80,13 +83,19 @@ def quality_of(leak: U8, piece: U8, otherwise: F32) -> int | None:
     def misfit(raster: U8) -> float:
         return float(np.abs(raster - shown)[busy].mean())
 
-    trials = {quality: misfit(_saved(original, quality)) for quality in QUALITIES}
+    trials = {quality: misfit(_saved(original, quality)) for quality in QUALITIES[::_COARSE]}
+    around = min(trials, key=trials.__getitem__)
+    for quality in range(
+        max(QUALITIES[0], around - _COARSE + 1), min(QUALITIES[-1], around + _COARSE - 1) + 1
+    ):
+        if quality not in trials:
+            trials[quality] = misfit(_saved(original, quality))
     least = min(trials.values())
     if least >= _MISFIT_SHARE * float(np.abs(otherwise[band])[busy].mean()):
         return None
     # Of qualities that fit about as well, the right one changes least when the leak is saved at it once more.
     again = np.ascontiguousarray(leak[band])
-    near = [quality for quality in QUALITIES if trials[quality] <= _NEAR_SHARE * least]
+    near = [quality for quality, found in sorted(trials.items()) if found <= _NEAR_SHARE * least]
     return min(near, key=lambda quality: float(np.abs(_saved(again, quality) - shown).mean()))
 
 
@@ -124,7 +133,7 @@ def read_cells(
     original: U8,
     placed: align.Alignment,
     difference: F32,
-    amplitude: F32,
+    amplitude_of: Callable[[U8], F32],
     shape: tuple[int, int],
 ) -> F64 | None:
     """Chip values of a leak that was only cut and saved as JPEG; None when it is something else.
@@ -134,7 +143,7 @@ def read_cells(
         original: grey raster.
         placed: how the leak lies on it.
         difference: leak minus original in levels, as `watermark.align.residual` sees it.
-        amplitude: how far a mark moves each pixel of the original, in levels.
+        amplitude_of: how far a mark moves each pixel of an original, in levels.
         shape: rows and columns of cells.
     """
     corner = unturned(leak, original, placed)
@@ -145,6 +154,7 @@ def read_cells(
     if quality is None:
         return None
     (height, width), (rows, columns) = original.shape, shape
+    amplitude = amplitude_of(original)
     step, after = steps(quality), _turned(leak.astype(np.float32) - np.float32(128))
     # Where there is no room for both signs, on white paper, a mark moves the mean.
     before = np.minimum(np.maximum(original, amplitude), 255 - amplitude)

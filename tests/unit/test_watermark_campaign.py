@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -14,7 +15,16 @@ import numpy as np
 import pytest
 
 from tests.attacks.watermark import __main__ as main
-from tests.attacks.watermark import campaign, covers, images, nulls, row_collusion, rows, workers
+from tests.attacks.watermark import (
+    campaign,
+    covers,
+    images,
+    nulls,
+    picture_covers,
+    row_collusion,
+    rows,
+    workers,
+)
 from tests.attacks.watermark.cells import Cell, FileAttack, Success, all_cells
 from tests.attacks.watermark.statistics import interval
 from tests.attacks.watermark.table import GOAL_ROWS, Result, by_goal, render, render_goals
@@ -111,7 +121,7 @@ SINGLE_PICTURES = [
 
 @pytest.mark.parametrize("cell", SINGLE_PICTURES, ids=lambda cell: cell.name)
 def test_attacks_on_pictures_change_them_and_repeat_themselves(cell: Cell) -> None:
-    pixels = images.decode(covers.page(0).data)[:300, :240]
+    pixels = images.decode(picture_covers.page(0).data)[:300, :240]
     assert cell.on_pixels is not None
     leak = cell.on_pixels(pixels.copy(), 5)
     assert leak == cell.on_pixels(pixels.copy(), 5)
@@ -204,7 +214,7 @@ def test_normal_form_and_workbook_leave_the_values_of_a_table() -> None:
 
 
 def test_covers_repeat_themselves_and_differ() -> None:
-    for draw in (covers.certificate, covers.record, covers.passage, SMALL):
+    for draw in (picture_covers.certificate, covers.record, covers.passage, SMALL):
         assert draw(2).data == draw(2).data != draw(3).data
 
 
@@ -289,8 +299,43 @@ def test_null_trials_go_on_where_they_ended_and_meet_other_innocents(monkeypatch
 
 def test_results_of_another_engine_are_not_added_to(tmp_path: Path) -> None:
     file = tmp_path / "results.json"
-    report = main.Report({}, "", "", 0, [result(1, 1, 0.9)], engine="another")
-    main.write(report, file)
-    assert main.earlier(file, workers.fingerprint()) is None
-    assert main.earlier(file, "another") == report
-    assert main.earlier(tmp_path / "nowhere", "another") is None
+    ours = {of: workers.fingerprint(of) for of in (True, False, None)}
+    assert len(set(ours.values())) == 3
+    page, table, old = (
+        msgspec.structs.replace(result(1, 1, 0.9), cell=name, engine=engine)
+        for name, engine in (
+            ("page: JPEG 90", ours[True]),
+            ("table of 1,000 rows: sorted", ours[False]),
+            ("page: JPEG 75", ours[False]),
+        )
+    )
+    counted = nulls.NONE.with_leak(10, 0, 0)
+    main.write(main.Report({}, "", "", 0, [page, table, old], counted, engine=ours[None]), file)
+    found = main.earlier(file)
+    assert found is not None
+    assert (found.cells, found.nulls) == ([page, table], counted)
+    main.write(main.Report({}, "", "", 0, [old], counted, engine="another"), file)
+    found = main.earlier(file)
+    assert found is not None
+    assert (found.cells, found.nulls) == ([], None)
+    assert main.earlier(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    ("source", "changed"),
+    [
+        ("align", {True, None}),
+        ("tables", {False, None}),
+        ("detect", {True, False, None}),
+        ("parquet", set()),
+    ],
+)
+def test_a_change_for_pictures_leaves_results_of_rows_as_they_are(
+    source: str, changed: set[bool | None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree("watermark", tmp_path / "watermark")
+    monkeypatch.setattr(workers, "_ENGINE", tmp_path / "watermark")
+    before = {of: workers.fingerprint(of) for of in (True, False, None)}
+    with (tmp_path / "watermark" / f"{source}.py").open("a") as file:
+        file.write("# changed\n")
+    assert {of for of in before if workers.fingerprint(of) != before[of]} == changed

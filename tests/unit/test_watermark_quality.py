@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench import watermark as bench
-from tests.attacks.watermark import covers, docs, quality
+from tests.attacks.watermark import covers, docs, picture_covers, quality
 from tests.attacks.watermark.quality import Picture, Quality, Values
 from watermark import Policy, TableSchema
 
@@ -58,7 +58,7 @@ def test_records_passages_and_pages_keep_their_values(compare: quality.Compare) 
     draw = {
         quality.record_values: covers.record,
         quality.passage_values: covers.passage,
-        quality.page_text: covers.certificate,
+        quality.page_text: picture_covers.certificate,
     }[compare]
     found = compare(draw(1))
     assert found.legal > 10

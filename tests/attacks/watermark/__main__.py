@@ -40,7 +40,7 @@ OUT: Final = Path("bench/results/watermark.json")
 
 
 class Report(msgspec.Struct):
-    """The file of results. `engine`: what the figures depend on, as a hash."""
+    """The file of results. `engine`: what the null trials depend on, as a hash."""
 
     machine: dict[str, object]
     command: str
@@ -111,15 +111,18 @@ def with_peers(report: Report, cells: Sequence[Cell], trials: int) -> None:
         peers.__exit__(None, None, None)
 
 
-def earlier(path: Path, engine: str) -> Report | None:
-    """Results of the same engine, attacks and covers; None where there are none."""
+def earlier(path: Path) -> Report | None:
+    """What of earlier results is of the same engine, attacks and covers; None where there are none."""
     if not path.exists():
         return None
     found = msgspec.json.decode(path.read_bytes(), type=Report)
-    if found.engine == engine:
-        return found
-    say("the results in the file are of another engine, other attacks or other covers: begun anew\n")
-    return None
+    engine = {cell.name: fingerprint(cell.of_pictures) for cell in all_cells()}
+    kept = [one for one in found.cells if one.engine == engine.get(one.cell)]
+    if len(kept) < len(found.cells):
+        count = len(found.cells) - len(kept)
+        say(f"{count} cells in the file are of another engine, other attacks or other covers: begun anew\n")
+    nulls_of_ours = found.nulls if found.engine == fingerprint() else None
+    return msgspec.structs.replace(found, cells=kept, nulls=nulls_of_ours)
 
 
 def run_cells(workers: Executor, cells: Sequence[Cell], given: argparse.Namespace, report: Report) -> None:
@@ -168,10 +171,11 @@ def main(arguments: Sequence[str]) -> int:
     if not cells:
         say(f"no such cell: {', '.join(given.only)}\n")
         return 2
-    installed, engine = PYTHON.exists(), fingerprint()
-    report = (earlier(given.json, engine) if given.resume else None) or Report(
-        machine=machine(), command="", peers="", peer_trials=0, cells=[], engine=engine
+    installed = PYTHON.exists()
+    report = (earlier(given.json) if given.resume else None) or Report(
+        machine=machine(), command="", peers="", peer_trials=0, cells=[]
     )
+    report.engine = fingerprint()
     report.command = " ".join(["python -m tests.attacks.watermark", *arguments])
     report.peers = "as shipped, 64 bits" if installed else "not installed: not run"
     report.peer_trials = given.peer_trials if installed else report.peer_trials

@@ -12,11 +12,17 @@ from enum import StrEnum
 from functools import lru_cache, partial
 from typing import Final
 
-from tests.attacks.watermark import covers, images, row_collusion, rows
-from tests.attacks.watermark.covers import Cover, Pixels
+from tests.attacks.watermark import covers, images, picture_covers, row_collusion, rows
+from tests.attacks.watermark.covers import Cover
+from tests.attacks.watermark.picture_covers import Pixels
 
 PixelAttack = Callable[[Pixels, int], bytes]
 FileAttack = Callable[[bytes, int], bytes]
+_KINDS: Final[dict[str, Callable[[int], Cover]]] = {
+    "page": picture_covers.page,
+    "photo": picture_covers.photo,
+    "PDF page": picture_covers.certificate,
+}
 _PDF_DPI: Final = 150
 _COPIES_KEPT: Final = 8
 
@@ -59,6 +65,11 @@ class Cell:
         """What is marked, as its name says."""
         return self.name.partition(":")[0]
 
+    @property
+    def of_pictures(self) -> bool:
+        """Whether pixels are attacked, not rows or text."""
+        return self.medium in _KINDS
+
     def seed(self, number: int) -> int:
         """The seed of a trial, 32 bits."""
         text = f"{self.drawn_by or self.name}/{number}"
@@ -68,7 +79,7 @@ class Cell:
 @lru_cache(maxsize=_COPIES_KEPT)
 def pixels_of(data: bytes) -> Pixels:
     """What a picture or the first page of a PDF shows; not to be written to."""
-    pixels = covers.raster(data, _PDF_DPI) if data.startswith(b"%PDF-") else images.decode(data)
+    pixels = picture_covers.raster(data, _PDF_DPI) if data.startswith(b"%PDF-") else images.decode(data)
     pixels.flags.writeable = False
     return pixels
 
@@ -84,14 +95,13 @@ def mixed(copies: tuple[bytes, ...], seed: int, strategy: str) -> Pixels:
 def _pictures(
     name: str, attack: PixelAttack, goal: float, kinds: tuple[str, ...] = ("page", "photo")
 ) -> Iterator[Cell]:
-    drawn = {"page": covers.page, "photo": covers.photo, "PDF page": covers.certificate}
     for kind in kinds:
 
         def leak(copies: list[bytes], seed: int) -> bytes:
             return attack(pixels_of(copies[0]), seed)
 
         peer = None if kind == "PDF page" else attack
-        yield Cell(f"{kind}: {name}", drawn[kind], leak, goal, on_pixels=peer)
+        yield Cell(f"{kind}: {name}", _KINDS[kind], leak, goal, on_pixels=peer)
 
 
 def _image_cells() -> Iterator[Cell]:
@@ -107,7 +117,7 @@ def _image_cells() -> Iterator[Cell]:
     for whole, goal in ((2.0, 0.99), (0.3, 0.90)):
         tenth = partial(images.crop, kept=0.1)
         for cell in _pictures(f"crop 90 %, {whole / 10:g} MP left", tenth, goal):
-            yield replace(cell, cover=covers.sized(cell.cover, whole))
+            yield replace(cell, cover=picture_covers.sized(cell.cover, whole))
     every = ("page", "photo", "PDF page")
     yield from _pictures("print-scan", images.print_scan, 0.99, every)
     yield from _pictures("camera", images.camera, 0.97, every)
@@ -138,7 +148,7 @@ def _collusion_cells() -> Iterator[Cell]:
                     return output(mixed(tuple(copies), seed, strategy), seed)
 
                 who = f"page: {count} collude, {strategy}"
-                yield Cell(f"{who}, {kind}", covers.page, leak, 0.99, success, count, drawn_by=who)
+                yield Cell(f"{who}, {kind}", picture_covers.page, leak, 0.99, success, count, drawn_by=who)
 
 
 def _rows(name: str, attack: FileAttack, cover: Callable[[int], Cover], goal: float) -> Cell:

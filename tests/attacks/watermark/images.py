@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tests.attacks.watermark.covers import Pixels
+from tests.attacks.watermark.picture_covers import Pixels
 
 U16 = npt.NDArray[np.uint16]
 STRATEGIES: Final = ("average", "median", "minmax", "minority", "mosaic")

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from tests.attacks.watermark import covers, images
+from tests.attacks.watermark import images, picture_covers
 from tests.attacks.watermark.cells import Cell
 
 TOOLS: Final = ("blind-watermark", "invisible-watermark")
@@ -61,7 +61,7 @@ class Peers:
             return False
         attacked = cell.on_pixels(images.decode(Path(marked).read_bytes()), cell.seed(number))
         # Saved as PNG, so that no tool fails by the file format.
-        Path(leak + ".png").write_bytes(covers.png(images.decode(attacked)))
+        Path(leak + ".png").write_bytes(picture_covers.png(images.decode(attacked)))
         return bool(self._ask(tool, leak + ".png", "", None).get("bits") == bits)
 
     def similarity(self, before: bytes, after: bytes) -> float | None:

@@ -23,7 +23,7 @@ import numpy as np
 import pypdfium2
 
 from bench.machine import machine
-from tests.attacks.watermark import covers, images, rows
+from tests.attacks.watermark import covers, images, picture_covers, rows
 from tests.attacks.watermark.campaign import MASTER
 from tests.attacks.watermark.covers import Cover
 from tests.attacks.watermark.peers import PYTHON, Peers
@@ -211,11 +211,11 @@ def _kind(schema: TableSchema, name: str) -> str:
 
 
 PICTURES: Final[dict[str, tuple[Callable[[int], Cover], float]]] = {
-    "page": (covers.page, PAGE_DB_MIN),
-    "photo": (covers.photo, PHOTO_DB_MIN),
+    "page": (picture_covers.page, PAGE_DB_MIN),
+    "photo": (picture_covers.photo, PHOTO_DB_MIN),
 }
 VALUES: Final[dict[str, tuple[Callable[[int], Cover], Compare]]] = {
-    "PDF page, words": (covers.certificate, page_text),
+    "PDF page, words": (picture_covers.certificate, page_text),
     "table of 1,000 rows, cells": (covers.table(1_000), table_values),
     "JSON record, members": (covers.record, record_values),
     "text, characters": (covers.passage, passage_values),

@@ -33,6 +33,7 @@ class Result(msgspec.Struct, frozen=True):
         failures: verdict and cover of the first few that did not reach it.
         seconds: what the cell took.
         peers: tool → of how many trials it gave back all 64 bits, as `hits/trials`.
+        engine: what the trials depend on, as a hash; only trials of the same may be added.
     """
 
     cell: str
@@ -46,6 +47,7 @@ class Result(msgspec.Struct, frozen=True):
     failures: list[str]
     seconds: float
     peers: dict[str, str] = {}
+    engine: str = ""
 
     @property
     def status(self) -> str:
