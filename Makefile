@@ -100,9 +100,9 @@ attacks-some: setup
 
 # Other tools for comparison, in an environment of their own; where they cannot be had, the table says so.
 WATERMARK_PEERS := build/peers
-TRIALS ?= 6
+TRIALS ?= 60
 NULLS ?= 1000000
-attacks-watermark: setup $(WATERMARK_PEERS)/.installed ## attack marked copies beside other tools; TRIALS=300 for the full run, NULLS=n, MINUTES=m, ONLY="text …"
+attacks-watermark: setup $(WATERMARK_PEERS)/.installed ## attack marked copies beside other tools; TRIALS=300 a goal for the full run, NULLS=n, MINUTES=m, ONLY="text …"
 	@$(PY) -m tests.attacks.watermark --trials $(TRIALS) --nulls $(NULLS) --resume $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY))
 	@$(PY) -m tests.attacks.watermark.quality
 

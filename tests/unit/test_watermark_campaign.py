@@ -27,7 +27,7 @@ from tests.attacks.watermark import (
 )
 from tests.attacks.watermark.cells import Cell, FileAttack, Success, all_cells
 from tests.attacks.watermark.statistics import interval
-from tests.attacks.watermark.table import GOAL_ROWS, Result, by_goal, render, render_goals
+from tests.attacks.watermark.table import GOAL_ROWS, Result, by_goal, render, render_goals, shared_by_goal
 
 SMALL = covers.table(40)
 
@@ -253,17 +253,29 @@ def test_trials_go_on_behind_earlier_ones_and_come_to_the_same(monkeypatch: pyte
     cells = [rows_cell("one"), rows_cell("other")]
     monkeypatch.setattr(campaign, "cells_by_name", lambda: {cell.name: cell for cell in cells})
     monkeypatch.setattr(workers, "A_ROUND", 2)
-    rounds = [dict(done) for done in workers.rounds(Here(), cells, 3, {}, lambda: False)]
+    rounds = [dict(done) for done in workers.rounds(Here(), cells, {"one": 3, "other": 3}, {}, lambda: False)]
     counts = [{name: one.trials for name, one in done.items()} for done in rounds]
     assert counts == [{"one": 2, "other": 2}, {"one": 3, "other": 3}]
-    (first,) = workers.rounds(Here(), cells[:1], 1, {}, lambda: False)
-    *_, later = workers.rounds(Here(), cells, 3, first, lambda: False)
-    for name, whole in rounds[-1].items():
+    (first,) = workers.rounds(Here(), cells[:1], {"one": 1}, {}, lambda: False)
+    *_, later = workers.rounds(Here(), cells, {"one": 3, "other": 2}, first, lambda: False)
+    for name, whole in (("one", rounds[1]["one"]), ("other", rounds[0]["other"])):
         assert msgspec.structs.replace(later[name], seconds=0.0) == msgspec.structs.replace(
             whole, seconds=0.0
         )
-    assert list(workers.rounds(Here(), cells, 3, {}, lambda: True)) == []
-    assert "2 cells, 3 of 3 trials" in main.progress(list(later.values()), 3)
+    assert list(workers.rounds(Here(), cells, {"one": 3, "other": 3}, {}, lambda: True)) == []
+    assert "2 cells, 5 of 5 trials" in main.progress(list(later.values()), {"one": 3, "other": 2})
+
+
+def test_cells_of_a_goal_share_its_trials() -> None:
+    names = [cell.name for cell in all_cells()]
+    shared = shared_by_goal(names, 300)
+    assert shared["page: JPEG 90"] == 25
+    assert shared["page: 8 collude, mosaic, print-scan"] == 20
+    assert shared["table of 10,000 rows: 99 % of rows deleted"] == 300
+    rows = by_goal(
+        [msgspec.structs.replace(result(9, 9, 0.9), cell=name, trials=shared[name]) for name in names]
+    )
+    assert all(300 <= sum(one.trials for one in row) < 300 + len(row) for row in rows.values())
 
 
 def test_cells_of_one_medium_attack_the_same_copies_each_in_its_way() -> None:

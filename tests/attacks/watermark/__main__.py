@@ -1,7 +1,9 @@
 """`python -m tests.attacks.watermark`: attack marked copies, and print how often their recipients are still named.
 
     --only TEXT …   cells whose name contains one of these     --list          what there is
-    --trials N      trials a cell (default 6, about half an hour on one core; 300 is the full run)
+    --trials N      trials of each row of the goals, shared by its cells (default 60, about half an hour on one core; 300 is the
+                    full run)
+    --each N        trials of every cell in its place
     --nulls N       ids never issued, scored against attacked leaks (default 1,000,000)
     --peer-trials N trials a cell of the other tools (default 1)
     --json [FILE]   where the results go, written as they come (default bench/results/watermark.json)
@@ -18,7 +20,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -31,10 +33,10 @@ from tests.attacks.watermark import nulls
 from tests.attacks.watermark.cells import Cell, all_cells
 from tests.attacks.watermark.nulls import Nulls
 from tests.attacks.watermark.peers import PYTHON, TOOLS, Peers
-from tests.attacks.watermark.table import Result, render, render_goals
+from tests.attacks.watermark.table import Result, render, render_goals, shared_by_goal
 from tests.attacks.watermark.workers import fingerprint, null_trials, pool, rounds
 
-TRIALS_DEFAULT: Final = 6
+TRIALS_DEFAULT: Final = 60
 NULLS_DEFAULT: Final = 1_000_000
 OUT: Final = Path("bench/results/watermark.json")
 
@@ -67,6 +69,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--trials", type=int, default=TRIALS_DEFAULT)
+    parser.add_argument("--each", type=int)
     parser.add_argument("--nulls", type=int, default=NULLS_DEFAULT)
     parser.add_argument("--peer-trials", type=int, default=1)
     parser.add_argument("--json", type=Path, nargs="?", const=OUT, default=OUT)
@@ -74,7 +77,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args(arguments)
-    if min(given.trials, given.nulls, given.peer_trials, given.minutes) < 0 or given.jobs < 1:
+    if (
+        min(given.trials, given.each or 0, given.nulls, given.peer_trials, given.minutes) < 0
+        or given.jobs < 1
+    ):
         parser.error("counts are not negative")
     return given
 
@@ -131,11 +137,13 @@ def run_cells(workers: Executor, cells: Sequence[Cell], given: argparse.Namespac
     late = partial(_later_than, deadline)
     order = {cell.name: at for at, cell in enumerate(all_cells())}
     known = {result.cell: result for result in report.cells}
-    for done in rounds(workers, cells, given.trials, known, late):
+    names = [cell.name for cell in cells]
+    trials = shared_by_goal(names, given.trials) if given.each is None else dict.fromkeys(names, given.each)
+    for done in rounds(workers, cells, trials, known, late):
         known |= done
         report.cells = sorted(known.values(), key=lambda one: order.get(one.cell, len(order)))
         write(report, given.json)
-        say(progress(list(done.values()), given.trials))
+        say(progress(list(done.values()), trials))
     # Other strides than the trials', so that a short run meets every medium.
     stride = max(1, len(cells) * nulls.A_LEAK // max(1, given.nulls))
     for sums in null_trials(workers, cells[::stride], given.nulls, report.nulls or nulls.NONE, late):
@@ -145,12 +153,11 @@ def run_cells(workers: Executor, cells: Sequence[Cell], given: argparse.Namespac
     say("\n")
 
 
-def progress(results: Sequence[Result], trials: int) -> str:
+def progress(results: Sequence[Result], trials: Mapping[str, int]) -> str:
     """A line for the round, and one for each cell that has missed a trial."""
-    fewest = min(one.trials for one in results)
-    lines = [
-        f"{len(results)} cells, {fewest} of {trials} trials, {sum(one.seconds for one in results):,.0f} s of work"
-    ]
+    done = sum(min(one.trials, trials[one.cell]) for one in results)
+    seconds = sum(one.seconds for one in results)
+    lines = [f"{len(results)} cells, {done:,} of {sum(trials.values()):,} trials, {seconds:,.0f} s of work"]
     lines += [
         f"  {one.cell}: {one.hits}/{one.trials} {one.status}" for one in results if one.hits < one.trials
     ]

@@ -1,7 +1,8 @@
-"""What a cell of the campaign came to, and the table of them.
+"""What a cell of the campaign came to, the table of them, and the table of the goals.
 
 Rule: a rate below its goal is a MISS, and so is any false accusation; a rate that reaches its goal in fewer trials than
-the design asks for is only "so far". The interval stands beside every rate.
+the design asks for is only "so far". A goal is often several attacks on several media: its row adds up their cells, and misses
+where one of them does. The interval stands beside every rate.
 """
 
 from __future__ import annotations
@@ -86,9 +87,27 @@ def by_goal(results: Sequence[Result]) -> dict[str, list[Result]]:
     """The cells of each row of the goals, in the order of the goals."""
     rows: dict[str, list[Result]] = {name: [] for name, _ in GOAL_ROWS}
     for one in results:
-        attack = one.cell.split(": ", 1)[1]
-        rows[next(name for name, pattern in GOAL_ROWS if re.fullmatch(pattern, attack))].append(one)
+        rows[row_of(one.cell)].append(one)
     return {name: cells for name, cells in rows.items() if cells}
+
+
+def shared_by_goal(names: Sequence[str], trials: int) -> dict[str, int]:
+    """How many trials each cell has when every row of the goals is to have so many: as many as the others of its row.
+
+    Args:
+        names: of cells.
+        trials: of a row.
+    """
+    rows: dict[str, list[str]] = {}
+    for name in names:
+        rows.setdefault(row_of(name), []).append(name)
+    return {name: -(-trials // len(row)) for row in rows.values() for name in row}
+
+
+def row_of(cell: str) -> str:
+    """The row of the goals to which a cell belongs."""
+    attack = cell.split(": ", 1)[1]
+    return next(name for name, pattern in GOAL_ROWS if re.fullmatch(pattern, attack))
 
 
 def render_goals(results: Sequence[Result]) -> str:
@@ -99,7 +118,7 @@ def render_goals(results: Sequence[Result]) -> str:
         hits, trials = sum(one.hits for one in cells), sum(one.trials for one in cells)
         low, high = interval(hits, trials)
         missed = [one.cell for one in cells if one.status == "MISS"]
-        status = "met" if all(one.status == "met" for one in cells) else "so far"
+        status = "met" if trials >= TRIALS_ASKED and all(one.trials for one in cells) else "so far"
         rows.append(
             [
                 name,

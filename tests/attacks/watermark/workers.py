@@ -7,7 +7,7 @@ trials of the same engine, attacks and covers (`fingerprint`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from fnmatch import fnmatch
 from multiprocessing import get_context
@@ -89,14 +89,18 @@ def _alone() -> None:
 
 
 def rounds(
-    workers: Executor, cells: Sequence[Cell], trials: int, known: dict[str, Result], late: Callable[[], bool]
+    workers: Executor,
+    cells: Sequence[Cell],
+    trials: Mapping[str, int],
+    known: dict[str, Result],
+    late: Callable[[], bool],
 ) -> Iterator[dict[str, Result]]:
     """Cells with more and more trials, until each has so many or it is late.
 
     Args:
         workers: where the trials run.
         cells: what is tried.
-        trials: how many of each.
+        trials: how many of each, by its name.
         known: results so far, by cell; trials go on behind them.
         late: asked before each round.
 
@@ -109,12 +113,12 @@ def rounds(
         for cell in cells
     }
     by_name = {cell.name: cell for cell in cells}
-    for first in range(0, trials, A_ROUND):
+    for first in range(0, max(trials.values()), A_ROUND):
         tasks = [
             (names, number)
-            for number in range(first, min(first + A_ROUND, trials))
+            for number in range(first, first + A_ROUND)
             for group in together(cells)
-            if (names := [name for name in group if done[name].trials <= number])
+            if (names := [name for name in group if done[name].trials <= number < trials[name]])
         ]
         if not tasks:
             continue
