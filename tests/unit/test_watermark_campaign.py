@@ -256,6 +256,7 @@ def test_trials_go_on_behind_earlier_ones_and_come_to_the_same(monkeypatch: pyte
     rounds = [dict(done) for done in workers.rounds(Here(), cells, {"one": 3, "other": 3}, {}, lambda: False)]
     counts = [{name: one.trials for name, one in done.items()} for done in rounds]
     assert counts == [{"one": 2, "other": 2}, {"one": 3, "other": 3}]
+    assert {one.engine for done in rounds for one in done.values()} == {workers.fingerprint(False)}
     (first,) = workers.rounds(Here(), cells[:1], {"one": 1}, {}, lambda: False)
     *_, later = workers.rounds(Here(), cells, {"one": 3, "other": 2}, first, lambda: False)
     for name, whole in (("one", rounds[1]["one"]), ("other", rounds[0]["other"])):

@@ -108,10 +108,7 @@ def rounds(
         The results, by cell, after each round.
     """
     engine = {of: fingerprint(of) for of in (True, False)}
-    done = {
-        cell.name: known.get(cell.name, replace(summed(cell, ()), engine=engine[cell.of_pictures]))
-        for cell in cells
-    }
+    done = {cell.name: known.get(cell.name, summed(cell, ())) for cell in cells}
     by_name = {cell.name: cell for cell in cells}
     for first in range(0, max(trials.values()), A_ROUND):
         tasks = [
@@ -128,7 +125,8 @@ def rounds(
             tasks, workers.map(trials_by_name, *zip(*tasks, strict=True)), strict=True
         ):
             for name, one in zip(names, found, strict=True):
-                done[name] = added(done[name], summed(by_name[name], (one,)))
+                together_now = added(done[name], summed(by_name[name], (one,)))
+                done[name] = replace(together_now, engine=engine[by_name[name].of_pictures])
         yield done
 
 
