@@ -270,9 +270,10 @@ def _judged(leak: U8, original: U8, matrix: F64, method: str) -> Alignment | Non
 
 
 def _correlation(a: F32, b: F32, mask: F32) -> float:
-    """Correlation of details (what is left when the mean of a wide window is taken off), inside the mask."""
+    """Correlation of details (what is left when the mean of a wide window is taken off), inside the mask alone."""
     window = (_DETAIL_WINDOW, _DETAIL_WINDOW)
-    fine_a, fine_b = (x - cv2.blur(x, window) for x in (_blurred(a, 1), _blurred(b, 1)))
+    share = np.maximum(cv2.blur(mask, window), 1e-6)
+    fine_a, fine_b = (x - cv2.blur(x * mask, window) / share for x in (_blurred(a, 1), _blurred(b, 1)))
     inside = cv2.erode(mask, np.ones((9, 9), np.uint8)) > 0
     if np.count_nonzero(inside) < 256:
         return 0.0

@@ -30,6 +30,8 @@ _AROUND: Final = np.ones((5, 5), np.uint8)
 _SOLID: Final = np.ones((3, 3), np.uint8)
 _SHARPNESS_MAX: Final = 2.5
 """Of the log-odds a level: what rounding leaves."""
+_APART_MAX: Final = 2.0
+"""Leak pixels for one of the original's that still say something of their own; where there are more they repeat each other."""
 _VARIANCE: Final = np.pi**2 / 3
 """Of the logistic distribution."""
 
@@ -101,8 +103,7 @@ def read_cells(
     inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
     index = (row * columns + column)[inside]
     sums = np.bincount(index, weights=odds[inside], minlength=rows * columns)
-    # Pixels finer than the original's repeat each other.
-    apart = min(1.0, 1 / float(abs(np.linalg.det(matrix[:, :2]))))
+    apart = min(1.0, _APART_MAX / float(abs(np.linalg.det(matrix[:, :2]))))
     return np.asarray(sums.reshape(rows, columns) * (apart / 2), dtype=np.float64)
 
 

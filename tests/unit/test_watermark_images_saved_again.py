@@ -128,6 +128,26 @@ def test_blank_paper_without_a_mark_has_no_place() -> None:
     assert verdict.verdict == "untraceable"
 
 
+def test_a_piece_whose_only_line_lies_at_its_edge_is_laid_at_its_own_scale() -> None:
+    page = np.full((1052, 744), 235, np.uint8)
+    for top in range(80, 1000, 60):
+        page[top : top + 3, 60:680] = 90
+    page[500:, 300:] = 235
+    page[560:563, 420:600] = 90
+    page[640:760, 300:700] = 20
+    piece = page[548:636, 430:590]
+    fits = {
+        scale: align._judged(
+            cv2.resize(piece, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC),
+            page,
+            np.array([[scale, 0, 0.5 * scale - 0.5 - 430 * scale], [0, scale, 0.5 * scale - 0.5 - 548 * scale]]),
+            align.PIECE,
+        )
+        for scale in (1.0, 1.5)
+    }
+    assert all(fit is not None and fit.correlation > 0.97 for fit in fits.values())
+
+
 def test_a_piece_of_another_page_is_not_laid_anywhere() -> None:
     other = page_image().transpose(Image.Transpose.ROTATE_90).crop((300, 100, 460, 260))
     assert align.pieces(np.asarray(other.convert("L")), np.asarray(page_image().convert("L"))) == []
