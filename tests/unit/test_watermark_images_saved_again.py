@@ -140,7 +140,9 @@ def test_a_piece_whose_only_line_lies_at_its_edge_is_laid_at_its_own_scale() -> 
         scale: align._judged(
             cv2.resize(piece, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC),
             page,
-            np.array([[scale, 0, 0.5 * scale - 0.5 - 430 * scale], [0, scale, 0.5 * scale - 0.5 - 548 * scale]]),
+            np.array(
+                [[scale, 0, 0.5 * scale - 0.5 - 430 * scale], [0, scale, 0.5 * scale - 0.5 - 548 * scale]]
+            ),
             align.PIECE,
         )
         for scale in (1.0, 1.5)
