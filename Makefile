@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)
 PY := PYTHONPATH=$(CURDIR):$(CURDIR)/clients $(BIN)/python
 
+# Compiled modules are kept whatever the caller's environment says: each of the many processes of a run starts a fifth sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The crypto suite that demo, unit, sim and e2e run under: intl or sm.
 SUITE ?= intl
 export ZHENGLIAN_SUITE := $(SUITE)
@@ -49,7 +52,7 @@ types: setup ## mypy --strict
 
 JOBS ?= 2
 unit: setup ## unit tests; JOBS=n processes
-	$(call part,unit tests,$(PY) -m pytest -n $(JOBS) --dist worksteal tests/unit)
+	$(call part,unit tests,$(PY) -m pytest -n $(JOBS) --dist worksteal --durations 12 tests/unit)
 
 SEEDS ?= 0
 SEED ?=
@@ -90,7 +93,7 @@ crash-some:
 
 # Two networks at a time, since most of a story on real nodes is waiting; the longest story first.
 e2e-some:
-	$(call part,end to end,$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/e2e/test_shared_keys.py tests/e2e)
+	$(call part,end to end,$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations 12 tests/e2e/test_shared_keys.py tests/e2e)
 
 attacks: setup ## every attack of the design on four real nodes, with a table
 	@$(PY) -m tests.attacks --json
