@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Final
 
 from watermark.errors import MediaMalformed
 from watermark.limits import CELL_CHARS_MAX, TABLE_CELLS_MAX, TABLE_COLUMNS_MAX, TABLE_ROWS_MAX, within
-from watermark.sheets import Changes, Sheet, decode_text, encode_text
+from watermark.sheets import HEADER_SAMPLE_LINES, Changes, Sheet, decode_text, encode_text, header_place
 
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _SAMPLE_CHARS: Final = 20_000
@@ -26,10 +27,11 @@ class CsvFile:
     """A parsed CSV file.
 
     Attributes:
-        tokens: raw cells of each line, the header first.
+        tokens: raw cells of each line.
         ends: line end of each line, by place; the last may be empty.
         delimiter: one character.
         encoding: name for Python's codecs.
+        header: place of the line that names the columns; `sheet.rows` are those below it.
         sheet: the decoded table.
     """
 
@@ -37,14 +39,26 @@ class CsvFile:
     ends: tuple[str, ...]
     delimiter: str
     encoding: str
+    header: int
     sheet: Sheet
+
+    @property
+    def movable(self) -> bool:
+        """Whether rows may change places: not below a title, where people read them in order."""
+        return self.header == 0
+
+    def naming(self, names: AbstractSet[str]) -> CsvFile:
+        """The same file, its header the line with most of these names (as `plain` gives them), if any has one."""
+        place, sheet = _sheet(self.tokens, names)
+        return self if place == self.header else replace(self, header=place, sheet=sheet)
 
     def written(self, changes: Changes, order: Sequence[int]) -> bytes:
         """The file with changes made and rows in order."""
         lines = [list(tokens) for tokens in self.tokens]
+        head, rows = lines[: self.header + 1], lines[self.header + 1 :]
         for (row, column), text in changes.items():
-            lines[row + 1][column] = self._token(text, quoted=lines[row + 1][column].startswith('"'))
-        placed = [lines[0], *(lines[row + 1] for row in order)]
+            rows[row][column] = self._token(text, quoted=rows[row][column].startswith('"'))
+        placed = [*head, *(rows[row] for row in order)]
         text = "".join(
             self.delimiter.join(tokens) + end for tokens, end in zip(placed, self.ends, strict=True)
         )
@@ -57,7 +71,7 @@ class CsvFile:
 
 
 def parse_csv(data: bytes) -> CsvFile:
-    """Parse a CSV file whose first line is the header.
+    """Parse a CSV file; the first line that is as wide as a table is the header (`header_place`).
 
     Raises:
         MediaMalformed: no text, no header, a quote out of place.
@@ -68,13 +82,20 @@ def parse_csv(data: bytes) -> CsvFile:
         raise MediaMalformed(what="CSV", reason="empty")
     delimiter = _delimiter(text)
     tokens, ends = _tokens(text, delimiter)
-    header = tuple(_value(token) for token in tokens[0])
+    header, sheet = _sheet(tokens, frozenset())
+    return CsvFile(tuple(tokens), tuple(ends), delimiter, encoding, header, sheet)
+
+
+def _sheet(tokens: Sequence[Sequence[str]], names: AbstractSet[str]) -> tuple[int, Sheet]:
+    """Place of the header, and the table below it."""
+    place = header_place([[_value(token) for token in line] for line in tokens[:HEADER_SAMPLE_LINES]], names)
+    header = tuple(_value(token) for token in tokens[place])
     within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, len(header) * len(tokens))
     rows = tuple(
         tuple(_value(line[column]) if column < len(line) else None for column in range(len(header)))
-        for line in tokens[1:]
+        for line in tokens[place + 1 :]
     )
-    return CsvFile(tuple(tokens), tuple(ends), delimiter, encoding, Sheet(header, rows))
+    return place, Sheet(header, rows)
 
 
 def looks_like_table(text: str) -> bool:

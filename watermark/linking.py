@@ -16,7 +16,7 @@ from typing import Final
 
 from watermark.limits import COLUMN_PAIRS_MAX
 from watermark.policy import TableSchema
-from watermark.sheets import Sheet, number, plain, visible
+from watermark.sheets import Sheet, number, plain, shown_number, visible
 
 COMPARISONS_MAX: Final = 2_000_000
 """Row pairs compared by their numbers."""
@@ -148,7 +148,7 @@ def _by_numbers(
 
 
 def _numbers(row: Sequence[str | None], columns: Iterable[int]) -> tuple[Decimal, ...] | None:
-    values = [number(plain(row[column])) for column in columns]
+    values = [shown_number(plain(row[column])) for column in columns]
     present = tuple(value for value in values if value is not None)
     return present if len(present) == len(values) else None
 
@@ -211,7 +211,7 @@ def _alike(leaked: str | None, original: str | None, delta: Decimal | None) -> b
     """Equal but for what a mark may change."""
     if delta is None:
         return visible(leaked or "") == (original or "") != ""
-    a, b = number(plain(leaked)), number(original)
+    a, b = shown_number(plain(leaked)), number(original)
     return a is not None and b is not None and abs(a - b) <= delta
 
 

@@ -27,6 +27,7 @@ from watermark.packages import XLSX
 from watermark.parquet import PARQUET, ParquetFile, parse_parquet
 from watermark.policy import Channel, Policy
 from watermark.results import Manifest, Marked, Reading, Words
+from watermark.sheets import plain
 from watermark.tables import Carriers, mark_sheet, read_sheet
 from watermark.xlsx import XlsxFile, parse_xlsx
 
@@ -49,7 +50,7 @@ class SheetCodec:
 
     def embed(self, original: bytes, layout_key: bytes, seed: bytes, policy: Policy) -> Marked:
         """Write the codeword of one release; see `watermark.embed`."""
-        parsed = parse(original, self.media_type)
+        parsed = _declared(parse(original, self.media_type), policy)
         marks = mark_sheet(_carriers(parsed, policy, layout_key), seed)
         carriers = dict(marks.carriers)
         differences = marks.differences
@@ -72,12 +73,13 @@ class SheetCodec:
             within("TEXT_BYTES_MAX", TEXT_BYTES_MAX, len(data))
         if not any(carriers.values()):
             return Marked(original, Manifest(self.media_type, {}, notes=(_NOTHING_DECLARED, *marks.notes)))
-        notes = (*marks.notes, *_workbook_notes(parsed, policy))
+        notes = (*marks.notes, *_layout_notes(parsed, policy))
         return Marked(data, Manifest(self.media_type, carriers, differences=differences, notes=notes))
 
     def read(self, leak: SheetFile, original: bytes, layout_key: bytes, policy: Policy) -> Reading:
         """Read what is left of the codeword; see `watermark.detect`."""
-        parsed = parse(original, self.media_type)
+        parsed = _declared(parse(original, self.media_type), policy)
+        leak = _declared(leak, policy)
         if isinstance(parsed, JsonFile) and isinstance(leak, JsonFile):
             leak = _as_record(leak, parsed)
         evidence, alignment = read_sheet(_carriers(parsed, policy, layout_key), leak.sheet)
@@ -107,20 +109,28 @@ def parse(data: bytes, media_type: str) -> SheetFile:
             return parse_json(data)
 
 
+def _declared(parsed: SheetFile, policy: Policy) -> SheetFile:
+    """The file with its table where the declared columns are named."""
+    if not isinstance(parsed, CsvFile | XlsxFile):
+        return parsed
+    return parsed.naming({plain(name) for name in (*policy.table.keys, *policy.table.carriers)})
+
+
 def _carriers(parsed: SheetFile, policy: Policy, layout_key: bytes) -> Carriers:
-    if isinstance(parsed, XlsxFile) and not parsed.movable:
+    if isinstance(parsed, CsvFile | XlsxFile) and not parsed.movable:
         policy = replace(policy, channels=policy.channels - {Channel.ROW_ORDER})
     return Carriers.of(parsed.sheet, policy, layout_key)
 
 
-def _workbook_notes(parsed: SheetFile, policy: Policy) -> tuple[Words, ...]:
-    if not isinstance(parsed, XlsxFile):
+def _layout_notes(parsed: SheetFile, policy: Policy) -> tuple[Words, ...]:
+    """What in the layout of a file for people bears on its marks."""
+    if not isinstance(parsed, CsvFile | XlsxFile):
         return ()
     notes = []
-    if parsed.formulas:
+    if isinstance(parsed, XlsxFile) and parsed.formulas:
         notes.append(_FORMULAS_KEEP_RESULTS)
     if policy.table.unordered and not parsed.movable:
-        notes.append(_ROWS_POINTED_AT)
+        notes.append(_ROWS_STAY)
     return tuple(notes)
 
 
@@ -222,9 +232,9 @@ _FORMULAS_KEEP_RESULTS: Final = Words(
     "工作簿含公式：公式结果保持原值，重新计算后可能随已声明的数值变化",
     "the workbook holds formulas: their results are the original's until computed anew",
 )
-_ROWS_POINTED_AT: Final = Words(
-    "工作表有公式、合并单元格等指向行的内容，行次序保持不变",
-    "formulas, merged cells or the like point to rows, so rows keep their places",
+_ROWS_STAY: Final = Words(
+    "表头上方有标题，或有公式、合并单元格等指向行的内容，行次序保持不变",
+    "a title stands above the header, or formulas, merged cells or the like point to rows: rows keep their places",
 )
 _NOTHING_DECLARED: Final = Words(
     "未加标记：没有声明可用的载体，泄露后无法凭标记追溯",

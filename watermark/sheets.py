@@ -6,8 +6,9 @@ re-encoding and retyping change (width, case, outer blanks, invisible characters
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Final
@@ -52,6 +53,29 @@ class Sheet:
     rows: tuple[tuple[str | None, ...], ...]
 
 
+HEADER_LINES_MAX: Final = 20
+"""Lines of a sheet among which its header is looked for: titles, units and dates often stand above it."""
+HEADER_SAMPLE_LINES: Final = 1_000
+"""Lines that tell how many values are usual."""
+
+
+def header_place(lines: Sequence[Sequence[str | None]], names: Container[str]) -> int:
+    """Which line names the columns: the one with most of the names that are looked for; without any, the first line that
+    holds more than half as many values as is usual.
+
+    Args:
+        lines: the sheet's lines, or those that hold anything.
+        names: as `plain` gives them.
+    """
+    first = lines[:HEADER_LINES_MAX]
+    named = [sum(text is not None and plain(text) in names for text in line) for line in first]
+    if any(named):
+        return named.index(max(named))
+    widths = [sum(1 for text in line if text) for line in lines[:HEADER_SAMPLE_LINES]]
+    usual = sorted(widths)[len(widths) // 2] if widths else 0
+    return next((place for place, width in enumerate(widths[:HEADER_LINES_MAX]) if 2 * width > usual), 0)
+
+
 Changes = Mapping[tuple[int, int], str]
 """(row, column) → new text."""
 
@@ -84,6 +108,26 @@ def number(text: str | None) -> Decimal | None:
     if point and not (fraction.isascii() and fraction.isdigit()):
         return None
     return Decimal(text)
+
+
+# As people and spreadsheets show a number: digits in groups of three, a currency sign before it or 元 behind.
+_SHOWN: Final = re.compile(
+    r"(?P<sign>-?[¥$€]?|[¥$€]-)\s*(?P<whole>[0-9]{1,3}(?:[,' ][0-9]{3})+|[0-9]+)(?P<fraction>\.[0-9]+)?\s*元?"
+)
+
+
+def shown_number(text: str | None) -> Decimal | None:
+    """The value of a number in a leak, whose digits somebody may have grouped; None where it is none."""
+    found = number(text)
+    if found is not None or text is None or len(text) > NUMBER_CHARS_MAX:
+        return found
+    shown = plain(text)
+    bracketed = shown.startswith("(") and shown.endswith(")")
+    match = _SHOWN.fullmatch(shown[1:-1] if bracketed else shown)
+    if match is None:
+        return None
+    value = Decimal("".join(char for char in match["whole"] if char.isdigit()) + (match["fraction"] or ""))
+    return value.copy_negate() if bracketed or "-" in match["sign"] else value
 
 
 _WITH_MARK: Final = frozenset({"utf-16-le", "utf-16-be"})

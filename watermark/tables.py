@@ -23,7 +23,7 @@ from watermark.payload import CODE_POSITIONS, U16, biases, codeword, even_biases
 from watermark.policy import Channel, Policy, TableSchema
 from watermark.references import References
 from watermark.results import Words
-from watermark.sheets import EXACT, Literal, Sheet, number, visible
+from watermark.sheets import EXACT, Literal, Sheet, number, plain, shown_number
 
 ALTERED_FACTOR: Final = Decimal("1.5")
 """A number further than this many steps from the original was changed by somebody: an erasure."""
@@ -209,7 +209,7 @@ def read_sheet(carriers: Carriers, leak: Sheet) -> tuple[tuple[Evidence, ...], s
 
     votes: dict[Channel, Votes] = {channel: {} for channel in Channel}
     for row, column, value, step, position, sign in carriers.numbers():
-        found = number(visible(text(row, column) or "").strip())
+        found = shown_number(plain(text(row, column)))
         moved = None if found is None else EXACT.subtract(found, value)
         if moved is not None and abs(moved) <= ALTERED_FACTOR * step:
             votes[Channel.NUMBERS].setdefault(position, []).append(
@@ -302,6 +302,22 @@ def _notes(sheet: Sheet, schema: TableSchema) -> tuple[Words, ...]:
         names = _listed(missing)
         words.append(
             Words(f"文件中没有已声明的列：{names}", f"declared columns are not in the file: {names}")
+        )
+    as_they_are = [
+        name
+        for name in schema.tolerances
+        if name in sheet.columns
+        and any(found := [row[sheet.columns.index(name)] for row in sheet.rows])
+        and all(number(text) is None for text in found)
+    ]
+    if as_they_are:
+        names = _listed(as_they_are)
+        words.append(
+            Words(
+                f"这些列中没有可改动的数值（千分位、货币符号、公式结果均保持原样），不携带标记：{names}",
+                "no number in these columns can be moved (grouped digits, currency signs, results of formulas stay as they "
+                f"are), so they carry no mark: {names}",
+            )
         )
     texts = {name for name in (*schema.free_text, schema.reference) if name in sheet.columns}
     no_text = [

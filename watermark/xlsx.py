@@ -1,4 +1,4 @@
-"""XLSX: the first visible worksheet as a table, changed cell by cell.
+"""XLSX: one visible worksheet as a table, changed cell by cell.
 
 Rule: a cell that is not changed keeps its XML; styles, other sheets, drawings and formulas stay as they are. A formula's
 result, rich text, a boolean, an error or a date by itself is never a carrier of text. Rows change places only on a sheet where
@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,7 +27,7 @@ from watermark.limits import (
     within,
 )
 from watermark.packages import WORKBOOK, Element, Package, local, open_package, sibling
-from watermark.sheets import Changes, Fixed, Literal, Sheet
+from watermark.sheets import HEADER_SAMPLE_LINES, Changes, Fixed, Literal, Sheet, header_place, plain
 
 _REFERENCE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7})\Z")
 _SPACE: Final = "{http://www.w3.org/XML/1998/namespace}space"
@@ -54,11 +55,26 @@ _ROWLESS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Workbook:
+    """What worksheets share.
+
+    Attributes:
+        package: all parts.
+        strings: the shared strings.
+        dates: indexes of the cell styles that show a date.
+    """
+
+    package: Package
+    strings: list[str]
+    dates: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class XlsxFile:
     """A parsed workbook.
 
     Attributes:
-        package: all parts.
+        book: the workbook that it stands in.
         part: name of the worksheet that is the table.
         root: its root element; never changed.
         lines: the row elements: the header, then those of `sheet.rows`.
@@ -68,7 +84,7 @@ class XlsxFile:
         formulas: whether any cell holds a formula.
     """
 
-    package: Package
+    book: Workbook
     part: str
     root: Element
     lines: tuple[int, ...]
@@ -76,6 +92,19 @@ class XlsxFile:
     sheet: Sheet
     movable: bool
     formulas: bool
+
+    def naming(self, names: AbstractSet[str]) -> XlsxFile:
+        """The same workbook, its table below the line with most of these names (as `plain` gives them) on the first visible
+        worksheet that has any; as it is where none has.
+        """
+        for part in _worksheets(self.book.package):
+            found = self if part == self.part and self._named(names) else _table(self.book, part, names)
+            if found is not None and found._named(names):
+                return found
+        return self
+
+    def _named(self, names: AbstractSet[str]) -> bool:
+        return any(plain(column) in names for column in self.sheet.columns)
 
     def written(self, changes: Changes, order: Sequence[int]) -> bytes:
         """The file with changes made and rows in order."""
@@ -86,12 +115,12 @@ class XlsxFile:
         for (row, column), text in changes.items():
             wanted.setdefault(self.lines[row + 1], {})[self.header[column]] = text
         for place, texts in wanted.items():
-            for cell, column in _cells(rows[place], self.package.what):
+            for cell, column in _cells(rows[place], self.book.package.what):
                 if column in texts:
                     _set(cell, texts[column])
         if self.movable:
             self._move(rows, order)
-        return self.package.written({self.part: root})
+        return self.book.package.written({self.part: root})
 
     def _move(self, rows: list[Element], order: Sequence[int]) -> None:
         """Exchange the cells of rows; each row element keeps its number and height."""
@@ -110,21 +139,31 @@ class XlsxFile:
                 row.append(child)
 
 
-def parse_xlsx(data: bytes) -> XlsxFile:
-    """Parse a workbook; the first row of its first visible worksheet that holds anything is the header.
+def parse_xlsx(data: bytes, *, titles: bool = True) -> XlsxFile:
+    """Parse a workbook: its first visible worksheet that holds anything.
+
+    Args:
+        titles: lines may stand above the header, which is found by `header_place`; without, the first line is the header.
 
     Raises:
         WatermarkError: no workbook, or beyond the limits.
     """
     package = open_package(data, "XLSX")
-    part = _worksheet(package)
-    root = package.xml(part)
-    strings = _shared_strings(package)
-    dates = _date_styles(package)
-    rows = next((list(child) for child in root if local(child) == "sheetData"), None)
-    if rows is None:
+    book = Workbook(package, _shared_strings(package), _date_styles(package))
+    tables = (_table(book, part, frozenset(), titles=titles) for part in _worksheets(package))
+    first = next((table for table in tables if table is not None), None)
+    if first is None:
+        raise MediaMalformed(what="XLSX", reason="no visible worksheet holds anything")
+    return first
+
+
+def _table(book: Workbook, part: str, names: AbstractSet[str], *, titles: bool = True) -> XlsxFile | None:
+    """A worksheet as a table; None when it is empty."""
+    root = book.package.xml(part)
+    data = next((child for child in root if local(child) == "sheetData"), None)
+    if data is None:
         raise MediaMalformed(what="XLSX", reason="the worksheet has no data")
-    rows = [row for row in rows if local(row) == "row"]
+    rows = [row for row in data if local(row) == "row"]
     within("TABLE_ROWS_MAX", TABLE_ROWS_MAX, len(rows))
     lines: list[int] = []
     texts: list[dict[int, str]] = []
@@ -133,7 +172,7 @@ def parse_xlsx(data: bytes) -> XlsxFile:
         values = {
             column: value
             for cell, column in _cells(row, "XLSX")
-            if (value := _value(cell, strings, dates)) is not None
+            if (value := _value(cell, book.strings, book.dates)) is not None
         }
         count += len(values)
         within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, count)
@@ -143,29 +182,41 @@ def parse_xlsx(data: bytes) -> XlsxFile:
             lines.append(place)
             texts.append(values)
     if not texts:
-        raise MediaMalformed(what="XLSX", reason="empty")
-    header = tuple(sorted(texts[0]))
+        return None
+    top = (
+        header_place([list(values.values()) for values in texts[:HEADER_SAMPLE_LINES]], names)
+        if titles
+        else 0
+    )
+    header = tuple(sorted(texts[top]))
     within("TABLE_CELLS_MAX", TABLE_CELLS_MAX, len(header) * len(texts))
     sheet = Sheet(
-        tuple(str(texts[0][column]) for column in header),
-        tuple(tuple(values.get(column) for column in header) for values in texts[1:]),
+        tuple(str(texts[top][column]) for column in header),
+        tuple(tuple(values.get(column) for column in header) for values in texts[top + 1 :]),
     )
     formulas = next(root.iter(sibling(root, "f")), None) is not None
-    movable = not formulas and all(local(child) in _ROWLESS for child in root)
-    return XlsxFile(package, part, root, tuple(lines), header, sheet, movable, formulas)
+    movable = top == 0 and not formulas and all(local(child) in _ROWLESS for child in root)
+    return XlsxFile(book, part, root, tuple(lines[top:]), header, sheet, movable, formulas)
 
 
-def _worksheet(package: Package) -> str:
-    """The first worksheet that is not hidden."""
+def _worksheets(package: Package) -> Iterator[str]:
+    """Parts of the worksheets that are not hidden, in the workbook's order, each once however often it is named.
+
+    Raises:
+        MediaMalformed: there are none.
+    """
     related = package.related(WORKBOOK)
+    seen: set[str] = set()
     for sheet in package.xml(WORKBOOK).iter():
         if local(sheet) != "sheet" or sheet.get("state", "visible") != "visible":
             continue
         relation = next((value for name, value in sheet.items() if name.endswith("}id")), "")
         part = related.get(relation, "")
-        if local(package.xml(part)) == "worksheet":
-            return part
-    raise MediaMalformed(what="XLSX", reason="no visible worksheet")
+        if part not in seen and local(package.xml(part)) == "worksheet":
+            seen.add(part)
+            yield part
+    if not seen:
+        raise MediaMalformed(what="XLSX", reason="no visible worksheet")
 
 
 def _shared_strings(package: Package) -> list[str]:

@@ -306,7 +306,10 @@ BOMB = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]>
         in_part("sheet1.xml", lambda data: data.replace(b"<v>5</v>", b"<v>99999999</v>", 1)),
         in_part("sheet1.xml", lambda data: None),
         in_part("sheet1.xml", lambda data: b"<worksheet/>"),
-        in_part("sheet1.xml", lambda data: b"<worksheet><sheetData/></worksheet>"),
+        repacked(
+            lambda part, data: b"<worksheet><sheetData/></worksheet>" if "worksheets/" in part else data,
+            source=COVER,
+        ),
         in_part("workbook.xml", lambda data: data.replace(b"sheet ", b"leaf ")),
         in_part("sharedStrings.xml", lambda data: None),
         COVER[: len(COVER) // 2],

@@ -53,7 +53,7 @@ def read_xlsx(path: Path) -> Iterator[Header | Row]:
         TableInvalid, TableTooLarge.
     """
     try:
-        file = parse_xlsx(path.read_bytes())
+        file = parse_xlsx(path.read_bytes(), titles=False)
         styles = _styles(file)
     except MediaTooLarge as error:
         raise TableTooLarge(limit=str(error.fields["limit"]), maximum=error.fields["maximum"]) from None
@@ -177,12 +177,12 @@ def _day(value: Decimal, styles: _Styles) -> str:
 def _styles(file: XlsxFile) -> _Styles:
     since_1904 = any(
         local(element) == "workbookPr" and element.get("date1904") in {"1", "true"}
-        for element in file.package.xml(WORKBOOK)
+        for element in file.book.package.xml(WORKBOOK)
     )
     epoch = date(1904, 1, 1) if since_1904 else date(1899, 12, 30)
-    if _STYLES not in file.package.parts:
+    if _STYLES not in file.book.package.parts:
         return _Styles(frozenset(), frozenset(), epoch, since_1904)
-    root = file.package.xml(_STYLES)
+    root = file.book.package.xml(_STYLES)
     days, times = set(_DATE_FORMATS), set(_TIME_FORMATS)
     for element in root.iter():
         if local(element) == "numFmt" and element.get("numFmtId", "").isdigit():
